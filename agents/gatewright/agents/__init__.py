@@ -1,0 +1,32 @@
+"""What an agent is, as its author sees it: the ground floor that imports nothing of the other components."""
+
+from .decisions import Choice, DecisionPoint, Policy, decide
+from .effects import Chain, Effect, Kind, RunContext, current, effect, idempotency_key
+from .messages import ask, send
+from .models import RecordedChatModel
+from .teams import Agent, Resources, Team
+from .worlds import Conversation, RecordedToolCall, World, WorldFactory
+
+__all__ = [
+    "Agent",
+    "Chain",
+    "Choice",
+    "Conversation",
+    "DecisionPoint",
+    "Effect",
+    "Kind",
+    "Policy",
+    "RecordedChatModel",
+    "RecordedToolCall",
+    "Resources",
+    "RunContext",
+    "Team",
+    "World",
+    "WorldFactory",
+    "ask",
+    "current",
+    "decide",
+    "effect",
+    "idempotency_key",
+    "send",
+]

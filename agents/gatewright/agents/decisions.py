@@ -1,0 +1,95 @@
+"""Decision points: named choices with typed features and options, made by a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel
+
+from .effects import ACTIVE, Effect
+from .errors import UsageError
+
+F = TypeVar("F", bound=BaseModel)
+F_contra = TypeVar("F_contra", bound=BaseModel, contravariant=True)
+
+
+class Choice(BaseModel):
+    """What a policy picked.
+
+    `propensity` is the probability, in (0, 1], with which this policy picks `option` given these features: 1 for a
+    deterministic rule. `policy` names who chose, with a version.
+    """
+
+    option: str
+    propensity: float = 1.0
+    policy: str
+    reason: str = ""
+
+
+class Policy(Protocol[F_contra]):
+    """What makes a choice: a rule, a model, a learned policy."""
+
+    def __call__(self, features: F_contra, open_options: Sequence[str]) -> Choice:
+        """Pick one of `open_options`, which is never empty and keeps the decision point's order."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecisionPoint(Generic[F]):
+    """A named choice. `policy` is the rule it starts with; a deployment may put another in its place."""
+
+    name: str
+    features: type[F]
+    options: tuple[str, ...]
+    policy: Policy[F]
+
+
+def _effect(point: DecisionPoint[F], features: F, closed: Mapping[str, str]) -> tuple[Effect, list[str]]:
+    unknown = sorted(set(closed) - set(point.options))
+    if unknown:
+        raise UsageError(
+            f"decision point {point.name!r} has no option {unknown[0]!r} to close; it has {list(point.options)}"
+        )
+    open_options = [option for option in point.options if option not in closed]
+    if not open_options:
+        raise UsageError(f"decision point {point.name!r}: every option is closed: {dict(closed)!r}")
+    args = {
+        "features": features.model_dump(mode="json"),
+        "options": list(point.options),
+        "closed": dict(closed),
+    }
+    return Effect(kind="decision", name=point.name, args=args, labels=frozenset({"reads"})), open_options
+
+
+def decide(
+    point: DecisionPoint[F],
+    features: F,
+    *,
+    closed: Mapping[str, str] | None = None,
+    policy: Policy[F] | None = None,
+) -> Choice:
+    """Let the policy of `point` choose, as an effect: journalled, guarded and recorded.
+
+    Args:
+        closed: options that may not be chosen now, each with the reason.
+        policy: chooses instead of the point's own rule.
+
+    Raises:
+        UsageError: `closed` names an unknown option, or closes all of them.
+    """
+    wish, open_options = _effect(point, features, closed or {})
+    chooser = policy or point.policy
+
+    def choose(args: Mapping[str, Any]) -> dict[str, Any]:
+        choice = chooser(point.features.model_validate(args["features"]), open_options)
+        if choice.option not in open_options:
+            raise UsageError(
+                f"policy {choice.policy!r} chose {choice.option!r} at {point.name!r}; open are {open_options}"
+            )
+        return choice.model_dump(mode="json")
+
+    context = ACTIVE.get()
+    made = choose(wish.args) if context is None else context.chain.perform(wish, choose)
+    return Choice.model_validate(made)

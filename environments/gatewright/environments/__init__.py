@@ -1,0 +1,1 @@
+"""Decision points and recorded worlds as environments."""

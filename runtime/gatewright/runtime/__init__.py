@@ -1,0 +1,1 @@
+"""How teams run: effect chain, engine, store, API, console, command line."""

@@ -1,0 +1,1 @@
+"""What may be done: rules, approvals, ledger proofs. Pure: opens no database and no socket."""
