@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from gatewright.agents.errors import UnavailableError, UsageError
+
+FILE = "gatewright.toml"
+MANIFEST = "langgraph.json"
+PREFIX = "GATEWRIGHT_"
 
 
 class Section(BaseModel):
@@ -27,6 +37,12 @@ class Deployment(Section):
     model: str = ""
     rules: Path | None = None
     world: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_of_team_and_graph(self) -> Deployment:
+        if bool(self.team) == bool(self.graph):
+            raise ValueError(f"needs either `team` or `graph`; it has team {self.team!r} and graph {self.graph!r}")
+        return self
 
 
 class Server(Section):
@@ -60,10 +76,155 @@ class Ledger(Section):
 
 
 class Config(Section):
-    """The whole configuration. Relative paths are relative to the folder of `gatewright.toml`."""
+    """The whole configuration. Relative paths are relative to the folder of `gatewright.toml`.
+
+    `python_path` holds folders that graphs and teams are imported from, beside the installed packages.
+    """
 
     data_dir: Path = Path(".gatewright")
+    python_path: tuple[Path, ...] = ()
     deployments: dict[str, Deployment] = Field(default_factory=lambda: {"support": Deployment(team="support")})
     server: Server = Server()
     worker: Worker = Worker()
     ledger: Ledger = Ledger()
+
+
+def load(
+    path: Path | None = None,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    overrides: Mapping[str, Any] | None = None,
+    cwd: Path | None = None,
+) -> Config:
+    """The configuration of this folder: `overrides`, over the environment, over the file, over the defaults.
+
+    The file is `path`, or the one that `GATEWRIGHT_CONFIG` names, or the nearest `gatewright.toml` (else
+    `langgraph.json`) in `cwd` or a folder above it; none is fine. `GATEWRIGHT_SERVER__PORT=8421` sets `server.port`.
+    All paths of the result are absolute.
+
+    Raises:
+        UsageError: a key is unknown or a value does not fit; the message names the key and where it was written.
+        UnavailableError: the file that was named cannot be read.
+    """
+    here = (cwd or Path.cwd()).resolve()
+    named = path or (Path(environ["GATEWRIGHT_CONFIG"]) if environ.get("GATEWRIGHT_CONFIG") else None)
+    file = here / named if named else _find(here)
+    folder = file.parent if file else here
+    sources: dict[tuple[str, ...], str] = {}
+    values: dict[str, Any] = {}
+    if file:
+        _merge(values, _read(file), sources, str(file))
+    values.setdefault("deployments", {"support": {"team": "support"}})  # so that a variable may change one key of it
+    for name, keys in _variables(environ).items():
+        _merge(values, _nest(keys, environ[name]), sources, f"environment variable {name}")
+    _merge(values, overrides or {}, sources, "command line")
+    try:
+        config = Config.model_validate(values)
+    except ValidationError as error:
+        raise UsageError("\n".join(_explain(detail, sources, file) for detail in error.errors())) from None
+    return _absolute(config, folder)
+
+
+def _find(start: Path) -> Path | None:
+    for folder in (start, *start.parents):
+        for name in (FILE, MANIFEST):
+            if (folder / name).is_file():
+                return folder / name
+    return None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    if file.name.endswith(".json"):
+        from .manifests import read
+
+        return read(file)
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise UnavailableError(f"cannot read the configuration {str(file)!r}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{str(file)!r} is not valid TOML: {error}") from error
+
+
+def _variables(environ: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """The variables that set something, with the keys they set.
+
+    Names without `__` that are no key of ours are left alone: Kubernetes puts `GATEWRIGHT_PORT=tcp://...` and the like
+    into every container beside a service of this name.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for name in sorted(environ):
+        keys = tuple(part.lower() for part in name.removeprefix(PREFIX).split("__"))
+        if name.startswith(PREFIX) and (len(keys) > 1 or keys[0] in Config.model_fields):
+            found[name] = keys
+    return found
+
+
+def _nest(keys: tuple[str, ...], value: Any) -> dict[str, Any]:
+    for key in reversed(keys):
+        value = {key: value}
+    return cast("dict[str, Any]", value)
+
+
+def _merge(
+    into: dict[str, Any],
+    values: Mapping[str, Any],
+    sources: dict[tuple[str, ...], str],
+    source: str,
+    at: tuple[str, ...] = (),
+) -> None:
+    for key, value in values.items():
+        place = (*at, key)
+        sources[place] = source
+        if isinstance(value, Mapping):
+            inner = into.get(key)
+            into[key] = dict(cast("dict[str, Any]", inner)) if isinstance(inner, dict) else {}
+            _merge(into[key], cast("Mapping[str, Any]", value), sources, source, place)
+        else:
+            into[key] = value
+
+
+def _explain(detail: Any, sources: Mapping[tuple[str, ...], str], file: Path | None) -> str:
+    place = tuple(str(part) for part in detail["loc"])
+    source = next((sources[place[:n]] for n in range(len(place), 0, -1) if place[:n] in sources), str(file))
+    key = ".".join(place)
+    if detail["type"] == "extra_forbidden":
+        known = _known(place[:-1])
+        close = difflib.get_close_matches(place[-1], known, n=1)
+        remedy = f"did you mean {'.'.join((*place[:-1], close[0]))!r}?" if close else f"known are {', '.join(known)}"
+        return f"{source}: unknown key {key!r}; {remedy}"
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "value_error":
+        return f"{source}: {key!r} {message}"
+    return f"{source}: {key!r} is {detail['input']!r}: {message[:1].lower()}{message[1:]}"
+
+
+def _known(place: tuple[str, ...]) -> list[str]:
+    section: type[BaseModel] = Config
+    for key in place:
+        annotation = section.model_fields[key].annotation if key in section.model_fields else Deployment
+        section = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else Deployment
+    return list(section.model_fields)
+
+
+def _absolute(config: Config, folder: Path) -> Config:
+    return config.model_copy(
+        update={
+            "data_dir": folder / config.data_dir.expanduser(),
+            "python_path": tuple(folder / path.expanduser() for path in config.python_path),
+            "deployments": {
+                name: deployment.model_copy(
+                    update={
+                        "graph": _absolute_graph(deployment.graph, folder),
+                        "rules": folder / deployment.rules.expanduser() if deployment.rules else None,
+                    }
+                )
+                for name, deployment in config.deployments.items()
+            },
+        }
+    )
+
+
+def _absolute_graph(graph: str, folder: Path) -> str:
+    file, colon, attribute = graph.rpartition(":")
+    return f"{folder / file}{colon}{attribute}" if file.endswith(".py") else graph

@@ -1,0 +1,141 @@
+"""Where the configuration comes from, what wins, and how mistakes in it are told."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatewright.agents.errors import UnavailableError, UsageError
+from gatewright.runtime.config import Config, Deployment, Section, load
+
+
+def write(folder: Path, text: str, name: str = "gatewright.toml") -> Path:
+    file = folder / name
+    file.write_text(text, "utf-8")
+    return file
+
+
+def test_without_a_file_the_defaults_hold_in_the_folder(tmp_path: Path) -> None:
+    config = load(cwd=tmp_path, environ={})
+
+    assert config.data_dir == tmp_path / ".gatewright"
+    assert config.deployments == {"support": Deployment(team="support")}
+    assert config.server.port == Config().server.port
+
+
+def test_the_nearest_file_above_is_found_and_paths_are_relative_to_it(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        'data_dir = "state"\n[deployments.desk]\ngraph = "desk.py:graph"\nrules = "rules.yaml"\n',
+    )
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+
+    config = load(cwd=below, environ={})
+
+    assert config.data_dir == tmp_path / "state"
+    assert config.deployments["desk"].graph == f"{tmp_path / 'desk.py'}:graph"
+    assert config.deployments["desk"].rules == tmp_path / "rules.yaml"
+
+
+def test_a_graph_named_by_its_module_is_left_as_it_is(tmp_path: Path) -> None:
+    write(tmp_path, '[deployments.desk]\ngraph = "desk.graphs:main"\n')
+
+    assert load(cwd=tmp_path, environ={}).deployments["desk"].graph == "desk.graphs:main"
+
+
+@given(chosen=st.sets(st.sampled_from(["file", "environment", "command line"])))
+def test_the_command_line_wins_over_the_environment_over_the_file(
+    tmp_path_factory: pytest.TempPathFactory, chosen: set[str]
+) -> None:
+    folder = tmp_path_factory.mktemp("config")
+    if "file" in chosen:
+        write(folder, "[server]\nport = 1001\n")
+    environ = {"GATEWRIGHT_SERVER__PORT": "1002"} if "environment" in chosen else {}
+    overrides = {"server": {"port": 1003}} if "command line" in chosen else {}
+
+    port = load(cwd=folder, environ=environ, overrides=overrides).server.port
+
+    ranked = [("command line", 1003), ("environment", 1002), ("file", 1001)]
+    assert port == next((value for name, value in ranked if name in chosen), Config().server.port)
+
+
+def test_one_key_of_a_section_is_overridden_and_the_others_stay(tmp_path: Path) -> None:
+    write(tmp_path, '[server]\nhost = "::1"\nport = 1001\n')
+
+    server = load(cwd=tmp_path, environ={"GATEWRIGHT_SERVER__PORT": "1002"}).server
+
+    assert (server.host, server.port) == ("::1", 1002)
+
+
+def test_a_variable_changes_one_key_of_the_default_deployment(tmp_path: Path) -> None:
+    config = load(cwd=tmp_path, environ={"GATEWRIGHT_DEPLOYMENTS__SUPPORT__MODEL": "openai:gpt-4o"})
+
+    assert config.deployments["support"] == Deployment(team="support", model="openai:gpt-4o")
+
+
+def test_the_file_may_be_named_by_a_variable_or_an_argument(tmp_path: Path) -> None:
+    one = write(tmp_path, "[server]\nport = 1001\n", "one.toml")
+    two = write(tmp_path, "[server]\nport = 1002\n", "two.toml")
+    environ = {"GATEWRIGHT_CONFIG": str(one)}
+
+    assert load(cwd=tmp_path, environ=environ).server.port == 1001
+    assert load(two, cwd=tmp_path, environ=environ).server.port == 1002
+
+
+def test_an_unknown_key_is_refused_with_its_file_and_a_suggestion(tmp_path: Path) -> None:
+    file = write(tmp_path, "[server]\nprot = 1001\n")
+
+    with pytest.raises(UsageError, match=r"unknown key 'server.prot'; did you mean 'server.port'\?") as caught:
+        load(cwd=tmp_path, environ={})
+
+    assert str(file) in str(caught.value)
+
+
+def test_an_unknown_key_of_a_deployment_is_refused_with_a_suggestion(tmp_path: Path) -> None:
+    write(tmp_path, '[deployments.desk]\nteam = "support"\nmodle = "openai:gpt-4o"\n')
+
+    with pytest.raises(UsageError, match=r"did you mean 'deployments.desk.model'\?"):
+        load(cwd=tmp_path, environ={})
+
+
+def test_an_unknown_key_in_a_variable_names_the_variable(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"environment variable GATEWRIGHT_WORKER__LEESE: .*'worker.lease'"):
+        load(cwd=tmp_path, environ={"GATEWRIGHT_WORKER__LEESE": "3"})
+
+
+def test_a_value_that_does_not_fit_is_named_with_its_limit(tmp_path: Path) -> None:
+    write(tmp_path, "[server]\nport = 70000\n")
+
+    with pytest.raises(UsageError, match=r"'server.port' is 70000: input should be less than or equal to 65535"):
+        load(cwd=tmp_path, environ={})
+
+
+def test_a_deployment_needs_a_team_or_a_graph(tmp_path: Path) -> None:
+    write(tmp_path, '[deployments.desk]\nmodel = "openai:gpt-4o"\n')
+
+    with pytest.raises(UsageError, match=r"'deployments.desk' needs either `team` or `graph`"):
+        load(cwd=tmp_path, environ={})
+
+
+def test_variables_that_kubernetes_injects_are_left_alone(tmp_path: Path) -> None:
+    environ = {"GATEWRIGHT_PORT": "tcp://10.0.0.7:8420", "GATEWRIGHT_SERVICE_HOST": "10.0.0.7"}
+
+    assert load(cwd=tmp_path, environ=environ) == load(cwd=tmp_path, environ={})
+
+
+def test_malformed_toml_is_a_usage_error_with_the_place(tmp_path: Path) -> None:
+    write(tmp_path, "[server\n")
+
+    with pytest.raises(UsageError, match=r"not valid TOML: .*line 1"):
+        load(cwd=tmp_path, environ={})
+
+
+def test_a_file_that_was_named_and_is_missing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match=r"nowhere.toml"):
+        load(tmp_path / "nowhere.toml", environ={})
+
+
+def test_every_section_forbids_unknown_keys() -> None:
+    assert all(section.model_config.get("extra") == "forbid" for section in Section.__subclasses__())
