@@ -154,8 +154,8 @@ def _variables(environ: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     """
     found: dict[str, tuple[str, ...]] = {}
     for name in sorted(environ):
-        keys = tuple(part.lower() for part in name.removeprefix(PREFIX).split("__"))
-        if name.startswith(PREFIX) and (len(keys) > 1 or keys[0] in Config.model_fields):
+        keys = tuple(name.removeprefix(PREFIX).lower().split("__"))
+        if name.startswith(PREFIX) and ("__" in name or "".join(keys) in Config.model_fields):
             found[name] = keys
     return found
 
