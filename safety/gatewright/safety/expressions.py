@@ -1,0 +1,257 @@
+"""CEL expressions: checked when compiled, sandboxed when evaluated, and never mistaken for true when they fail.
+
+An adapter over `cel-expr-python` (C++ CEL). It limits each evaluation to 10,000 loop steps and its regular
+expressions (RE2) take linear time, so a rule cannot hang the service. What the adapter adds: errors that the
+binding hands back as values are raised, a non-boolean condition is refused at compile time, and places are named.
+"""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import functools
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, NamedTuple
+
+from cel_expr_python import cel  # type: ignore[import-untyped]  # ships stubs without a py.typed marker
+from cel_expr_python.ext import (  # type: ignore[import-untyped]
+    ext_bindings,
+    ext_math,
+    ext_optional,
+    ext_strings,
+)
+
+from gatewright.agents.errors import GatewrightError, UsageError
+
+MAX_LENGTH = 4_000  # characters of one expression
+MAX_STEPS = 10_000  # loop steps of one evaluation; the limit is built into the binding
+
+_TOKEN = re.compile(
+    r"""(?P<comment>//[^\n]*)
+      | (?P<string>[bB]?[rR][bB]?(?:'''.*?'''|\"\"\".*?\"\"\"|'[^'\n]*'|"[^"\n]*")
+          | [bB]?(?:'''(?:\\.|[^\\])*?'''|\"\"\"(?:\\.|[^\\])*?\"\"\"|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"))
+      | (?P<word>[A-Za-z_]\w*)
+      | (?P<sign>[^\s\w])""",
+    re.VERBOSE | re.DOTALL,
+)
+_PLACE = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
+_UNDECLARED = re.compile(r"undeclared reference to '([^']+)'")
+
+
+Type = Literal["string", "timestamp", "dyn", "list(string)", "map(string, dyn)", "list(map(string, dyn))"]
+"""The types of variables; `dyn` is any JSON value, checked when it is used."""
+
+Variables = Mapping[str, Type]
+"""Type by name; names may be dotted: `{"tool.name": "string", "args": "map(string, dyn)"}`."""
+
+_MAP = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
+_TYPES: dict[str, Any] = {
+    "string": cel.Type.STRING,
+    "timestamp": cel.Type.TIMESTAMP,
+    "dyn": cel.Type.DYN,
+    "list(string)": cel.Type.List(cel.Type.STRING),
+    "map(string, dyn)": _MAP,
+    "list(map(string, dyn))": cel.Type.List(_MAP),
+}
+
+
+class ExpressionError(UsageError):
+    """The text is not an expression that can be used here; correct it.
+
+    `line` and `column` count from 1 within the expression.
+    """
+
+    def __init__(self, message: str, *, line: int = 1, column: int = 1) -> None:
+        super().__init__(message)
+        self.line = line
+        self.column = column
+
+
+class EvaluationError(GatewrightError):
+    """The expression has no value for this data (missing key, wrong type, budget); whoever asked must refuse."""
+
+
+class Reference(NamedTuple):
+    """A field of a variable that an expression names, and where (counted from 1)."""
+
+    field: str
+    line: int
+    column: int
+
+
+class Bindings:
+    """The values of the variables, converted once on first use and shared by all expressions that see them."""
+
+    __slots__ = ("activation",)
+
+    def __init__(self, activation: Any) -> None:
+        self.activation = activation
+
+
+class Expression:
+    """A checked expression. Safe to share between threads.
+
+    `words` are the identifiers that occur in it: a variable whose first part is not among them is not read.
+    """
+
+    __slots__ = ("_compiled", "text", "words")
+
+    def __init__(self, text: str, compiled: Any) -> None:
+        self.text = text
+        self.words = frozenset(token.text for token in _tokens(text) if token.kind == "word")
+        self._compiled = compiled
+
+    @property
+    def type(self) -> str:
+        """The checked type of its value, in the binding's spelling: BOOL, INT, DYN, LIST<DYN> and so on."""
+        return str(self._compiled.return_type())
+
+    def evaluate(self, bindings: Bindings) -> bool:
+        """The truth of the expression.
+
+        Raises:
+            EvaluationError: it has no truth value for this data, or used up its budget.
+        """
+        value = self._run(bindings).value()
+        if value is True or value is False:  # an error comes back as a value whose content is its text
+            return value
+        raise EvaluationError(f"{self.text!r} has no truth value here: {value!r}")
+
+    def value(self, bindings: Bindings) -> Any:
+        """The value of the expression as a JSON value; times become RFC 3339 text, durations seconds.
+
+        Raises:
+            EvaluationError: it has no value for this data, or none that JSON can hold.
+        """
+        result = self._run(bindings)
+        if str(result.type()) == "ERROR":
+            raise EvaluationError(f"{self.text!r} has no value here: {result.value()}")
+        try:
+            return _json(result.plain_value())
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise EvaluationError(f"{self.text!r} gives no JSON value: {error}") from error
+
+    def references(self, variable: str) -> Iterator[Reference]:
+        """The fields that are selected from `variable` by a literal name: `v.field`, `v.?field`, `v["field"]`."""
+        tokens = [token for token in _tokens(self.text) if token.kind != "comment"]
+        for at, token in enumerate(tokens):
+            if token.text != variable or token.kind != "word" or (at and tokens[at - 1].text == "."):
+                continue
+            signs = [following.text for following in tokens[at + 1 : at + 3]]
+            name = at + (3 if signs[1:] == ["?"] else 2)
+            if name >= len(tokens):
+                continue
+            field = tokens[name]
+            if signs[0] == "." and field.kind == "word":
+                yield Reference(field.text, *_place(self.text, field.start))
+            elif signs[0] == "[" and field.kind == "string" and field.text[0] in "'\"":
+                yield Reference(field.text.strip("'\""), *_place(self.text, field.start))
+
+    def _run(self, bindings: Bindings) -> Any:
+        try:
+            return self._compiled.eval(bindings.activation)
+        except (RuntimeError, TypeError, ValueError) as error:  # the binding could not convert the data
+            raise EvaluationError(f"{self.text!r} cannot be evaluated on this data: {error}") from error
+
+
+def compile(text: str, variables: Variables) -> Expression:
+    """Check a condition.
+
+    Raises:
+        ExpressionError: a syntax error, an unknown variable or function, a type error, or a result that is not bool.
+    """
+    expression = compile_value(text, variables)
+    kind = expression.type
+    if kind != "BOOL":
+        remedy = "compare it with something, for example `== true`" if kind == "DYN" else "write a condition"
+        raise ExpressionError(f"{text!r} gives {kind.lower()}, a rule needs bool; {remedy}")
+    return expression
+
+
+def compile_value(text: str, variables: Variables) -> Expression:
+    """Check an expression whose value may have any type.
+
+    Raises:
+        ExpressionError: as `compile`.
+    """
+    if len(text) > MAX_LENGTH:
+        raise ExpressionError(f"the expression has {len(text)} characters, the limit is {MAX_LENGTH}; split the rule")
+    try:
+        compiled = _environment(tuple(sorted(variables.items()))).compile(text)
+    except (RuntimeError, TypeError, UnicodeError) as error:
+        raise _explained(str(error), text, variables) from error
+    return Expression(text, compiled)
+
+
+def bind(values: Mapping[str, Any], variables: Variables) -> Bindings:
+    """Give `values` to expressions that were compiled with the same `variables`; they must not be mutated after.
+
+    A variable without a value, or with one of another type, is an error in the expressions that read it.
+    """
+    return Bindings(_environment(tuple(sorted(variables.items()))).Activation(values))
+
+
+@functools.lru_cache(maxsize=64)
+def _environment(variables: tuple[tuple[str, Type], ...]) -> Any:
+    return cel.NewEnv(
+        variables={name: _TYPES[kind] for name, kind in variables},
+        extensions=[
+            ext_strings.ExtStrings(),
+            ext_math.ExtMath(),
+            ext_bindings.ExtBindings(),
+            ext_optional.ExtOptional(),
+        ],
+    )
+
+
+class _Token(NamedTuple):
+    kind: str
+    text: str
+    start: int
+
+
+def _tokens(text: str) -> Iterator[_Token]:
+    for match in _TOKEN.finditer(text):
+        yield _Token(match.lastgroup or "", match.group(), match.start())
+
+
+def _place(text: str, offset: int) -> tuple[int, int]:
+    before = text[:offset]
+    return before.count("\n") + 1, offset - before.rfind("\n")
+
+
+def _explained(message: str, text: str, variables: Variables) -> ExpressionError:
+    """The binding's first complaint, with its place and, for a misspelt variable, the nearest one."""
+    found = _PLACE.search(message)
+    if found is None:
+        return ExpressionError(f"{text!r} cannot be compiled: {message}")
+    line, column, complaint = int(found[1]), int(found[2]), found[3].removesuffix(" [INVALID_ARGUMENT]")
+    if unknown := _UNDECLARED.search(complaint):
+        name = unknown[1]
+        near = difflib.get_close_matches(name, variables, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(variables))}"
+        complaint = f"unknown name {name!r}; {hint}"
+    elif complaint.startswith("Syntax error: "):
+        complaint = complaint.split(" expecting {")[0]
+    return ExpressionError(f"{complaint} (line {line}, column {column} of {text!r})", line=line, column=column)
+
+
+def _json(value: Any) -> Any:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, list):
+        return [_json(item) for item in value]
+    if isinstance(value, dict):
+        return {_text_key(key): _json(item) for key, item in value.items()}
+    if isinstance(value, datetime.datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, datetime.timedelta):
+        return value.total_seconds()
+    raise TypeError(f"a value of type {type(value).__name__}")
+
+
+def _text_key(key: Any) -> str:
+    if isinstance(key, str):
+        return key
+    raise TypeError(f"a map with the key {key!r}")
