@@ -1,0 +1,181 @@
+"""What a run has already done: the rows that make a repeated step give recorded answers instead of acting again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from gatewright.agents.effects import Effect
+from gatewright.safety import canonical
+
+from . import codec
+from .store import schema
+from .store.writer import Transaction
+
+_EFFECT = schema.Effect.__table__  # type: ignore[attr-defined]  # SQLModel adds it
+_SEALED = schema.Sealed.__table__  # type: ignore[attr-defined]
+
+Status = Literal["asked", "intended", "parked", "done", "released"]
+Outcome = Literal["ok", "error", "denied", "terminated"]
+
+
+@dataclass
+class Entry:
+    """One effect of the run at its place. `value` is the recorded result, or the error as `{"type", "message"}`."""
+
+    key: str
+    step: str
+    kind: str
+    name: str
+    digest: str
+    status: Status
+    epoch: int
+    attempt: int = 1
+    outcome: Outcome | None = None
+    guard: str | None = None
+    child_run_id: str | None = None
+    value: Any = None
+    exception: BaseException | None = None
+    named: bool = False  # told apart by a call id, so that its order in the step says nothing
+    taken: bool = field(default=False, compare=False)
+
+
+def digest_of(effect: Effect) -> str:
+    """What makes two wishes the same: kind, name and arguments."""
+    return canonical.digest(canonical.json_value({"kind": effect.kind, "name": effect.name, "args": dict(effect.args)}))
+
+
+def key_of(step: str, effect: Effect, digest: str, occurrence: int) -> str:
+    """The place of an effect in its run: the step, what it is, and which of several it is.
+
+    With a tool-call id that is the id; without, the arguments and the count of equal wishes before it, so that
+    parallel calls need not come in the same order each time.
+    """
+    which = f"id:{effect.call_id}" if effect.call_id is not None else f"{digest[:16]}:{occurrence}"
+    return f"{step}/{effect.kind}:{effect.name}/{which}"
+
+
+_LOAD = (
+    sa.select(
+        _EFFECT.c.key,
+        _EFFECT.c.step,
+        _EFFECT.c.kind,
+        _EFFECT.c.name,
+        _EFFECT.c.digest,
+        _EFFECT.c.status,
+        _EFFECT.c.epoch,
+        _EFFECT.c.attempt,
+        _EFFECT.c.outcome,
+        _EFFECT.c.guard,
+        _EFFECT.c.child_run_id,
+        _SEALED.c.type,
+        _SEALED.c.value,
+    )
+    .select_from(_EFFECT.outerjoin(_SEALED, sa.and_(_SEALED.c.position == _EFFECT.c.leaf, _SEALED.c.field == "result")))
+    .where(_EFFECT.c.run_id == sa.bindparam("run_id"))
+)
+_PUT = sa.text(
+    "INSERT INTO effect (run_id, key, step, kind, name, digest, status, attempt, epoch, outcome, leaf, guard,"
+    " child_run_id, started_at) VALUES (:run_id, :key, :step, :kind, :name, :digest, :status, :attempt, :epoch,"
+    " :outcome, :leaf, :guard, :child_run_id, :started_at) ON CONFLICT (run_id, key) DO UPDATE SET"
+    " status = excluded.status, attempt = excluded.attempt, epoch = excluded.epoch, outcome = excluded.outcome,"
+    " leaf = excluded.leaf, guard = excluded.guard, child_run_id = excluded.child_run_id, digest = excluded.digest"
+)
+_RELEASE = (
+    sa.update(_EFFECT)
+    .where(_EFFECT.c.run_id == sa.bindparam("of_run"), _EFFECT.c.key == sa.bindparam("of_key"))
+    .values(status="released")
+)
+
+
+def put(transaction: Transaction, run_id: str, entry: Entry, *, now: int, leaf: int | None = None) -> None:
+    """Write the row of an entry as it is now."""
+    transaction.run(
+        _PUT,
+        run_id=run_id,
+        key=entry.key,
+        step=entry.step,
+        kind=entry.kind,
+        name=entry.name,
+        digest=entry.digest,
+        status=entry.status,
+        attempt=entry.attempt,
+        epoch=entry.epoch,
+        outcome=entry.outcome,
+        leaf=leaf,
+        guard=entry.guard,
+        child_run_id=entry.child_run_id,
+        started_at=now,
+    )
+
+
+def release(transaction: Transaction, run_id: str, keys: Iterable[str]) -> None:
+    """Let effects that failed be performed again, when the run is tried again."""
+    for key in keys:
+        transaction.run(_RELEASE, of_run=run_id, of_key=key)
+
+
+class Journal:
+    """The entries of one run. Thread-safe: parallel calls of a step come from many threads."""
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self._lock = threading.Lock()
+        self._entries = {entry.key: entry for entry in entries}
+        self._open: dict[str, int] = {}
+        for entry in self._entries.values():
+            self._open[entry.step] = self._open.get(entry.step, 0) + 1
+
+    @classmethod
+    def load(cls, connection: sa.Connection, run_id: str) -> Journal:
+        """The journal of a run as it was left."""
+        entries: list[Entry] = []
+        for row in connection.execute(_LOAD, {"run_id": run_id}):
+            entry = Entry(*row[:11])
+            entry.named = "/id:" in entry.key
+            if row[11] is not None:
+                entry.value = codec.decode(codec.Encoded(row[11], row[12]))
+            entries.append(entry)
+        return cls(entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def take(self, key: str) -> Entry | None:
+        """The entry at this place, marked as met again in this execution; None where there is none."""
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is not None and not entry.taken:
+                entry.taken = True
+                if entry.step in self._open:
+                    self._open[entry.step] -= 1
+            return entry
+
+    def add(self, entry: Entry) -> None:
+        """Note an effect that this execution performs."""
+        with self._lock:
+            entry.taken = True
+            self._entries[entry.key] = entry
+
+    def missing(self, step: str) -> list[Entry]:
+        """Entries of the step that have not been met in this execution. Cheap when there are none."""
+        with self._lock:
+            if not self._open.get(step):
+                return []
+            entries = [entry for entry in self._entries.values() if entry.step == step]
+        return [entry for entry in entries if not entry.taken and entry.status in ("done", "intended")]
+
+    def release_failed(self, step: str, errors: set[int]) -> None:
+        """Let the step's effects that failed with one of these exceptions (by `id`) be performed again."""
+        with self._lock:
+            for entry in self._entries.values():
+                if entry.step == step and entry.exception is not None and id(entry.exception) in errors:
+                    entry.status = "released"
+
+    def released(self) -> list[str]:
+        """The keys of effects that may be performed again."""
+        with self._lock:
+            return [entry.key for entry in self._entries.values() if entry.status == "released"]

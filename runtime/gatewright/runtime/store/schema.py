@@ -1,0 +1,167 @@
+"""The tables, as SQLModel. Alembic holds their history; the hot paths write them through compiled statements.
+
+Times are integer microseconds since the epoch, UTC. JSON is stored as text, recorded values as typed bytes.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Index, Integer, LargeBinary, Text, text
+from sqlalchemy.orm import registry
+from sqlmodel import Field, SQLModel
+
+
+class Table(SQLModel, registry=registry()):
+    """Base of our tables, apart from those of agents that use SQLModel themselves."""
+
+
+BIG = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only for INTEGER
+
+
+class Thread(Table, table=True):
+    """One case or conversation; `head` is the checkpoint the next run starts from, where it is not the newest."""
+
+    __tablename__ = "thread"
+
+    id: str = Field(primary_key=True)
+    deployment: str
+    agent: str
+    case_id: str = Field(index=True)
+    settings: str = Field(default="{}", sa_type=Text)
+    metadata_: str = Field(default="{}", sa_type=Text, sa_column_kwargs={"name": "metadata"})
+    head: str | None = None
+    created_at: int = Field(sa_type=BigInteger)
+
+
+class Run(Table, table=True):
+    """One execution on a thread. `number` gives the order of acceptance; `epoch` fences off earlier holders."""
+
+    __tablename__ = "run"
+    __table_args__ = (
+        # one run at a time per thread, whatever the code believes
+        Index(
+            "run_active",
+            "thread_id",
+            unique=True,
+            sqlite_where=text("status IN ('running', 'waiting')"),
+            postgresql_where=text("status IN ('running', 'waiting')"),
+        ),
+        Index("run_queue", "status", "available_at", "number"),
+        Index("run_thread", "thread_id", "number"),
+        Index("run_case", "case_id", "number"),
+    )
+
+    number: int = Field(primary_key=True, sa_type=BIG)
+    id: str = Field(unique=True)
+    thread_id: str = Field(foreign_key="thread.id")
+    case_id: str
+    deployment: str
+    agent: str
+    status: str
+    epoch: int = 0
+    attempt: int = 0
+    started: bool = False
+    lease_owner: str | None = None
+    lease_until: int | None = Field(default=None, sa_type=BigInteger)
+    available_at: int = Field(sa_type=BigInteger)
+    input: bytes = Field(sa_type=LargeBinary)
+    output: bytes | None = Field(default=None, sa_type=LargeBinary)
+    error: str | None = Field(default=None, sa_type=Text)
+    waiting_for: str = Field(default="[]", sa_type=Text)
+    parent_run_id: str | None = Field(default=None, index=True)
+    created_at: int = Field(sa_type=BigInteger)
+    started_at: int | None = Field(default=None, sa_type=BigInteger)
+    finished_at: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class Effect(Table, table=True):
+    """The journal: one row for each effect of a run, at the place where it was asked for.
+
+    `status`: `asked` (waits for a person) · `intended` (the world may have been touched) · `parked` (it waits for
+    something inside it) · `done` (`outcome` is known) · `released` (it failed and may be performed again).
+    """
+
+    __tablename__ = "effect"
+
+    run_id: str = Field(primary_key=True, foreign_key="run.id")
+    key: str = Field(primary_key=True)
+    step: str
+    kind: str
+    name: str
+    digest: str
+    status: str
+    attempt: int = 1
+    epoch: int
+    outcome: str | None = None
+    leaf: int | None = Field(default=None, sa_type=BigInteger)
+    guard: str | None = Field(default=None, sa_type=Text)
+    child_run_id: str | None = None
+    started_at: int = Field(sa_type=BigInteger)
+
+
+class Approval(Table, table=True):
+    """A request to people; `request` is the state machine's own JSON, the other columns are for looking it up."""
+
+    __tablename__ = "approval"
+    __table_args__ = (Index("approval_state", "state", "number"), Index("approval_run", "run_id", "key"))
+
+    number: int = Field(primary_key=True, sa_type=BIG)
+    id: str = Field(unique=True)
+    run_id: str = Field(foreign_key="run.id")
+    key: str
+    thread_id: str
+    case_id: str = Field(index=True)
+    deployment: str
+    agent: str
+    state: str
+    request: str = Field(sa_type=Text)
+    created_at: int = Field(sa_type=BigInteger)
+    decided_at: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class Leaf(Table, table=True):
+    """A decision record in the ledger: the very bytes that were hashed. Rows are never updated nor deleted."""
+
+    __tablename__ = "leaf"
+    __table_args__ = (Index("leaf_run", "run_id", "position"), Index("leaf_case", "case_id", "position"))
+
+    position: int = Field(primary_key=True, sa_type=BIG)
+    kind: str
+    run_id: str | None = None
+    case_id: str | None = None
+    body: bytes = Field(sa_type=LargeBinary)
+    hash: bytes = Field(sa_type=LargeBinary)
+
+
+class Node(Table, table=True):
+    """A complete inner node of the ledger's Merkle tree (level 0 are the leaves themselves)."""
+
+    __tablename__ = "node"
+
+    level: int = Field(primary_key=True)
+    position: int = Field(primary_key=True, sa_type=BigInteger)
+    hash: bytes = Field(sa_type=LargeBinary)
+
+
+class Sealed(Table, table=True):
+    """A value that a record only commits to; deleting the row erases it and leaves every proof valid."""
+
+    __tablename__ = "sealed"
+
+    position: int = Field(primary_key=True, sa_type=BigInteger)
+    field: str = Field(primary_key=True)
+    type: str
+    value: bytes = Field(sa_type=LargeBinary)
+    salt: bytes = Field(sa_type=LargeBinary)
+
+
+class Checkpoint(Table, table=True):
+    """A signed head of the ledger (C2SP signed note)."""
+
+    __tablename__ = "checkpoint"
+
+    size: int = Field(primary_key=True, sa_type=BigInteger)
+    note: str = Field(sa_type=Text)
+    created_at: int = Field(sa_type=BigInteger)
+
+
+METADATA = Table.metadata

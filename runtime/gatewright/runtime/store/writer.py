@@ -1,0 +1,269 @@
+"""The one writer of a database: every change is an operation, and operations are committed in groups.
+
+Operations wait in a queue while the disk is busy; whatever has gathered by then shares one transaction and one fsync.
+So a single caller pays one commit, and a hundred callers pay hardly more. Each operation has a savepoint of its own:
+when it raises, only its own changes are undone and only its own caller is told.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import Engine, Executable
+
+from gatewright.agents.errors import GatewrightError, UnavailableError
+from gatewright.safety import merkle
+
+from . import database, schema
+
+T = TypeVar("T")
+
+LARGEST_GROUP = 512  # operations
+_CLOSE = None
+
+
+class Leaf(NamedTuple):
+    """A record on its way into the ledger."""
+
+    kind: str
+    run_id: str | None
+    case_id: str | None
+    body: bytes
+
+
+class Seal(NamedTuple):
+    """A value that a record only commits to."""
+
+    field: str
+    type: str
+    value: bytes
+    salt: bytes
+
+
+class Compiled(NamedTuple):
+    """SQL text, the names of its parameters in order, and the values that the clause itself fixes."""
+
+    clause: Executable
+    text: str
+    names: tuple[str, ...]
+    fixed: Mapping[str, Any]
+
+
+class Statements:
+    """SQL compiled once for a dialect: SQLAlchemy writes it, the driver runs it without SQLAlchemy's per-call cost."""
+
+    def __init__(self, dialect: sa.Dialect) -> None:
+        self._dialect = dialect
+        self._compiled: dict[int, Compiled] = {}
+
+    def compile(self, clause: Executable) -> Compiled:
+        """The SQL of a clause, which must live as long as the process (a module-level constant)."""
+        found = self._compiled.get(id(clause))
+        if found is None:
+            compiled = clause.compile(dialect=self._dialect)  # type: ignore[attr-defined]  # every Core clause has it
+            names = tuple(compiled.positiontup or compiled.params)
+            fixed = {name: value for name, value in compiled.params.items() if value is not None}
+            found = self._compiled[id(clause)] = Compiled(clause, str(compiled), names, fixed)
+        return found
+
+
+class Transaction:
+    """What an operation works with. Statements are module-level constants, so that each is compiled once."""
+
+    def __init__(self, cursor: Any, statements: Statements, tail: merkle.Frontier) -> None:
+        self._cursor = cursor
+        self._statements = statements
+        self._base = tail.size
+        self.leaves: list[tuple[Leaf, Sequence[Seal]]] = []
+
+    def run(self, clause: Executable, /, **values: Any) -> int:
+        """Execute; gives the number of rows that changed."""
+        compiled = self._statements.compile(clause)
+        if compiled.fixed:
+            values = {**compiled.fixed, **values}
+        self._cursor.execute(compiled.text, [values[name] for name in compiled.names])
+        changed: int = self._cursor.rowcount
+        return changed
+
+    def insert(self, clause: Executable, /, **values: Any) -> int:
+        """Insert a row; gives the number that the database gave it."""
+        self.run(clause, **values)
+        number: int = self._cursor.lastrowid
+        return number
+
+    def many(self, clause: Executable, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert rows, each in the order of the statement's columns."""
+        self._cursor.executemany(self._statements.compile(clause).text, rows)
+
+    def one(self, clause: Executable, /, **values: Any) -> tuple[Any, ...] | None:
+        """The first row, or None."""
+        self.run(clause, **values)
+        row: tuple[Any, ...] | None = self._cursor.fetchone()
+        return row
+
+    def all(self, clause: Executable, /, **values: Any) -> list[tuple[Any, ...]]:
+        """All rows."""
+        self.run(clause, **values)
+        rows: list[tuple[Any, ...]] = self._cursor.fetchall()
+        return rows
+
+    def raw(self, text: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Execute SQL that somebody else wrote for this database (LangGraph's checkpointer), once for each row."""
+        self._cursor.executemany(text, rows)
+
+    def append(self, leaf: Leaf, seals: Sequence[Seal] = ()) -> int:
+        """Append a record to the ledger; gives its position. It is there when the group is committed."""
+        self.leaves.append((leaf, seals))
+        return self._base + len(self.leaves) - 1
+
+
+class _Operation(NamedTuple):
+    work: Callable[[Transaction], Any]
+    future: Future[Any]
+
+
+_INSERT_LEAF = sa.insert(schema.Leaf.__table__)  # type: ignore[attr-defined]  # SQLModel adds it
+_INSERT_NODE = sa.insert(schema.Node.__table__)  # type: ignore[attr-defined]
+_INSERT_SEALED = sa.insert(schema.Sealed.__table__)  # type: ignore[attr-defined]
+
+
+class Writer:
+    """A thread that owns the writing connection and the ledger's right edge."""
+
+    def __init__(self, engine: Engine, folder: Path) -> None:
+        self._folder = folder
+        self._statements = Statements(engine.dialect)
+        self._queue: queue.SimpleQueue[_Operation | None] = queue.SimpleQueue()
+        self._raw = engine.raw_connection()
+        self._cursor = self._raw.cursor()
+        self.tail = self._restore()
+        self.groups = 0
+        self.operations = 0
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="gatewright-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Callable[[Transaction], T]) -> Future[T]:
+        """Run `work` in the next group; the future is done when the group is durable.
+
+        The future raises what `work` raised, or UnavailableError when the database refused the whole group (full
+        disk): then nothing of it happened.
+        """
+        future: Future[T] = Future()
+        if self._closed:
+            future.set_exception(UnavailableError("the service is closing; send the request again when it is back"))
+        else:
+            self._queue.put(_Operation(work, future))
+        return future
+
+    def close(self) -> None:
+        """Finish what was submitted and give the connection back."""
+        self._closed = True
+        self._queue.put(_CLOSE)
+        self._thread.join()
+        self._raw.close()
+
+    def _restore(self) -> merkle.Frontier:
+        size: int = self._cursor.execute("SELECT coalesce(max(position) + 1, 0) FROM leaf").fetchone()[0]
+
+        def node(level: int, index: int) -> bytes:
+            query = (
+                ("SELECT hash FROM leaf WHERE position = ?", (index,))
+                if level == 0
+                else ("SELECT hash FROM node WHERE level = ? AND position = ?", (level, index))
+            )
+            found: bytes = self._cursor.execute(*query).fetchone()[0]
+            return found
+
+        return merkle.Frontier.restore(size, node)
+
+    def _work(self) -> None:
+        while True:
+            first = self._queue.get()
+            if first is _CLOSE:
+                return
+            group = [first]
+            closing = False
+            while len(group) < LARGEST_GROUP:
+                try:
+                    following = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+                if following is _CLOSE:
+                    closing = True
+                    break
+                group.append(following)
+            self._commit(group)
+            if closing:
+                return
+
+    def _commit(self, group: list[_Operation]) -> None:
+        cursor = self._cursor
+        results: list[tuple[_Operation, Any]] = []
+        failures: list[tuple[_Operation, BaseException]] = []
+        kept = self.tail.copy()
+        try:
+            cursor.execute("BEGIN IMMEDIATE")
+            transaction = Transaction(cursor, self._statements, self.tail)
+            for operation in group:
+                leaves = len(transaction.leaves)
+                cursor.execute("SAVEPOINT operation")
+                try:
+                    value = operation.work(transaction)
+                except Exception as error:
+                    del transaction.leaves[leaves:]
+                    cursor.execute("ROLLBACK TO operation")
+                    failures.append((operation, self._translate(error)))
+                else:
+                    results.append((operation, value))
+                cursor.execute("RELEASE operation")
+            self._extend(transaction)
+            cursor.execute("COMMIT")
+        except BaseException as error:
+            self.tail = kept
+            try:
+                cursor.execute("ROLLBACK")
+            except Exception:  # no transaction is open any more: SQLite rolled back by itself
+                pass
+            refused = self._translate(error)
+            for operation in group:
+                operation.future.set_exception(refused)
+            return
+        self.groups += 1
+        self.operations += len(group)
+        for operation, failure in failures:
+            operation.future.set_exception(failure)
+        for operation, value in results:
+            operation.future.set_result(value)
+
+    def _extend(self, transaction: Transaction) -> None:
+        """Put the group's records into the tree: rows of leaves, of the nodes they complete, of sealed values."""
+        if not transaction.leaves:
+            return
+        leaves: list[tuple[Any, ...]] = []
+        nodes: list[tuple[Any, ...]] = []
+        sealed: list[tuple[Any, ...]] = []
+        for leaf, seals in transaction.leaves:
+            position = self.tail.size
+            completed = self.tail.append(merkle.leaf_hash(leaf.body))
+            leaves.append((position, leaf.kind, leaf.run_id, leaf.case_id, leaf.body, completed[0].hash))
+            nodes.extend(completed[1:])
+            sealed.extend((position, *seal) for seal in seals)
+        transaction.many(_INSERT_LEAF, leaves)
+        if nodes:
+            transaction.many(_INSERT_NODE, nodes)
+        if sealed:
+            transaction.many(_INSERT_SEALED, sealed)
+
+    def _translate(self, error: BaseException) -> BaseException:
+        driver_error = isinstance(error, Exception) and type(error).__module__.startswith(("sqlite3", "psycopg"))
+        if isinstance(error, GatewrightError) or not driver_error or "constraint" in str(error).lower():
+            return error
+        assert isinstance(error, Exception)
+        return database.unavailable(error, self._folder)
