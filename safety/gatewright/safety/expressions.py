@@ -14,14 +14,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
-from cel_expr_python import cel  # type: ignore[import-untyped]  # ships stubs without a py.typed marker
-from cel_expr_python.ext import (  # type: ignore[import-untyped]
-    ext_bindings,
-    ext_math,
-    ext_optional,
-    ext_strings,
-)
-
 from gatewright.agents.errors import GatewrightError, UsageError
 
 MAX_LENGTH = 4_000  # characters of one expression
@@ -35,6 +27,7 @@ _TOKEN = re.compile(
       | (?P<sign>[^\s\w])""",
     re.VERBOSE | re.DOTALL,
 )
+_WORD = re.compile(r"[A-Za-z_]\w*")
 _PLACE = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
 _UNDECLARED = re.compile(r"undeclared reference to '([^']+)'")
 
@@ -44,16 +37,6 @@ Type = Literal["string", "timestamp", "dyn", "list(string)", "map(string, dyn)",
 
 Variables = Mapping[str, Type]
 """Type by name; names may be dotted: `{"tool.name": "string", "args": "map(string, dyn)"}`."""
-
-_MAP = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
-_TYPES: dict[str, Any] = {
-    "string": cel.Type.STRING,
-    "timestamp": cel.Type.TIMESTAMP,
-    "dyn": cel.Type.DYN,
-    "list(string)": cel.Type.List(cel.Type.STRING),
-    "map(string, dyn)": _MAP,
-    "list(map(string, dyn))": cel.Type.List(_MAP),
-}
 
 
 class ExpressionError(UsageError):
@@ -92,14 +75,15 @@ class Bindings:
 class Expression:
     """A checked expression. Safe to share between threads.
 
-    `words` are the identifiers that occur in it: a variable whose first part is not among them is not read.
+    `words` are all words that occur in it, those within strings too: a variable or key that is not among them is not
+    read by its literal name.
     """
 
     __slots__ = ("_compiled", "text", "words")
 
     def __init__(self, text: str, compiled: Any) -> None:
         self.text = text
-        self.words = frozenset(token.text for token in _tokens(text) if token.kind == "word")
+        self.words = frozenset(_WORD.findall(text))
         self._compiled = compiled
 
     @property
@@ -116,7 +100,7 @@ class Expression:
         value = self._run(bindings).value()
         if value is True or value is False:  # an error comes back as a value whose content is its text
             return value
-        raise EvaluationError(f"{self.text!r} has no truth value here: {value!r}")
+        raise EvaluationError(f"{self.text!r} has no truth value here: {_hinted(str(value))}")
 
     def value(self, bindings: Bindings) -> Any:
         """The value of the expression as a JSON value; times become RFC 3339 text, durations seconds.
@@ -126,7 +110,7 @@ class Expression:
         """
         result = self._run(bindings)
         if str(result.type()) == "ERROR":
-            raise EvaluationError(f"{self.text!r} has no value here: {result.value()}")
+            raise EvaluationError(f"{self.text!r} has no value here: {_hinted(str(result.value()))}")
         try:
             return _json(result.plain_value())
         except (RuntimeError, TypeError, ValueError) as error:
@@ -194,8 +178,26 @@ def bind(values: Mapping[str, Any], variables: Variables) -> Bindings:
 
 @functools.lru_cache(maxsize=64)
 def _environment(variables: tuple[tuple[str, Type], ...]) -> Any:
+    # Imported on first use: 50 MB on disk and 20 ms that a service without rules does not pay.
+    from cel_expr_python import cel  # type: ignore[import-untyped]  # ships stubs without a py.typed marker
+    from cel_expr_python.ext import (  # type: ignore[import-untyped]
+        ext_bindings,
+        ext_math,
+        ext_optional,
+        ext_strings,
+    )
+
+    mapping = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
+    types: dict[Type, Any] = {
+        "string": cel.Type.STRING,
+        "timestamp": cel.Type.TIMESTAMP,
+        "dyn": cel.Type.DYN,
+        "list(string)": cel.Type.List(cel.Type.STRING),
+        "map(string, dyn)": mapping,
+        "list(map(string, dyn))": cel.Type.List(mapping),
+    }
     return cel.NewEnv(
-        variables={name: _TYPES[kind] for name, kind in variables},
+        variables={name: types[kind] for name, kind in variables},
         extensions=[
             ext_strings.ExtStrings(),
             ext_math.ExtMath(),
@@ -235,6 +237,14 @@ def _explained(message: str, text: str, variables: Variables) -> ExpressionError
     elif complaint.startswith("Syntax error: "):
         complaint = complaint.split(" expecting {")[0]
     return ExpressionError(f"{complaint} (line {line}, column {column} of {text!r})", line=line, column=column)
+
+
+def _hinted(message: str) -> str:
+    if "Key not found" in message:
+        return f"{message}; where it may be absent, ask `has(...)` first"
+    if "SELECT to non-message" in message:
+        return f"{message}; where it may be no object, ask `type(...) == map` first"
+    return message
 
 
 def _json(value: Any) -> Any:

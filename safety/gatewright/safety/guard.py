@@ -1,0 +1,200 @@
+"""The guard: asks the rules of all packs about an event and gives one decision."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gatewright.agents.errors import GatewrightError, UsageError
+
+from . import canonical, events, expressions, verdicts
+from .events import Event, Hook
+from .packs import Pack
+from .rules import Rule
+from .verdicts import ApprovalTerms, Change, Decision, Finding, RuleHit
+
+MAX_PASSES = 4  # how often a changed event is judged again before its rules are called unstable
+_MAX_KINDS = 4096  # combinations of hook, name and labels that are remembered
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """The rules that look at one kind of event, and what they mention."""
+
+    rules: tuple[Rule, ...]
+    words: frozenset[str]
+
+
+@dataclass
+class _Judgement:
+    """What has been found about an event so far, over all passes; it only grows."""
+
+    hits: dict[str, RuleHit] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    terms: list[ApprovalTerms] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> verdicts.Verdict:
+        found: list[verdicts.Verdict] = [hit.verdict for hit in self.hits.values()]
+        if any(finding.kind != "reason" for finding in self.findings):
+            found.append("deny")
+        return verdicts.strongest(found)
+
+    def note(self, rule_id: str, kind: verdicts.FindingKind, message: str) -> None:
+        self.findings.append(Finding(rule_id=rule_id, kind=kind, message=f"rule {rule_id!r}: {message}"))
+
+
+class Guard:
+    """Judges events by rule packs. Immutable, and safe to share between threads.
+
+    Rules of several packs count alike. Whatever goes wrong with a rule denies, with a finding that names it.
+    """
+
+    def __init__(self, packs: Sequence[Pack], *, limit: int = events.EVENT_LIMIT) -> None:
+        """`limit`: bytes of JSON that an event may have.
+
+        Raises:
+            UsageError: two packs of one name.
+        """
+        self.packs = tuple(sorted(packs, key=lambda pack: pack.name))
+        for one, other in itertools.pairwise(self.packs):
+            if one.name == other.name:
+                raise UsageError(f"two rule packs are named {one.name!r}: {one.title}, {other.title}; rename one")
+        self.title = " ".join(pack.title for pack in self.packs)
+        self.digest = canonical.digest(sorted(pack.digest for pack in self.packs))
+        self._limit = limit
+        self._rules = [
+            rule if len(self.packs) == 1 else dataclasses.replace(rule, id=f"{pack.name}/{rule.id}")
+            for pack in self.packs
+            for rule in pack.rules
+        ]
+        self._labels: dict[str, frozenset[str]] = {}
+        for pack in self.packs:
+            for name, labels in pack.labels.items():
+                self._labels[name] = self.labels(name) | labels
+        self._known: dict[tuple[Hook, str, frozenset[str]], _Candidates] = {}
+
+    def labels(self, name: str) -> frozenset[str]:
+        """The labels that the packs give to a tool or function; add them to those it carries itself."""
+        return self._labels.get(name, frozenset())
+
+    def wants(self, hook: Hook, name: str, labels: frozenset[str] = frozenset()) -> bool:
+        """Whether any rule looks at such events; if not, `evaluate` would allow them and need not be called.
+
+        Args:
+            labels: what the effect carries itself; the packs' labels are added.
+        """
+        return bool(self._candidates(hook, name, labels).rules)
+
+    def evaluate(self, event: Event) -> Decision:
+        """What the rules say. What cannot be judged is denied: nothing that an event holds makes this raise.
+
+        Changes are judged again until they come to rest, so what goes on is something that every rule has seen.
+        """
+        candidates = self._candidates(event.hook, event.name, event.labels)
+        if not candidates.rules:
+            return Decision(verdict="allow", pack=self.title)
+        judgement = _Judgement()
+        seen = event
+        for _ in range(MAX_PASSES):
+            changes = self._judge(seen, candidates, judgement)
+            if judgement.verdict in ("deny", "terminate") or not changes:
+                break
+            following = self._changed(seen, changes, judgement)
+            if following is None:
+                break
+            seen = following
+        else:
+            for hit in judgement.hits.values():
+                if hit.verdict == "modify":
+                    judgement.note(hit.rule_id, "unstable", f"its changes did not come to rest in {MAX_PASSES} passes")
+        return self._decision(event, seen, judgement)
+
+    def _candidates(self, hook: Hook, name: str, labels: frozenset[str]) -> _Candidates:
+        key = (hook, name, labels)
+        known = self._known.get(key)
+        if known is None:
+            carried = labels | self.labels(name)
+            rules = tuple(rule for rule in self._rules if rule.looks_at(hook, name, carried))
+            known = _Candidates(rules, frozenset[str]().union(*(rule.words for rule in rules)))
+            if len(self._known) >= _MAX_KINDS:  # names come from models, which make some up
+                self._known.clear()
+            self._known[key] = known
+        return known
+
+    def _judge(self, event: Event, candidates: _Candidates, judgement: _Judgement) -> list[Change]:
+        """Ask every rule once; gives the changes that the matching ones want."""
+        changes: list[Change] = []
+        try:
+            values = events.values(event, event.labels | self.labels(event.name), candidates.words, limit=self._limit)
+            bindings = expressions.bind(values, events.VARIABLES[event.hook])
+        except GatewrightError as error:
+            for rule in candidates.rules:
+                judgement.note(rule.id, "limit", str(error))
+            return changes
+        for rule in candidates.rules:
+            try:
+                if rule.matches(bindings):
+                    changes += rule.changes(bindings)
+                    self._hit(rule, bindings, judgement)
+            except expressions.EvaluationError as error:
+                judgement.note(rule.id, "error", str(error))
+        return changes
+
+    def _hit(self, rule: Rule, bindings: expressions.Bindings, judgement: _Judgement) -> None:
+        if rule.id in judgement.hits:
+            return
+        try:
+            reason = rule.reason.render(bindings)
+        except expressions.EvaluationError as error:
+            reason = rule.reason.text
+            judgement.note(rule.id, "reason", str(error))
+        judgement.hits[rule.id] = RuleHit(rule_id=rule.id, verdict=rule.verdict, reason=reason)
+        if rule.terms is not None:
+            judgement.terms.append(rule.terms)
+
+    def _changed(self, event: Event, changes: Sequence[Change], judgement: _Judgement) -> Event | None:
+        """The event with the changes made; None if it already is so, or with a finding if they cannot be made."""
+        if clash := verdicts.conflict(changes):
+            one, other = clash
+            places = f"{'.'.join(one.path)!r} and rule {other.rule_id!r} {'.'.join(other.path)!r}"
+            judgement.note(one.rule_id, "conflict", f"changes {places} differently; make their conditions exclusive")
+            return None
+        target = events.SETS[event.hook]
+        current = event.args if target == "args" else events.parsed(event.result)
+        try:
+            wanted = verdicts.changed(current, changes)
+        except TypeError as error:
+            for change in changes:
+                judgement.note(change.rule_id, "error", str(error))
+            return None
+        if _same(wanted, current):
+            return None
+        return (
+            dataclasses.replace(event, args=wanted) if target == "args" else dataclasses.replace(event, result=wanted)
+        )
+
+    def _decision(self, event: Event, seen: Event, judgement: _Judgement) -> Decision:
+        verdict = judgement.verdict
+        goes_on = verdict in ("modify", "ask")
+        result = seen.result if goes_on and seen.result is not event.result else None
+        if result is not None and isinstance(event.result, str) and not isinstance(result, str):
+            result = json.dumps(result, ensure_ascii=False)  # a text that was offered parsed stays a text
+        return Decision(
+            verdict=verdict,
+            hits=tuple(sorted(judgement.hits.values(), key=lambda hit: hit.rule_id)),
+            args=seen.args if goes_on and seen.args is not event.args else None,
+            result=result,
+            terms=functools.reduce(ApprovalTerms.join, judgement.terms) if verdict == "ask" else None,
+            pack=self.title,
+            findings=tuple(sorted(judgement.findings, key=lambda finding: (finding.rule_id, finding.kind))),
+        )
+
+
+def _same(one: Any, other: Any) -> bool:
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)

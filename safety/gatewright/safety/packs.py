@@ -1,0 +1,83 @@
+"""Rule packs: versioned guardrails in a file, checked and tried on their own examples before they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from gatewright.agents.errors import UnavailableError, UsageError
+
+from . import canonical, checking, sources
+from .checking import Tools
+from .documents import PackText, complaints
+from .rules import Rule
+from .sources import PackError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pack:
+    """A checked rule pack. `digest`: SHA-256 of the canonical content; comments and layout do not change it."""
+
+    name: str
+    version: str
+    digest: str
+    rules: tuple[Rule, ...] = ()
+    labels: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """`name@version#digest`, 12 hexadecimal digits of it: what records and people call the pack."""
+        return f"{self.name}@{self.version}#{self.digest[:12]}"
+
+    @classmethod
+    def empty(cls) -> Pack:
+        """The pack without rules: it allows everything."""
+        return cls(name="empty", version="0", digest=canonical.digest({}))
+
+    @classmethod
+    def load(cls, path: Path, *, tools: Tools | None = None) -> Pack:
+        """Read and check the rule pack in the file `path`; see `parse`.
+
+        Raises:
+            PackError: everything that is wrong with it.
+            UnavailableError: the file cannot be read.
+        """
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UnavailableError(f"the rule pack {str(path)!r} cannot be read: {error}") from error
+        return cls.parse(text, file=str(path), tools=tools)
+
+    @classmethod
+    def parse(cls, text: str, *, file: str = "<text>", tools: Tools | None = None) -> Pack:
+        """Check a rule pack and run its examples.
+
+        Args:
+            file: the name that problems are reported under.
+            tools: given, a rule about any other tool is refused, and so is an argument that the tool does not have.
+
+        Raises:
+            PackError: everything that is wrong with it.
+        """
+        source = sources.parse(text, file)
+        try:
+            document = PackText.model_validate(source.data)
+        except ValidationError as error:
+            raise PackError([checking.problem(source, path, message) for path, message in complaints(error)]) from error
+        try:
+            digest = canonical.digest(source.data)
+        except UsageError as error:
+            raise PackError([checking.problem(source, (), str(error))]) from error
+        rules, problems = checking.checked(source, document, tools)
+        if problems:
+            raise PackError(problems)
+        return cls(
+            name=document.name,
+            version=document.version,
+            digest=digest,
+            rules=rules,
+            labels={name: frozenset(tool.labels) for name, tool in document.tools.items()},
+        )

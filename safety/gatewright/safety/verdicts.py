@@ -1,0 +1,147 @@
+"""Verdicts, how those of several rules become one, and what a rule may change.
+
+`allow < modify < ask < deny < terminate`: the strongest wins and order never matters, so a rule pack can be read
+rule by rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Verdict = Literal["allow", "modify", "ask", "deny", "terminate"]
+"""`allow`: go on · `modify`: go on with other arguments or another result · `ask`: people decide · `deny`: not this
+one; the agent is told why · `terminate`: the run ends."""
+
+ORDER: tuple[Verdict, ...] = ("allow", "modify", "ask", "deny", "terminate")
+_RANK: Mapping[Verdict, int] = {verdict: rank for rank, verdict in enumerate(ORDER)}
+
+
+def strongest(verdicts: Iterable[Verdict]) -> Verdict:
+    """The strongest of the verdicts; `allow` if there are none.
+
+    >>> strongest(["modify", "deny", "ask"])
+    'deny'
+    """
+    return ORDER[max((_RANK[verdict] for verdict in verdicts), default=0)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApprovalTerms:
+    """What an approval must satisfy.
+
+    `roles`: the person must hold every one of them. `excluded`: names of people who may not decide. `expires`:
+    seconds after which an open request is over, None for never.
+    """
+
+    roles: frozenset[str] = frozenset()
+    excluded: frozenset[str] = frozenset()
+    expires: float | None = None
+
+    def join(self, other: ApprovalTerms) -> ApprovalTerms:
+        """Terms that satisfy both: all roles, all exclusions, the shorter time."""
+        times = [time for time in (self.expires, other.expires) if time is not None]
+        return ApprovalTerms(
+            roles=self.roles | other.roles,
+            excluded=self.excluded | other.excluded,
+            expires=min(times, default=None),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleHit:
+    """A rule that matched, with its reason filled in."""
+
+    rule_id: str
+    verdict: Verdict
+    reason: str
+
+
+FindingKind = Literal["error", "limit", "conflict", "unstable", "reason"]
+"""`error`: an expression has no value for the event · `limit`: the event is too large to look at · `conflict`: two
+rules change the same place differently · `unstable`: changes never came to rest · `reason`: a reason's template has
+no value (its verdict stands, the text is shown as written)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Something wrong with a rule, met while it was evaluated; every kind but `reason` denies."""
+
+    rule_id: str
+    kind: FindingKind
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What the rules say about an event.
+
+    `args` and `result` are what to go on with where rules changed them, None where they did not. `terms` are set
+    where the verdict is `ask`. `pack` names every pack that was asked, as `name@version#digest` (12 hex digits).
+    """
+
+    verdict: Verdict
+    hits: tuple[RuleHit, ...] = ()
+    args: Mapping[str, Any] | None = None
+    result: Any = None
+    terms: ApprovalTerms | None = None
+    pack: str = ""
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """Why the verdict is what it is, for people and for the agent: the reasons that carry it, one a line."""
+        reasons = [hit.reason for hit in self.hits if hit.verdict == self.verdict]
+        if self.verdict == "deny":
+            reasons += [finding.message for finding in self.findings if finding.kind != "reason"]
+        return "\n".join(dict.fromkeys(reasons))
+
+
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """A value to put at `path`: `("args", "address", "city")` or `("result",)`."""
+
+    rule_id: str
+    path: Path
+    value: Any
+
+
+def conflict(changes: Sequence[Change]) -> tuple[Change, Change] | None:
+    """Two changes that cannot both be made: one place inside the other, or one place and two values."""
+    ordered = sorted(changes, key=lambda change: (change.path, change.rule_id))
+    for at, one in enumerate(ordered):
+        for other in ordered[at + 1 :]:
+            if other.path[: len(one.path)] != one.path:
+                break  # sorted: what lies inside `one` follows it directly
+            if other.path != one.path or not _same(other.value, one.value):
+                return one, other
+    return None
+
+
+def changed(root: Any, changes: Iterable[Change]) -> Any:
+    """A copy of `root` with the changes made; the first name of each path stands for `root` itself.
+
+    Raises:
+        TypeError: a path leads through something that is not an object, or nothing would be left.
+    """
+    for change in changes:
+        root = _put(root, change.path[1:], change.value)
+    if root is None:
+        raise TypeError("null cannot stand for a whole result; set a text or an object")
+    return root
+
+
+def _put(value: Any, path: Path, new: Any) -> Any:
+    if not path:
+        return new
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{path[0]!r} cannot be set in a value of type {type(value).__name__}")
+    return {**value, path[0]: _put(value.get(path[0], {}), path[1:], new)}
+
+
+def _same(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and bool(one == other)  # 1, 1.0 and True are different JSON values
