@@ -9,7 +9,6 @@ from gatewright.safety.checkpoints import (
     Checkpoint,
     SigningKey,
     VerifierKey,
-    Witness,
     open_checkpoint,
     open_note,
     sign,
@@ -28,18 +27,8 @@ LEAVES = [merkle.leaf_hash(bytes([number])) for number in range(20)]
 NOW = 1_787_000_000
 
 
-def checkpoint(size: int, leaves: list[bytes] = LEAVES) -> Checkpoint:
-    return Checkpoint(origin=ORIGIN, size=size, root=merkle.root(leaves[:size]))
-
-
-def proof(first: int, second: int, leaves: list[bytes] = LEAVES) -> list[bytes]:
-    nodes = {
-        (node.level, node.position): node.hash
-        for frontier in [merkle.Frontier()]
-        for leaf in leaves
-        for node in frontier.append(leaf)
-    }
-    return merkle.consistency_proof(first, second, lambda level, index: nodes[level, index])
+def checkpoint(size: int) -> Checkpoint:
+    return Checkpoint(origin=ORIGIN, size=size, root=merkle.root(LEAVES[:size]))
 
 
 def test_the_published_example_verifies() -> None:
@@ -202,7 +191,7 @@ def test_a_malformed_checkpoint_is_refused(text: str) -> None:
 
 def test_a_cosignature_states_its_time_and_is_checked() -> None:
     note = sign(checkpoint(7), KEY)
-    note += Witness(WITNESS_KEY, [KEY.verifier]).cosign(note, [], at=NOW)
+    note += WITNESS_KEY.signature_line(str(checkpoint(7)), at=NOW)
 
     opened = open_checkpoint(note, [KEY.verifier, WITNESS_KEY.verifier])
 
@@ -223,48 +212,3 @@ def test_exactly_witnesses_state_a_time() -> None:
         KEY.signature_line("text\n", at=NOW)
     with pytest.raises(UsageError, match="must state a time"):
         WITNESS_KEY.signature_line("text\n")
-    with pytest.raises(UsageError, match="is a log's"):
-        Witness(KEY, [KEY.verifier])
-
-
-def test_a_witness_follows_a_log_that_only_grows() -> None:
-    witness = Witness(WITNESS_KEY, [KEY.verifier])
-    for first, second in [(0, 0), (0, 5), (5, 5), (5, 8), (8, 20)]:
-        steps = proof(first, second) if first else []
-        assert witness.cosign(sign(checkpoint(second), KEY), steps, at=NOW).startswith("— audit.example.org ")
-        assert witness.seen == {ORIGIN: checkpoint(second)}
-
-
-def test_a_witness_that_was_restarted_remembers() -> None:
-    witness = Witness(WITNESS_KEY, [KEY.verifier], {ORIGIN: checkpoint(8)})
-    with pytest.raises(IntegrityError, match="went backwards: 8 records"):
-        witness.cosign(sign(checkpoint(5), KEY), [], at=NOW)
-
-
-def test_a_witness_refuses_a_rewritten_log_and_keeps_its_memory() -> None:
-    rewritten = [merkle.leaf_hash(b"other"), *LEAVES[1:]]
-    witness = Witness(WITNESS_KEY, [KEY.verifier])
-    witness.cosign(sign(checkpoint(8), KEY), [], at=NOW)
-
-    for size in (8, 12):
-        note = sign(checkpoint(size, rewritten), KEY)
-        with pytest.raises(IntegrityError):
-            witness.cosign(note, proof(8, size, rewritten), at=NOW)
-    with pytest.raises(IntegrityError):
-        witness.cosign(sign(checkpoint(12), KEY), [], at=NOW)
-
-    assert witness.seen == {ORIGIN: checkpoint(8)}
-
-
-def test_a_witness_cosigns_only_logs_that_it_knows() -> None:
-    with pytest.raises(IntegrityError, match="no known key"):
-        Witness(WITNESS_KEY, []).cosign(sign(checkpoint(8), KEY), [], at=NOW)
-
-
-def test_a_witness_refuses_a_first_proof_and_an_empty_log_with_a_root() -> None:
-    witness = Witness(WITNESS_KEY, [KEY.verifier])
-    with pytest.raises(IntegrityError, match="must be empty"):
-        witness.cosign(sign(checkpoint(8), KEY), proof(5, 8), at=NOW)
-    with pytest.raises(IntegrityError, match="an empty log"):
-        witness.cosign(sign(Checkpoint(origin=ORIGIN, size=0, root=bytes(32)), KEY), [], at=NOW)
-    assert witness.seen == {}

@@ -1,4 +1,4 @@
-"""Checkpoints: signed statements of how long the ledger is and what its root is, and witnesses who cosign them.
+"""Checkpoints: signed statements of how long the ledger is and what its root is.
 
 The formats are C2SP's, so that other tools and public witnesses understand them: signed-note, tlog-checkpoint and
 tlog-cosignature (https://c2sp.org). Nothing here keeps a file: keys and notes are text, times are handed in.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Literal, Self
@@ -37,7 +37,7 @@ _FORBIDDEN = re.compile(r"[\x00-\x09\x0b-\x1f\ud800-\udfff]")  # control charact
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
-def _from_base64(text: str) -> bytes | None:
+def from_base64(text: str) -> bytes | None:
     """The bytes, or None: only the one spelling that encoding them again gives is accepted."""
     try:
         data = b64decode(text, validate=True)
@@ -163,7 +163,7 @@ def _check_name(name: str) -> None:
 
 def _key_parts(text: str, what: str) -> tuple[str, str, Purpose, bytes]:
     parts = text.split("+", 2)  # base64 may hold further plus signs
-    data = _from_base64(parts[2]) if len(parts) == 3 else None
+    data = from_base64(parts[2]) if len(parts) == 3 else None
     if data is None:
         raise UsageError(f"{what} has the form name+id+base64; this has not")
     purpose = _PURPOSES.get(data[:1])
@@ -193,7 +193,7 @@ class Checkpoint:
             IntegrityError: it is malformed. Extension lines are refused: nobody could audit what they say.
         """
         lines = text.split("\n")
-        root = _from_base64(lines[2]) if len(lines) == 4 else None
+        root = from_base64(lines[2]) if len(lines) == 4 else None
         if root is None or len(root) != merkle.HASH_SIZE or lines[3] or not lines[0] or not _SIZE.fullmatch(lines[1]):
             raise IntegrityError(f"not a checkpoint (three lines: origin, size, root): {text[:200]!r}")
         return cls(origin=lines[0], size=int(lines[1]), root=root)
@@ -255,7 +255,7 @@ def open_note(note: str, keys: Collection[VerifierKey]) -> Note:
     verified: dict[VerifierKey, Signature] = {}
     for line in lines:
         match = _SIGNATURE_LINE.fullmatch(line)
-        data = _from_base64(match[2]) if match else None
+        data = from_base64(match[2]) if match else None
         if match is None or data is None or len(data) < 5:
             raise IntegrityError(f"not a signature line of a note: {line[:200]!r}")
         key = known.get((match[1], data[:4]))
@@ -282,57 +282,3 @@ def open_checkpoint(note: str, keys: Collection[VerifierKey]) -> SignedCheckpoin
         raise IntegrityError(f"log {checkpoint.origin!r} did not sign this checkpoint with a known key")
     cosignatures = tuple(each for each in opened.signatures if each.key.purpose == "witness")
     return SignedCheckpoint(checkpoint=checkpoint, cosignatures=cosignatures)
-
-
-class Witness:
-    """Cosigns checkpoints, each only if it continues the last one seen: C2SP tlog-witness without the HTTP.
-
-    Runs where the operator of the log has no access. `seen` is its whole memory; keep it before giving a line away,
-    for a witness that forgets can be shown a second history.
-    """
-
-    def __init__(
-        self, key: SigningKey, logs: Collection[VerifierKey], seen: Mapping[str, Checkpoint] | None = None
-    ) -> None:
-        if key.purpose != "witness":
-            raise UsageError(
-                f"key {key.name!r} is a log's; make one with `SigningKey.generate(..., purpose='witness')`"
-            )
-        self._key = key
-        self._logs = tuple(logs)
-        self._seen = dict(seen or {})
-
-    @property
-    def seen(self) -> Mapping[str, Checkpoint]:
-        """The last checkpoint of each log, by origin."""
-        return dict(self._seen)
-
-    def cosign(self, note: str, proof: Sequence[bytes], *, at: int) -> str:
-        """Check a checkpoint against the last one of its log and give the cosignature line to append to the note.
-
-        Args:
-            proof: the consistency proof from the size last seen; empty for a log that was not seen before, or was
-                empty.
-            at: POSIX seconds now.
-
-        Raises:
-            IntegrityError: the log did not sign it, went backwards, or changed what it said before. The witness's
-                memory is as it was.
-        """
-        checkpoint = open_checkpoint(note, self._logs).checkpoint
-        last = self._seen.get(checkpoint.origin)
-        if checkpoint.size == 0 and checkpoint.root != merkle.EMPTY_ROOT:
-            raise IntegrityError(
-                f"log {checkpoint.origin!r}: an empty log has another root than {checkpoint.root.hex()}"
-            )
-        if last is None or last.size == 0:
-            if proof:
-                raise IntegrityError(f"log {checkpoint.origin!r} was not seen before; its first proof must be empty")
-        elif checkpoint.size < last.size:
-            raise IntegrityError(
-                f"log {checkpoint.origin!r} went backwards: {last.size} records were seen, now it has {checkpoint.size}"
-            )
-        else:
-            merkle.verify_consistency(last.size, checkpoint.size, proof, last.root, checkpoint.root)
-        self._seen[checkpoint.origin] = checkpoint
-        return self._key.signature_line(str(checkpoint), at=at)
