@@ -1,0 +1,93 @@
+"""The final reward of a conversation, as tau-bench computes it.
+
+1 if the conversation came to its end and did what the task asks for, else 0. A task with `outputs` asks for texts that
+must have been said to the customer (and for nothing else); any other asks for the data that its `actions` lead to.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError
+
+from gatewright.agents.errors import UsageError
+
+from . import calls
+from .case import Case, Change, NoOverlay
+from .catalogue import TRANSFER
+from .dataset import Dataset
+
+SCORED = ("reservations", "users")
+SAYING = "respond"  # an action of a task that only talks
+
+
+class Action(BaseModel):
+    """One tool call of a task's solution."""
+
+    name: str
+    kwargs: dict[str, Any]
+
+
+class Task(BaseModel):
+    """What a conversation is judged by; `stopped` tells that the recorded customer ended it."""
+
+    actions: list[Action] = Field(default_factory=list)
+    outputs: list[str] = Field(default_factory=list)
+    stopped: bool = False
+
+
+def _frozen(value: Any) -> Any:
+    """Order of keys does not count, order of elements does, and 1, 1.0 and True are three things."""
+    if isinstance(value, dict):
+        return tuple((key, _frozen(value[key])) for key in sorted(value))
+    if isinstance(value, list):
+        return tuple(_frozen(element) for element in value)
+    return value if isinstance(value, str) else f"{type(value).__name__}:{value!r}".encode()  # equal to no text
+
+
+def _state(changes: Iterable[Change]) -> dict[tuple[str, str], str]:
+    return {(change.table, change.key): change.value for change in changes if change.table in SCORED}
+
+
+def _same(dataset: Dataset, one: Iterable[Change], other: Iterable[Change]) -> bool:
+    """Whether two cases on one data set left the same data; rows that neither touched are equal anyway."""
+    first, second = _state(one), _state(other)
+
+    def row(state: Mapping[tuple[str, str], str], table: str, key: str) -> Any:
+        if (table, key) in state:
+            return _frozen(json.loads(state[table, key]))
+        base = dataset.reservations if table == "reservations" else dataset.users
+        return _frozen(base[key]) if key in base else None
+
+    return all(row(first, *place) == row(second, *place) for place in first.keys() | second.keys())
+
+
+def solution(dataset: Dataset, actions: Sequence[Action]) -> list[Change]:
+    """The rows that a task's own actions change on a fresh copy of the data."""
+    case = Case(dataset, NoOverlay())
+    for action in actions:
+        if action.name not in (TRANSFER, SAYING):
+            calls.perform(case, action.name, copy.deepcopy(action.kwargs))
+    return case.changes()
+
+
+def reward(task: Mapping[str, Any], dataset: Dataset, changes: Sequence[Change], replies: Sequence[str]) -> float:
+    """1.0 or 0.0 for a conversation that left `changes` and said `replies`.
+
+    Raises:
+        UsageError: `task` is not one of this airline's.
+    """
+    try:
+        asked = Task.model_validate(task)
+    except ValidationError as error:
+        raise UsageError(f"the task {dict(task)!r} is not one of the airline's: {error.errors()[0]['msg']}") from error
+    transferred = any(change.table == "transfers" for change in changes)
+    if not (asked.stopped or transferred):
+        return 0.0
+    if asked.outputs:
+        said = [reply.lower().replace(",", "") for reply in replies]
+        return float(all(any(output.lower() in text for text in said) for output in asked.outputs))
+    return float(_same(dataset, changes, solution(dataset, asked.actions)))
