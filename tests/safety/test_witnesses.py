@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pytest
 
 from gatewright.agents.errors import ConflictError, IntegrityError, UsageError
@@ -109,3 +112,19 @@ NOTE = sign(checkpoint(8), KEY)
 def test_a_malformed_request_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="not a witness request"):
         Witness(WITNESS_KEY, [KEY.verifier]).answer(text, at=NOW)
+
+
+def test_the_witness_of_the_document_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = (Path(__file__).parents[2] / "docs" / "audit.md").read_text("utf-8")
+    (script,) = re.findall(r"```python\n(.*?)```", document, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    Path("ledger.pub").write_text(str(KEY.verifier))
+    Path("witness.key").write_text(WITNESS_KEY.dump())
+
+    for first, second in ((0, 8), (8, 20)):
+        note = sign(checkpoint(second), KEY)
+        Path("request.txt").write_text(request(first, proof(first, second) if first else [], note), "utf-8")
+        exec(script, {})
+        cosigned = note + Path("cosignature.txt").read_text("utf-8")
+        assert len(open_checkpoint(cosigned, [KEY.verifier, WITNESS_KEY.verifier]).cosignatures) == 1
+        assert Checkpoint.parse(Path("seen.txt").read_text()) == checkpoint(second)
