@@ -18,7 +18,7 @@ from uuid import UUID
 
 import pytest
 import rfc8785
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, ToolCall
 from pydantic import BaseModel, Field, SecretStr
@@ -26,6 +26,7 @@ from pydantic import BaseModel, Field, SecretStr
 from gatewright.agents.errors import UsageError
 from gatewright.safety.canonical import MAX_DEPTH, JsonValue, canonical, digest, json_value
 
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no timing is asserted
 SHARED = Path(os.environ.get("GATEWRIGHT_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 # The edge cases that begin the published ES6 number sequence, as IEEE 754 bits, and the published SHA-256 of its
@@ -143,11 +144,13 @@ def test_the_published_numbers_are_spelled_as_published() -> None:
     assert lines.hexdigest() == ES6_CHECKSUM
 
 
+@PATIENT
 @given(JSON)
 def test_the_fast_path_spells_as_the_reference_does(value: JsonValue) -> None:
     assert canonical(value) == rfc8785.dumps(cast("Any", value))
 
 
+@PATIENT
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_every_float_is_spelled_as_the_reference_does(value: float) -> None:
     assert canonical([value]) == rfc8785.dumps([value])
@@ -204,6 +207,7 @@ def test_a_digest_does_not_depend_on_the_order_of_keys() -> None:
     assert digest({"a": 1, "b": [2.0]}) == digest({"b": [2], "a": 1}) == sha256(b'{"a":1,"b":[2]}').hexdigest()
 
 
+@PATIENT
 @given(JSON.filter(lambda value: not isinstance(value, dict)))
 def test_plain_json_is_said_as_it_is(value: JsonValue) -> None:
     wrapped = {"args": value, "name": "x"}
@@ -325,11 +329,13 @@ def test_arrays_are_said_whole_whatever_their_repr_leaves_out() -> None:
     assert digest(json_value(Array(1, 2))) != digest(json_value(Array(1, 3)))
 
 
+@PATIENT
 @given(PYTHON, PYTHON)
 def test_different_values_are_said_differently_and_equal_ones_alike(left: object, right: object) -> None:
     assert (digest(json_value(left)) == digest(json_value(right))) == same(left, right)
 
 
+@PATIENT
 @given(PYTHON)
 def test_what_was_said_is_never_mistaken_for_the_value(value: object) -> None:
     said = json_value(value)

@@ -97,6 +97,13 @@ class Frontier:
         frontier._peaks = _stored_peaks(0, size, node)
         return frontier
 
+    def copy(self) -> Self:
+        """An independent frontier of the same tree, to come back to."""
+        twin = type(self)()
+        twin._size = self._size
+        twin._peaks = list(self._peaks)
+        return twin
+
     @property
     def size(self) -> int:
         """The number of leaves."""
