@@ -1,0 +1,48 @@
+"""The application: middleware, resources, health and console around one service."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from gatewright.runtime import console
+from gatewright.runtime.operations import Host
+
+from . import errors, health, resources
+from .access import Access, is_loopback
+from .limits import BodyLimit
+
+
+def create_app(
+    service: Host, *, closing: asyncio.Event | None = None, instance: str | None = None, open_to_all: bool = False
+) -> FastAPI:
+    """The HTTP application of `service`, which stays the caller's to close.
+
+    Args:
+        closing: when set, streams say `bye` and end, and waits give the state as it is.
+        instance: what `/livez` tells this process by.
+        open_to_all: serve whoever asks, under any host name, even without a token.
+    """
+    server = service.config.server
+    closing = closing or asyncio.Event()
+    # FastAPI's own documentation pages load scripts from a content delivery network; the document itself is enough.
+    app = FastAPI(
+        title="Gatewright",
+        version=version("gatewright"),
+        summary="Runs teams of LangGraph agents as a service that its owners can answer for.",
+        docs_url=None,
+        redoc_url=None,
+        separate_input_output_schemas=False,
+    )
+    errors.install(app)
+    app.include_router(health.routes(service, instance or secrets.token_hex(8)))
+    app.include_router(resources.routes(service, closing))
+    console.mount(app, service)
+    app.add_middleware(BodyLimit, limit=server.max_body_bytes)
+    app.add_middleware(
+        Access, token=server.token, local=not server.token and not open_to_all and is_loopback(server.host)
+    )
+    return app

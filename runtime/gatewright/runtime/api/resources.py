@@ -1,0 +1,291 @@
+"""The resources under `/v1`: threads, runs, approvals, records, ledger, conversations.
+
+Handlers give finished bytes: FastAPI takes `response_model` for the OpenAPI document only, and the view, which is
+valid already, is not validated and converted a second time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import BaseModel
+
+from gatewright.agents import Conversation
+from gatewright.agents.errors import UsageError
+from gatewright.runtime.operations import Host
+from gatewright.runtime.views import (
+    ApprovalView,
+    LedgerView,
+    Overview,
+    RecordView,
+    RunStatus,
+    RunView,
+    ThreadView,
+    Verb,
+)
+
+from . import requests, streams
+from .access import is_loopback
+from .errors import ErrorBody
+
+Limit = Annotated[int, Query(ge=1, le=1000)]
+Offset = Annotated[int, Query(ge=0)]
+MISTAKES: dict[int | str, dict[str, Any]] = {
+    401: {"model": ErrorBody},
+    404: {"model": ErrorBody},
+    409: {"model": ErrorBody},
+    413: {"model": ErrorBody},
+    422: {"model": ErrorBody},
+    503: {"model": ErrorBody},
+}
+
+
+def one(view: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A view as an answer."""
+    return Response(view.__pydantic_serializer__.to_json(view), status, headers, media_type="application/json")
+
+
+def many(views: Sequence[BaseModel]) -> Response:
+    """A page of views as an answer."""
+    body = b",".join(view.__pydantic_serializer__.to_json(view) for view in views)
+    return Response(b"[" + body + b"]", media_type="application/json")
+
+
+def plain(value: Any) -> Response:
+    """JSON values as an answer."""
+    return Response(orjson.dumps(value, default=str), media_type="application/json")
+
+
+def routes(service: Host, closing: asyncio.Event) -> APIRouter:
+    """All resources of `service`; streams and waits end when `closing` is set."""
+    router = APIRouter(prefix="/v1", responses=MISTAKES)
+    _threads(router, service)
+    _runs(router, service, closing)
+    _approvals(router, service)
+    _records(router, service)
+    _conversations(router, service)
+    return router
+
+
+def _threads(router: APIRouter, service: Host) -> None:
+    @router.get("/deployments", tags=["deployments"], response_model=list[str])
+    async def list_deployments() -> Response:
+        return plain(service.deployments())
+
+    @router.post("/threads", tags=["threads"], status_code=201, response_model=ThreadView)
+    async def create_thread(body: requests.NewThread) -> Response:
+        thread = await service.create_thread(
+            body.deployment, thread_id=body.thread_id, metadata=body.metadata, settings=body.settings
+        )
+        return one(thread, 201, {"location": f"/v1/threads/{thread.id}"})
+
+    @router.get("/threads", tags=["threads"], response_model=list[ThreadView])
+    async def list_threads(deployment: str | None = None, limit: Limit = 50, offset: Offset = 0) -> Response:
+        return many(await service.threads(deployment=deployment, limit=limit, offset=offset))
+
+    @router.get("/threads/{thread_id}", tags=["threads"], response_model=ThreadView)
+    async def show_thread(thread_id: str) -> Response:
+        return one(await service.thread(thread_id))
+
+    @router.get("/threads/{thread_id}/state", tags=["threads"], response_model=dict[str, Any])
+    async def show_thread_state(thread_id: str) -> Response:
+        return plain(await service.thread_state(thread_id))
+
+
+async def _start(service: Host, body: requests.NewRun) -> RunView:
+    return await service.start_run(
+        body.deployment,
+        body.input,
+        thread_id=body.thread_id,
+        run_id=body.run_id,
+        settings=body.settings,
+        multitask=body.multitask,
+        metadata=body.metadata,
+    )
+
+
+def _place(run: RunView) -> dict[str, str]:
+    return {"location": f"/v1/runs/{run.id}"}
+
+
+def _runs(router: APIRouter, service: Host, closing: asyncio.Event) -> None:
+    @router.post("/runs", tags=["runs"], status_code=202, response_model=RunView)
+    async def start_run(body: requests.NewRun) -> Response:
+        run = await _start(service, body)
+        return one(run, 202, _place(run))
+
+    @router.post(
+        "/runs/wait",
+        tags=["runs"],
+        response_model=RunView,
+        responses={202: {"model": RunView, "description": "Accepted, and not at its end when the time was over"}},
+    )
+    async def start_run_and_wait(body: requests.NewRunToWaitFor) -> Response:
+        run = await _start(service, body)
+        return await _wait(service, run.id, body.timeout, closing)
+
+    @router.post(
+        "/runs/stream",
+        tags=["runs"],
+        response_class=Response,
+        responses={200: {"content": {"text/event-stream": {}}, "description": "The run's events"}},
+    )
+    async def start_run_and_stream(body: requests.NewRun) -> Any:
+        run = await _start(service, body)
+        return streams.respond(service.events(run.id), closing, _place(run))
+
+    @router.get("/runs", tags=["runs"], response_model=list[RunView])
+    async def list_runs(
+        status: RunStatus | None = None,
+        deployment: str | None = None,
+        thread_id: str | None = None,
+        case_id: str | None = None,
+        limit: Limit = 50,
+        offset: Offset = 0,
+    ) -> Response:
+        return many(
+            await service.runs(
+                status=status, deployment=deployment, thread_id=thread_id, case_id=case_id, limit=limit, offset=offset
+            )
+        )
+
+    @router.get("/runs/{run_id}", tags=["runs"], response_model=RunView)
+    async def show_run(run_id: str) -> Response:
+        return one(await service.run(run_id))
+
+    @router.get(
+        "/runs/{run_id}/wait",
+        tags=["runs"],
+        response_model=RunView,
+        responses={202: {"model": RunView, "description": "Not at its end when the time was over"}},
+    )
+    async def wait_for_run(run_id: str, timeout: Annotated[float | None, Query(ge=0)] = None) -> Response:
+        return await _wait(service, run_id, timeout, closing)
+
+    @router.post("/runs/{run_id}/cancel", tags=["runs"], response_model=RunView)
+    async def cancel_run(run_id: str, body: requests.Cancellation) -> Response:
+        return one(await service.cancel(run_id, reason=body.reason, by=body.by))
+
+    @router.post("/runs/{run_id}/resume", tags=["runs"], response_model=RunView)
+    async def resume_run(run_id: str, body: requests.Resumption) -> Response:
+        return one(await service.resume(run_id, by=body.by))
+
+    @router.get(
+        "/runs/{run_id}/events",
+        tags=["runs"],
+        response_class=Response,
+        responses={200: {"content": {"text/event-stream": {}}, "description": "The run's events"}},
+    )
+    async def stream_run(run_id: str, last_event_id: Annotated[str | None, Header()] = None) -> Any:
+        after = streams.last_event_id(last_event_id)
+        await service.run(run_id)  # an unknown run is a 404, which a stream that has begun cannot say
+        return streams.respond(service.events(run_id, after=after), closing)
+
+
+async def _wait(service: Host, run_id: str, timeout: float | None, closing: asyncio.Event) -> Response:
+    """The run at its end, or as it is when the time is over or the server has waited its drain time to close."""
+    try:
+        if timeout is None and not closing.is_set():
+            waiting = asyncio.ensure_future(service.wait(run_id))
+            if not waiting.done():
+                stop = asyncio.ensure_future(_closed(closing, service.config.worker.drain))
+                await asyncio.wait({waiting, stop}, return_when=asyncio.FIRST_COMPLETED)
+                stop.cancel()
+            if waiting.done():
+                return one(waiting.result())
+            waiting.cancel()
+        else:
+            return one(await service.wait(run_id, timeout=timeout or 0))
+    except TimeoutError:
+        pass
+    return one(await service.run(run_id), 202, {"location": f"/v1/runs/{run_id}"})
+
+
+async def _closed(closing: asyncio.Event, drain: float) -> None:
+    await closing.wait()
+    await asyncio.sleep(drain)
+
+
+def _approvals(router: APIRouter, service: Host) -> None:
+    @router.get("/approvals", tags=["approvals"], response_model=list[ApprovalView])
+    async def list_approvals(
+        state: str = "open",
+        run_id: str | None = None,
+        case_id: str | None = None,
+        limit: Limit = 100,
+        offset: Offset = 0,
+    ) -> Response:
+        """Oldest first. `state=any` gives those that are decided, too."""
+        wanted = None if state == "any" else state
+        return many(await service.approvals(state=wanted, run_id=run_id, case_id=case_id, limit=limit, offset=offset))
+
+    @router.get("/approvals/{approval_id}", tags=["approvals"], response_model=ApprovalView)
+    async def show_approval(approval_id: str) -> Response:
+        return one(await service.approval(approval_id))
+
+    async def decide(approval_id: str, verb: Verb, body: requests.Decision | requests.Reasoned) -> Response:
+        return one(await service.decide(approval_id, verb, by=body.by, reason=body.reason, value=body.value))
+
+    @router.post("/approvals/{approval_id}/approve", tags=["approvals"], response_model=ApprovalView)
+    async def approve(approval_id: str, body: requests.Decision) -> Response:
+        return await decide(approval_id, "approve", body)
+
+    @router.post("/approvals/{approval_id}/reject", tags=["approvals"], response_model=ApprovalView)
+    async def reject(approval_id: str, body: requests.Reasoned) -> Response:
+        return await decide(approval_id, "reject", body)
+
+    @router.post("/approvals/{approval_id}/edit", tags=["approvals"], response_model=ApprovalView)
+    async def edit(approval_id: str, body: requests.Decision) -> Response:
+        return await decide(approval_id, "edit", body)
+
+    @router.post("/approvals/{approval_id}/answer", tags=["approvals"], response_model=ApprovalView)
+    async def answer(approval_id: str, body: requests.Decision) -> Response:
+        return await decide(approval_id, "answer", body)
+
+
+def _records(router: APIRouter, service: Host) -> None:
+    @router.get("/records", tags=["ledger"], response_model=list[RecordView])
+    async def list_records(
+        run_id: str | None = None,
+        case_id: str | None = None,
+        kind: str | None = None,
+        after: Annotated[int, Query(ge=-1)] = -1,
+        limit: Limit = 100,
+    ) -> Response:
+        """In log order, from the one that follows index `after`."""
+        return many(await service.records(run_id=run_id, case_id=case_id, kind=kind, after=after, limit=limit))
+
+    @router.get("/records/{index}", tags=["ledger"], response_model=RecordView)
+    async def show_record(index: int) -> Response:
+        return one(await service.record(index))
+
+    @router.get("/ledger", tags=["ledger"], response_model=LedgerView)
+    async def show_ledger() -> Response:
+        return one(await service.ledger())
+
+    @router.get("/ledger/proof/{index}", tags=["ledger"], response_model=dict[str, Any])
+    async def prove_inclusion(index: int) -> Response:
+        return plain(await service.inclusion_proof(index))
+
+    @router.get("/overview", tags=["ledger"], response_model=Overview)
+    async def show_overview() -> Response:
+        return one(await service.overview())
+
+
+def _conversations(router: APIRouter, service: Host) -> None:
+    @router.get("/conversations", tags=["conversations"], response_model=list[Conversation])
+    async def list_conversations(request: Request, deployment: str, path: str | None = None) -> Response:
+        """Of the deployment's world. `path` names a file on the service's machine, for clients on that machine."""
+        if path is not None and not (request.client and is_loopback(request.client.host)):
+            raise UsageError(f"path {path!r} is read on the service's machine; ask from that machine")
+        return many(await service.conversations(deployment, Path(path) if path else None))
+
+    @router.post("/conversations/score", tags=["conversations"], response_model=requests.Score)
+    async def score_conversation(body: requests.Held) -> Response:
+        score = await service.score(body.deployment, body.conversation, body.case_id, body.replies)
+        return one(requests.Score(score=score))

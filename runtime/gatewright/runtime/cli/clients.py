@@ -1,0 +1,301 @@
+"""The service as a command sees it: over HTTP where one is running on the data directory, else in this process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx
+import orjson
+from pydantic import BaseModel
+
+from gatewright.agents import Conversation, errors
+from gatewright.runtime.api import presence
+from gatewright.runtime.config import Config
+from gatewright.runtime.operations import Operations
+from gatewright.runtime.views import (
+    ApprovalView,
+    Event,
+    LedgerView,
+    Multitask,
+    Overview,
+    RecordView,
+    RunView,
+    ThreadView,
+    Verb,
+)
+
+M = TypeVar("M", bound=BaseModel)
+
+LONG_POLL = 25.0  # seconds; below what proxies and servers allow a silent request
+CONNECTIONS = 128
+
+
+@asynccontextmanager
+async def connect(config: Config, *, execute: bool = False) -> AsyncGenerator[Operations]:
+    """The operations of the service on `config.data_dir`.
+
+    Args:
+        execute: where no service is running, execute runs in this process as long as the context is open.
+    """
+    found = presence.find(config.data_dir)
+    if found is not None:
+        async with HTTPClient(found.url, token=found.token()) as client:
+            yield client
+        return
+    from gatewright.runtime.service import Service
+
+    service = await Service.open(config, execute=execute)
+    try:
+        yield service
+    finally:
+        await service.close()
+
+
+class HTTPClient:
+    """`Operations` of a service in another process. Errors come back as the classes they left as."""
+
+    def __init__(self, url: str, *, token: str = "", transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._http = httpx.AsyncClient(
+            base_url=f"{url}/v1",
+            headers={"authorization": f"Bearer {token}"} if token else {},
+            timeout=httpx.Timeout(60.0, pool=None),
+            limits=httpx.Limits(max_connections=CONNECTIONS),
+            transport=transport,
+            trust_env=False,  # the service is on this machine; a proxy would not reach it
+        )
+
+    async def __aenter__(self) -> HTTPClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def create_thread(
+        self,
+        deployment: str,
+        *,
+        thread_id: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        settings: dict[str, Any] | None = None,
+    ) -> ThreadView:
+        body = {"deployment": deployment, "thread_id": thread_id, "metadata": metadata, "settings": settings}
+        return await self._one(ThreadView, "POST", "/threads", body)
+
+    async def thread(self, thread_id: str) -> ThreadView:
+        return await self._one(ThreadView, "GET", f"/threads/{_path(thread_id)}")
+
+    async def threads(self, *, deployment: str | None = None, limit: int = 50, offset: int = 0) -> list[ThreadView]:
+        return await self._many(ThreadView, "/threads", dict(deployment=deployment, limit=limit, offset=offset))
+
+    async def thread_state(self, thread_id: str) -> dict[str, Any]:
+        return _object(await self._ask("GET", f"/threads/{_path(thread_id)}/state"))
+
+    async def start_run(
+        self,
+        deployment: str,
+        input: Any,
+        *,
+        thread_id: str | None = None,
+        run_id: str | None = None,
+        settings: dict[str, Any] | None = None,
+        multitask: Multitask = "enqueue",
+        metadata: dict[str, Any] | None = None,
+    ) -> RunView:
+        body = {
+            "deployment": deployment,
+            "input": input,
+            "thread_id": thread_id,
+            "run_id": run_id,
+            "settings": settings,
+            "multitask": multitask,
+            "metadata": metadata,
+        }
+        return await self._one(RunView, "POST", "/runs", body)
+
+    async def run(self, run_id: str) -> RunView:
+        return await self._one(RunView, "GET", f"/runs/{_path(run_id)}")
+
+    async def runs(
+        self,
+        *,
+        status: str | None = None,
+        deployment: str | None = None,
+        thread_id: str | None = None,
+        case_id: str | None = None,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> list[RunView]:
+        return await self._many(
+            RunView,
+            "/runs",
+            dict(
+                status=status, deployment=deployment, thread_id=thread_id, case_id=case_id, limit=limit, offset=offset
+            ),
+        )
+
+    async def wait(self, run_id: str, *, timeout: float | None = None) -> RunView:
+        remaining = timeout
+        while True:
+            poll = LONG_POLL if remaining is None else min(remaining, LONG_POLL)
+            response = await self._ask("GET", f"/runs/{_path(run_id)}/wait", query={"timeout": poll})
+            if response.status_code == 200:
+                return RunView.model_validate_json(response.content)
+            if remaining is not None:
+                remaining -= poll
+                if remaining <= 0:
+                    raise TimeoutError(f"run {run_id!r} was not at its end after {timeout:g} s; it goes on")
+
+    async def cancel(self, run_id: str, *, reason: str = "", by: str) -> RunView:
+        return await self._one(RunView, "POST", f"/runs/{_path(run_id)}/cancel", {"by": by, "reason": reason})
+
+    async def resume(self, run_id: str, *, by: str) -> RunView:
+        return await self._one(RunView, "POST", f"/runs/{_path(run_id)}/resume", {"by": by})
+
+    async def events(self, run_id: str, *, after: int = -1) -> AsyncIterator[Event]:
+        """Events in order; taken up again where they were when the service restarts."""
+        ended = False
+        while not ended:
+            headers = {"last-event-id": str(after)} if after >= 0 else {}
+            request = self._http.stream("GET", f"/runs/{_path(run_id)}/events", headers=headers, timeout=None)
+            ended = True
+            try:
+                async with request as response:
+                    if response.status_code >= 400:
+                        await response.aread()
+                    _raise(response)
+                    async for name, seq, data in _frames(response.aiter_lines()):
+                        if name == "bye":
+                            raise errors.UnavailableError(
+                                f"the service is stopping; run {run_id!r} goes on when it is back"
+                            )
+                        after = seq
+                        yield Event.model_validate({"seq": seq, "type": name, "data": data})
+            except httpx.TransportError as error:
+                raise _lost(error) from error
+
+    async def approvals(
+        self,
+        *,
+        state: str | None = "open",
+        run_id: str | None = None,
+        case_id: str | None = None,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> list[ApprovalView]:
+        return await self._many(
+            ApprovalView,
+            "/approvals",
+            dict(state=state or "any", run_id=run_id, case_id=case_id, limit=limit, offset=offset),
+        )
+
+    async def approval(self, approval_id: str) -> ApprovalView:
+        return await self._one(ApprovalView, "GET", f"/approvals/{_path(approval_id)}")
+
+    async def decide(
+        self, approval_id: str, verb: Verb, *, by: str, reason: str = "", value: Any = None
+    ) -> ApprovalView:
+        body = {"by": by, "reason": reason, "value": value}
+        return await self._one(ApprovalView, "POST", f"/approvals/{_path(approval_id)}/{verb}", body)
+
+    async def records(
+        self,
+        *,
+        run_id: str | None = None,
+        case_id: str | None = None,
+        kind: str | None = None,
+        after: int = -1,
+        limit: int = 100,
+    ) -> list[RecordView]:
+        return await self._many(
+            RecordView, "/records", dict(run_id=run_id, case_id=case_id, kind=kind, after=after, limit=limit)
+        )
+
+    async def record(self, index: int) -> RecordView:
+        return await self._one(RecordView, "GET", f"/records/{index}")
+
+    async def ledger(self) -> LedgerView:
+        return await self._one(LedgerView, "GET", "/ledger")
+
+    async def inclusion_proof(self, index: int) -> dict[str, Any]:
+        return _object(await self._ask("GET", f"/ledger/proof/{index}"))
+
+    async def overview(self) -> Overview:
+        return await self._one(Overview, "GET", "/overview")
+
+    async def conversations(self, deployment: str, path: Path | None) -> list[Conversation]:
+        file = str(path.resolve()) if path else None
+        return await self._many(Conversation, "/conversations", dict(deployment=deployment, path=file))
+
+    async def score(self, deployment: str, conversation: Conversation, case_id: str, replies: Sequence[str]) -> float:
+        body = {
+            "deployment": deployment,
+            "conversation": conversation.model_dump(mode="json"),
+            "case_id": case_id,
+            "replies": list(replies),
+        }
+        return float(_object(await self._ask("POST", "/conversations/score", body))["score"])
+
+    async def _one(self, kind: type[M], method: str, path: str, body: Any = None) -> M:
+        return kind.model_validate_json((await self._ask(method, path, body)).content)
+
+    async def _many(self, view: type[M], path: str, query: Mapping[str, Any]) -> list[M]:
+        response = await self._ask("GET", path, query=query)
+        return [view.model_validate(item) for item in orjson.loads(response.content)]
+
+    async def _ask(
+        self, method: str, path: str, body: Any = None, *, query: Mapping[str, Any] | None = None
+    ) -> httpx.Response:
+        params = {name: value for name, value in (query or {}).items() if value is not None}
+        try:
+            response = await self._http.request(method, path, json=body, params=params)
+        except httpx.TransportError as error:
+            raise _lost(error) from error
+        _raise(response)
+        return response
+
+
+def _lost(error: httpx.TransportError) -> errors.UnavailableError:
+    reason = str(error) or type(error).__name__
+    return errors.UnavailableError(f"the service does not answer ({reason}); what it accepted goes on when it is back")
+
+
+def _raise(response: httpx.Response) -> None:
+    """Raise the error that an answer tells of, as the class it was raised as."""
+    if response.status_code < 400:
+        return
+    try:
+        told = response.json()["error"]
+        name, message = str(told["type"]), str(told["message"])
+    except (ValueError, KeyError, TypeError):
+        name, message = "UnavailableError", f"the service answered {response.status_code} to {response.request.url}"
+    kind = getattr(errors, name, errors.UnavailableError)
+    raise kind(message)
+
+
+async def _frames(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, int, Any]]:
+    """Name, id and data of each server-sent event."""
+    name, seq, data = "", -1, ""
+    async for line in lines:
+        field, _, value = line.partition(": ")
+        if field == "event":
+            name = value
+        elif field == "id":
+            seq = int(value)
+        elif field == "data":
+            data += value
+        elif not line and name:
+            yield name, seq, json.loads(data)
+            name, data = "", ""
+
+
+def _path(part: str) -> str:
+    return quote(part, safe="")
+
+
+def _object(response: httpx.Response) -> dict[str, Any]:
+    return dict(response.json())

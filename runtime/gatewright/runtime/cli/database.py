@@ -1,0 +1,60 @@
+"""`gatewright db`: the schema of the database."""
+
+from __future__ import annotations
+
+import click
+
+from gatewright.agents.errors import UnavailableError
+
+from .desk import Desk, desk
+from .grammar import Group
+
+OUTDATED = 1
+
+
+@click.group(cls=Group, default="check")
+def db() -> None:
+    """Look after the database's schema. Without a command: check."""
+
+
+@db.command("upgrade")
+@desk
+def upgrade(desk: Desk) -> None:
+    """Bring the database to this version's schema, or create it. No service may be running on it."""
+    from gatewright.runtime.store import database, migration
+
+    config = desk.config()
+    config.data_dir.mkdir(parents=True, exist_ok=True)
+    lock = database.Lock(config.data_dir)
+    lock.acquire()
+    try:
+        database.prepare(config.data_dir).dispose()
+    finally:
+        lock.release()
+    desk.show({"schema": migration.head()}, lambda: f"the database is at schema {migration.head()}")
+
+
+@db.command("check")
+@desk
+def check(desk: Desk) -> int:
+    """Say whether the database has this version's schema: exit code 0, or 1 if it must be upgraded."""
+    from gatewright.runtime.store import database, migration
+
+    config = desk.config()
+    file = config.data_dir / database.FILE
+    if not file.exists():
+        raise UnavailableError(f"there is no database at {str(file)!r}; `gatewright db upgrade` creates one")
+    engine = database.connect(config.data_dir, readonly=True)
+    try:
+        with engine.connect() as connection:
+            found = migration.current(connection)
+            differences = migration.drift(connection)
+    finally:
+        engine.dispose()
+    head = migration.head()
+    good = found == head and not differences
+    said = f"schema {found}, as it should be" if good else f"schema {found}, this version works with {head}"
+    lines = [said, *differences, *([] if good else ["run `gatewright db upgrade` while no service is running"])]
+    value = {"schema": found, "head": head, "differences": differences, "ok": good}
+    desk.show(value, lambda: "\n".join(lines))
+    return 0 if good else OUTDATED

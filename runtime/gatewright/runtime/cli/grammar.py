@@ -1,0 +1,120 @@
+"""How commands are found and written: lazily loaded groups, a default command, options that all share.
+
+A group names its commands with their help and the `module:attribute` they live in, so that `--help` imports none.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from .desk import Desk
+
+
+class Lazy(NamedTuple):
+    """Where a command is, and the line that `--help` says of it."""
+
+    place: str
+    help: str
+
+
+def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Put a shared option where every command finds it; the innermost one that was given counts."""
+    if value not in (None, False):
+        setattr(context.ensure_object(Desk), str(parameter.name), value)
+    return value
+
+
+def _shared() -> list[click.Parameter]:
+    return [
+        click.Option(["--json", "as_json"], is_flag=True, help="Print JSON, and nothing else, on stdout."),
+        click.Option(["-v", "--verbose"], is_flag=True, help="Show log messages, and tracebacks of errors."),
+        click.Option(
+            ["--config", "config_file"],
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="Read this file instead of the nearest gatewright.toml or langgraph.json.",
+        ),
+        click.Option(
+            ["--data-dir"],
+            type=click.Path(path_type=Path, file_okay=False),
+            help="Work on this data directory instead of the configured one.",
+        ),
+    ]
+
+
+class Command(click.Command):
+    """A command with the shared options."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _share(self)
+
+
+class Group(click.Group):
+    """A group whose commands are imported when they are called.
+
+    `default` is what the bare noun means: `gatewright run` is `gatewright run list`.
+    """
+
+    command_class = Command
+
+    def __init__(
+        self, *args: Any, lazy: Mapping[str, Lazy] | None = None, default: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.lazy = dict(lazy or {})
+        self.default = default
+        _share(self)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*self.lazy, *self.commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        found = self.lazy.get(cmd_name)
+        return load(found.place) if found else self.commands.get(cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if self.get_command(ctx, name) is None:
+            known = self.list_commands(ctx)
+            close = get_close_matches(name, known, n=1)
+            remedy = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
+            raise click.UsageError(f"no command {name!r} in {ctx.command_path!r}; {remedy}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if self.default and not any(arg in ("--help", "-h") for arg in args[:1]):
+            first = args[0] if args else "-"
+            if first.startswith("-"):
+                args = [self.default, *args]
+        return super().parse_args(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        lines = [(name, found.help) for name, found in self.lazy.items()]
+        lines += [(name, command.get_short_help_str(80)) for name, command in self.commands.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl(lines)
+
+
+def load(place: str) -> click.Command:
+    """The command at `module:attribute`."""
+    module, _, attribute = place.partition(":")
+    command = getattr(importlib.import_module(module), attribute)
+    if not isinstance(command, click.Command):
+        raise click.UsageError(f"{place!r} is not a Click command, it is {type(command).__name__}")
+    return command
+
+
+def _share(command: click.Command) -> None:
+    for parameter in _shared():
+        parameter.expose_value = False
+        parameter.is_eager = True
+        parameter.callback = _keep
+        command.params.append(parameter)

@@ -1,0 +1,154 @@
+"""`gatewright serve`, `dev` and `worker`: processes that stay."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import webbrowser
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gatewright.runtime.views import ApprovalView
+
+from .desk import Desk, desk
+from .grammar import Command
+
+if TYPE_CHECKING:
+    from gatewright.runtime.config import Config
+    from gatewright.runtime.operations import Operations
+
+INTERRUPTED = 130
+SAMPLES = "support"
+
+
+def _listening(command: Any) -> Any:
+    for option in (
+        click.option(
+            "--unsafe-allow-unauthenticated",
+            "unsafe",
+            is_flag=True,
+            help="Listen on other than loopback addresses without a token. Whoever reaches it can approve actions.",
+        ),
+        click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one."),
+        click.option("--host", help="Address to listen on."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command(cls=Command)
+@_listening
+@desk
+def serve(desk: Desk, host: str | None, port: int | None, unsafe: bool) -> int:
+    """Serve the HTTP API and the console, and execute runs, until SIGTERM or Ctrl-C.
+
+    Then: streams are ended, requests finish, running steps are finished or handed back.
+    """
+    return _run(_serve(desk, _configured(desk, host, port), unsafe=unsafe))
+
+
+@click.command(cls=Command)
+@_listening
+@click.option("--open", "browser", is_flag=True, help="Open the console in a browser.")
+@desk
+def dev(desk: Desk, host: str | None, port: int | None, unsafe: bool, browser: bool) -> int:
+    """Serve, and on first use hold the sample conversations of the support team.
+
+    One approval is left waiting, for you to decide in the console.
+    """
+    return _run(_serve(desk, _configured(desk, host, port), unsafe=unsafe, samples=True, browser=browser))
+
+
+@click.command(cls=Command)
+@desk
+def worker(desk: Desk) -> int:
+    """Execute the runs of the data directory, without HTTP, until SIGTERM or Ctrl-C."""
+    return _run(_work(desk, desk.config()))
+
+
+def _configured(desk: Desk, host: str | None, port: int | None) -> Config:
+    given = {"host": host, "port": port}
+    return desk.config(server={name: value for name, value in given.items() if value is not None})
+
+
+def _run(main: Coroutine[Any, Any, int | None]) -> int:
+    """Run to the end of a service; SIGTERM is a clean end, Ctrl-C is told apart by its exit code."""
+    import uvloop
+
+    ended_by = uvloop.run(main)
+    return INTERRUPTED if ended_by == signal.SIGINT else 0
+
+
+async def _serve(
+    desk: Desk, config: Config, *, unsafe: bool, samples: bool = False, browser: bool = False
+) -> int | None:
+    from gatewright.runtime.service import Service
+
+    from gatewright.runtime.api import server
+
+    listener = server.bind(config.server, unsafe=unsafe)
+    try:
+        service = await Service.open(config)
+    except BaseException:
+        listener.close()
+        raise
+    background: set[asyncio.Task[None]] = set()
+
+    async def ready(url: str) -> None:
+        desk.show({"url": url, "data_dir": str(config.data_dir)}, lambda: f"console: {url}")
+        if unsafe and not config.server.token:
+            desk.say("warning: anyone who reaches this address can approve actions")
+        if samples and SAMPLES in config.deployments:
+            background.add(asyncio.create_task(_hold_samples(desk, service)))
+        if browser:
+            webbrowser.open(url)
+
+    try:
+        return await server.serve(service, listener, unsafe=unsafe, ready=ready)
+    finally:
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+        await service.close(drain=config.worker.drain)
+
+
+async def _hold_samples(desk: Desk, client: Operations) -> None:
+    """Give a data directory without runs something to look at: all sample conversations, and one open approval."""
+    from .episodes import Holding
+
+    if await client.runs(limit=1):
+        return
+    left: list[ApprovalView] = []
+
+    def approve(approval: ApprovalView) -> bool:
+        return bool(left) and approval.id != left[0].id
+
+    holding = Holding(client, SAMPLES, approve=approve, tell=left.append)
+    try:
+        conversations = await client.conversations(SAMPLES, None)
+        await holding.start(conversations)
+        desk.say(f"holding {len(conversations)} sample conversations; one approval will wait for you in the console")
+        await holding.follow()
+    except Exception as error:
+        desk.say(f"warning: the sample conversations could not be held: {type(error).__name__}: {error}")
+
+
+async def _work(desk: Desk, config: Config) -> int | None:
+    from gatewright.runtime.service import Service
+
+    ended_by: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def end(number: int) -> None:
+        if not ended_by.done():
+            ended_by.set_result(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, end, number)
+    service = await Service.open(config)
+    try:
+        desk.show({"data_dir": str(config.data_dir)}, lambda: f"executing the runs of {config.data_dir}")
+        return await ended_by
+    finally:
+        await service.close(drain=config.worker.drain)
