@@ -114,6 +114,7 @@ def test_text_that_utf8_cannot_hold_raises() -> None:
     [
         ("tool.nmae == 'a'", 1, 5, "unknown name 'tool.nmae'; did you mean 'tool.name'"),
         ("tool.name == 'a' &&\n  zzz == 1", 2, 3, "unknown name 'zzz'; known here: args, history"),
+        ("agrs.amount > 3", 1, 5, "unknown name 'agrs.amount'; did you mean 'args.amount'"),
         ("tool.name == 3", 1, 11, "no matching overload"),
         ("args.amount > ", 1, 15, "Syntax error"),
         ("((", 1, 3, "Syntax error"),

@@ -1,1 +1,47 @@
-"""What may be done: rules, approvals, ledger proofs. Pure: opens no database and no socket."""
+"""What may be done: rules, approvals, ledger proofs. Pure: opens no database and no socket.
+
+Names are imported on first use: a service without rules never loads the rule language.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .approvals import Action, Request, Vote
+    from .events import Event, Hook, Past
+    from .guard import Guard
+    from .packs import Pack
+    from .sources import PackError
+    from .verdicts import ApprovalTerms, Decision, RuleHit, Verdict
+
+__all__ = [
+    "Action",
+    "ApprovalTerms",
+    "Decision",
+    "Event",
+    "Guard",
+    "Hook",
+    "Pack",
+    "PackError",
+    "Past",
+    "Request",
+    "RuleHit",
+    "Verdict",
+    "Vote",
+]
+
+_HOMES = {
+    "approvals": ("Action", "Request", "Vote"),
+    "events": ("Event", "Hook", "Past"),
+    "guard": ("Guard",),
+    "packs": ("Pack",),
+    "sources": ("PackError",),
+    "verdicts": ("ApprovalTerms", "Decision", "RuleHit", "Verdict"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)

@@ -231,12 +231,19 @@ def _explained(message: str, text: str, variables: Variables) -> ExpressionError
     line, column, complaint = int(found[1]), int(found[2]), found[3].removesuffix(" [INVALID_ARGUMENT]")
     if unknown := _UNDECLARED.search(complaint):
         name = unknown[1]
-        near = difflib.get_close_matches(name, variables, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(variables))}"
-        complaint = f"unknown name {name!r}; {hint}"
+        complaint = f"unknown name {name!r}; {_remedy(name, variables)}"
     elif complaint.startswith("Syntax error: "):
         complaint = complaint.split(" expecting {")[0]
     return ExpressionError(f"{complaint} (line {line}, column {column} of {text!r})", line=line, column=column)
+
+
+def _remedy(name: str, variables: Variables) -> str:
+    head, dot, rest = name.partition(".")
+    if near := difflib.get_close_matches(name, variables, n=1):
+        return f"did you mean {near[0]!r}?"
+    if near := difflib.get_close_matches(head, variables, n=1):
+        return f"did you mean {near[0] + dot + rest!r}?"
+    return f"known here: {', '.join(sorted(variables))}"
 
 
 def _hinted(message: str) -> str:
