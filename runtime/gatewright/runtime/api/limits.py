@@ -45,12 +45,14 @@ class BodyLimit:
 
         try:
             await self.app(scope, counted, guarded)
-        finally:
-            if received > self.limit and not started:
-                await self._refuse("more", scope, receive, send)
+        except Exception:
+            if received <= self.limit or started:
+                raise
+        if received > self.limit and not started:
+            await self._refuse("longer", scope, receive, send)
 
     async def _refuse(self, size: str, scope: Scope, receive: Receive, send: Send) -> None:
         message = (
-            f"the request body has {size}, the limit is {self.limit} bytes; send less or raise server.max_body_bytes"
+            f"the request body is {size}, the limit is {self.limit} bytes; send less or raise server.max_body_bytes"
         )
         await answer(413, "LimitError", message, {"connection": "close"})(scope, receive, send)

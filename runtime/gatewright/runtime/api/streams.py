@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import orjson
@@ -49,7 +49,7 @@ def last_event_id(value: str | None) -> int:
 
 async def frames(
     events: AsyncIterator[Event], closing: asyncio.Event, *, heartbeat: float = HEARTBEAT
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes]:
     """The events as bytes, a comment every `heartbeat` seconds of silence, and `bye` when the server closes."""
     closed = asyncio.ensure_future(closing.wait())
     following: asyncio.Future[Event] = asyncio.ensure_future(anext(events))
