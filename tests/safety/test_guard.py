@@ -234,6 +234,29 @@ def test_values_that_are_not_json_are_denied(amount: Any) -> None:
     assert decision.findings[0].rule_id == "large"
 
 
+def nested(levels: int, leaf: Any) -> Any:
+    for _ in range(levels):
+        leaf = [leaf]
+    return leaf
+
+
+@pytest.mark.parametrize("leaf", [1, "a\0b"])
+def test_values_that_are_nested_too_deeply_are_denied(leaf: Any) -> None:
+    assert decide(LARGE, args={"amount": 1, "note": nested(events.MAX_DEPTH - 1, leaf)}).verdict == "allow"
+    for levels in (events.MAX_DEPTH, 100_000):
+        decision = decide(LARGE, args={"amount": 1, "note": nested(levels, leaf)})
+        assert (decision.verdict, decision.findings[0].kind) == ("deny", "limit")
+
+
+@pytest.mark.parametrize("levels", [200, 5_000])
+def test_a_result_cannot_escape_the_rules_by_being_nested(levels: int) -> None:
+    text = rule("failed", "type(result) == map && has(result.error)", match={"result": {"error": 1}}, passes={})
+    text["on"] = {"hook": "tool.after", "name": "pay"}
+    result = '{"error": ' + "[" * levels + "]" * levels + "}"
+
+    assert decide(text, hook="tool.after", result=result).verdict == "deny"
+
+
 def test_an_event_that_is_too_large_is_denied_for_every_rule_that_looks_at_it() -> None:
     guard = Guard([pack(LARGE, HUGE)], limit=1_000)
 

@@ -136,6 +136,8 @@ def test_a_field_that_is_not_understood_is_refused(text: str, message: str) -> N
         ("a: [1\nb: 2\n", 2, "not YAML"),
         ("a: !!python/name:os.system\n", 1, "is not read"),
         ("- " * 5_000 + "a\n", 1, "not YAML"),
+        ("{a: " * 5_000, 1, "not YAML"),
+        ("a: \0\n", 1, "special characters are not allowed"),
     ],
 )
 def test_yaml_that_is_not_plain_is_refused(text: str, line: int, message: str) -> None:

@@ -14,6 +14,7 @@ import orjson
 from gatewright.agents.effects import Kind
 from gatewright.agents.errors import LimitError, UsageError
 
+from . import canonical
 from .expressions import Type
 from .verdicts import Verdict
 
@@ -35,6 +36,8 @@ Hook = Literal[
 
 HISTORY_LIMIT = 200  # entries offered to the rules, the newest
 PAST_LIMIT = 65_536  # bytes of JSON: larger arguments or results of earlier effects are left out of `history`
+MAX_DEPTH = canonical.MAX_DEPTH  # levels of nesting in a value
+_TOO_DEEP = f"rules look at {MAX_DEPTH} levels of nesting at most; flatten the value"
 EVENT_LIMIT = 4_194_304  # bytes of JSON: a larger event is refused
 
 _COMMON: dict[str, Type] = {
@@ -168,12 +171,18 @@ class Event:
 
 
 def parsed(value: Any) -> Any:
-    """`value`, but text that is a JSON object or array as what it says."""
+    """`value`, but text that is a JSON object or array as what it says.
+
+    Raises:
+        UsageError: the text is nested so deeply that the parser gives up.
+    """
     if not isinstance(value, str) or value.lstrip()[:1] not in ("{", "["):
         return value
     try:
         return orjson.loads(value)
-    except orjson.JSONDecodeError:
+    except orjson.JSONDecodeError as error:
+        if "depth limit" in error.msg:  # not to be told from text by a rule, and a way around it if it were
+            raise UsageError(_TOO_DEEP) from error
         return value
 
 
@@ -240,6 +249,7 @@ def _presentable(value: Any) -> _View:
     The binding cuts text at a NUL character, which would hide what follows it from a rule, and NaN compares false
     with every limit: the first is replaced by U+FFFD, the second refused.
     """
+    _check_depth(value)
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
         encoded = text.encode()
@@ -250,6 +260,21 @@ def _presentable(value: Any) -> _View:
     if "\\u0000" in text and (clean := _replaced(value)) != value:
         return _presentable(clean)
     return _View(value, len(encoded))
+
+
+def _check_depth(value: Any) -> None:
+    """By levels and not by recursion: the binding converts recursively and would take the process down."""
+    level: list[Any] = [value] if isinstance(value, (dict, list, tuple)) else []
+    for _ in range(MAX_DEPTH + 1):
+        if not level:
+            return
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list, tuple))
+        ]
+    raise UsageError(_TOO_DEEP)
 
 
 def _replaced(value: Any) -> Any:

@@ -79,8 +79,9 @@ def parse(text: str, file: str) -> Source:
     """
     if len(text.encode("utf-8", "replace")) > MAX_BYTES:
         raise PackError([Problem(file=file, line=1, rule="", message=f"larger than {MAX_BYTES} bytes; split it")])
-    loader = _Loader(text)
+    loader: _Loader | None = None
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         lines: dict[Path, int] = {}
         problems: list[Problem] = []
@@ -96,7 +97,8 @@ def parse(text: str, file: str) -> Source:
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise PackError([Problem(file=file, line=1, rule="", message=f"not YAML: {error}")]) from error
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     return Source(file=file, data=data, lines=lines)
 
 

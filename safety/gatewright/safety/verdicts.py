@@ -59,7 +59,8 @@ class RuleHit:
 
 
 FindingKind = Literal["error", "limit", "conflict", "unstable", "reason"]
-"""`error`: an expression has no value for the event · `limit`: the event is too large to look at · `conflict`: two
+"""`error`: an expression has no value for the event · `limit`: the event is too large or
+too deep to look at, or not JSON · `conflict`: two
 rules change the same place differently · `unstable`: changes never came to rest · `reason`: a reason's template has
 no value (its verdict stands, the text is shown as written)."""
 
