@@ -174,18 +174,22 @@ def test_a_rule_that_matched_before_a_change_still_counts() -> None:
 
 
 def test_changes_that_never_come_to_rest_are_denied() -> None:
-    growing = rule("grow", "args.amount > 0", "modify", set={"args.amount": "{{ args.amount + 1 }}"})
+    up = rule("up", "args.amount == 1000", "modify", set={"args.amount": 999})
+    down = rule("down", "args.amount == 999", "modify", match={"args": {"amount": 999}}, set={"args.amount": 1000})
 
-    decision = decide(growing, args={"amount": 1})
+    decision = decide(up, down, args={"amount": 1000})
 
     assert decision.verdict == "deny"
-    assert [(finding.rule_id, finding.kind) for finding in decision.findings] == [("grow", "unstable")]
+    assert [(finding.rule_id, finding.kind) for finding in decision.findings] == [
+        ("down", "unstable"),
+        ("up", "unstable"),
+    ]
 
 
 def test_a_change_that_cannot_be_made_is_denied() -> None:
-    inner = rule("inner", "args.amount > 0", "modify", set={"args.amount.value": 1})
+    inner = rule("inner", "has(args.to)", "modify", match={"args": {"to": {}}}, set={"args.to.name": "kim"})
 
-    decision = decide(inner, args={"amount": 1})
+    decision = decide(inner, args={"to": "ada"})
 
     assert decision.verdict == "deny"
     assert decision.findings[0].kind == "error"

@@ -212,6 +212,18 @@ def test_a_reason_that_cannot_be_filled_in_fails_the_example() -> None:
     assert "fails on this example" in problems(rule(reason='"of {{ args.currency }}"'))[0]
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("args.amount", '"{{ args.amount + 1 }}"', "its changes do not come to rest in 4 passes"),
+        ("args.amount.value", "1", "'value' cannot be set in a value of type int"),
+        ("args.note", '"{{ args.to }}"', "Key not found"),
+    ],
+)
+def test_a_change_that_cannot_be_made_fails_the_example(place: str, value: str, message: str) -> None:
+    assert message in problems(rule(then="modify", set=f"{{{place}: {value}}}"))[0]
+
+
 def test_a_rule_about_labels_is_tried_on_a_tool_that_has_them() -> None:
     text = rule(on="{hook: tool.before, labels: [money]}", when="tool.name == 'refund' && args.amount > 500")
     text = text.replace("rules:", "tools: {search: {labels: [reads]}, refund: {labels: [money]}}\nrules:")

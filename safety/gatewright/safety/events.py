@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -14,9 +14,9 @@ import orjson
 from gatewright.agents.effects import Kind
 from gatewright.agents.errors import LimitError, UsageError
 
-from . import canonical
+from . import canonical, verdicts
 from .expressions import Type
-from .verdicts import Verdict
+from .verdicts import Change, Verdict
 
 Hook = Literal[
     "input",
@@ -34,6 +34,7 @@ Hook = Literal[
 `x.after`: its result is there, the agent has not seen it · `decision`: an option was picked at a decision point ·
 `message.send`: one agent is about to write to another."""
 
+MAX_PASSES = 4  # how often a changed event is judged before its rules are called unstable
 HISTORY_LIMIT = 200  # entries offered to the rules, the newest
 PAST_LIMIT = 65_536  # bytes of JSON: larger arguments or results of earlier effects are left out of `history`
 MAX_DEPTH = canonical.MAX_DEPTH  # levels of nesting in a value
@@ -186,6 +187,20 @@ def parsed(value: Any) -> Any:
         return value
 
 
+def changed(event: Event, changes: Sequence[Change]) -> Event | None:
+    """The event with changes made that do not conflict; None if it is as they want it already.
+
+    Raises:
+        TypeError: a change cannot be made, see `verdicts.changed`.
+    """
+    if SETS[event.hook] == "args":
+        args = verdicts.changed(event.args, changes)
+        return None if _same(args, event.args) else replace(event, args=args)
+    current = parsed(event.result)
+    result = verdicts.changed(current, changes)
+    return None if _same(result, current) else replace(event, result=result)
+
+
 def values(event: Event, labels: frozenset[str], words: frozenset[str], *, limit: int = EVENT_LIMIT) -> dict[str, Any]:
     """What the variables of the event's hook stand for.
 
@@ -233,6 +248,10 @@ def _history(event: Event, words: frozenset[str]) -> tuple[list[dict[str, Any]],
         for past in event.history[-HISTORY_LIMIT:]
     ]
     return [view.value for view in shown], sum(view.size for view in shown)
+
+
+def _same(one: Any, other: Any) -> bool:
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def _aware(time: datetime) -> datetime:

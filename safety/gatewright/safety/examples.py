@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
-from gatewright.agents.errors import GatewrightError
+from gatewright.agents.errors import GatewrightError, LimitError
 
 from . import events, expressions, sources
 from .documents import Example, Examples
@@ -34,23 +34,36 @@ def _contradiction(rule: Rule, example: Example, labels: Mapping[str, frozenset[
         carried = event.labels | labels.get(event.name, frozenset())
         if not rule.looks_at(event.hook, event.name, carried):
             if expected:
-                return (
-                    f"the rule does not look at {event.name!r} with labels {sorted(carried)}; mend `on:` or the example"
-                )
+                shown = f"{event.name!r} with labels {sorted(carried)}"
+                return f"the rule does not look at {shown}; mend `on:` or the example"
             return None
-        values = events.values(event, carried, rule.words)
-        bindings = expressions.bind(values, events.VARIABLES[event.hook])
-        matches = rule.matches(bindings)
-        if matches:
-            rule.reason.render(bindings)
-            rule.changes(bindings)
+        matches = _tried(rule, event, carried)
     except ValueError as error:
         return f"the example cannot be read: {error}"
-    except GatewrightError as error:
+    except (GatewrightError, TypeError) as error:
         return f"the rule fails on this example: {error}"
     if matches == expected:
         return None
     return "the rule does not match this example" if expected else "the rule matches this example, it must not"
+
+
+def _tried(rule: Rule, event: events.Event, labels: frozenset[str]) -> bool:
+    """Whether the rule matches; tries its reason and its changes too, as far as they come to rest."""
+    first: bool | None = None
+    for _ in range(events.MAX_PASSES):
+        bindings = expressions.bind(events.values(event, labels, rule.words), events.VARIABLES[event.hook])
+        matches = rule.matches(bindings)
+        first = matches if first is None else first
+        if not matches:
+            return first
+        rule.reason.render(bindings)
+        following = events.changed(event, rule.changes(bindings)) if rule.sets else None
+        if following is None:
+            return first
+        event = following
+    raise LimitError(
+        f"its changes do not come to rest in {events.MAX_PASSES} passes; let `when` exclude what it has set"
+    )
 
 
 def _event(rule: Rule, example: Example, labels: Mapping[str, frozenset[str]]) -> events.Event:

@@ -8,7 +8,6 @@ import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from gatewright.agents.errors import GatewrightError, UsageError
 
@@ -18,7 +17,6 @@ from .packs import Pack
 from .rules import Rule
 from .verdicts import ApprovalTerms, Change, Decision, Finding, RuleHit
 
-MAX_PASSES = 4  # how often a changed event is judged again before its rules are called unstable
 _MAX_KINDS = 4096  # combinations of hook, name and labels that are remembered
 
 
@@ -101,7 +99,7 @@ class Guard:
             return Decision(verdict="allow", pack=self.title)
         judgement = _Judgement()
         seen = event
-        for _ in range(MAX_PASSES):
+        for _ in range(events.MAX_PASSES):
             changes = self._judge(seen, candidates, judgement)
             if judgement.verdict in ("deny", "terminate") or not changes:
                 break
@@ -112,7 +110,9 @@ class Guard:
         else:
             for hit in judgement.hits.values():
                 if hit.verdict == "modify":
-                    judgement.note(hit.rule_id, "unstable", f"its changes did not come to rest in {MAX_PASSES} passes")
+                    judgement.note(
+                        hit.rule_id, "unstable", f"its changes did not come to rest in {events.MAX_PASSES} passes"
+                    )
         return self._decision(event, seen, judgement)
 
     def _candidates(self, hook: Hook, name: str, labels: frozenset[str]) -> _Candidates:
@@ -165,19 +165,12 @@ class Guard:
             places = f"{'.'.join(one.path)!r} and rule {other.rule_id!r} {'.'.join(other.path)!r}"
             judgement.note(one.rule_id, "conflict", f"changes {places} differently; make their conditions exclusive")
             return None
-        target = events.SETS[event.hook]
-        current = event.args if target == "args" else events.parsed(event.result)
         try:
-            wanted = verdicts.changed(current, changes)
+            return events.changed(event, changes)
         except TypeError as error:
             for change in changes:
                 judgement.note(change.rule_id, "error", str(error))
             return None
-        if _same(wanted, current):
-            return None
-        return (
-            dataclasses.replace(event, args=wanted) if target == "args" else dataclasses.replace(event, result=wanted)
-        )
 
     def _decision(self, event: Event, seen: Event, judgement: _Judgement) -> Decision:
         verdict = judgement.verdict
@@ -190,11 +183,7 @@ class Guard:
             hits=tuple(sorted(judgement.hits.values(), key=lambda hit: hit.rule_id)),
             args=seen.args if goes_on and seen.args is not event.args else None,
             result=result,
-            terms=functools.reduce(ApprovalTerms.join, judgement.terms) if verdict == "ask" else None,
+            terms=functools.reduce(ApprovalTerms.join, judgement.terms, ApprovalTerms()) if verdict == "ask" else None,
             pack=self.title,
             findings=tuple(sorted(judgement.findings, key=lambda finding: (finding.rule_id, finding.kind))),
         )
-
-
-def _same(one: Any, other: Any) -> bool:
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
