@@ -35,6 +35,7 @@ class Effect:
 
     `args` is what the rules see and what approvals are bound to: JSON values only. `call_id` tells parallel calls
     of one tool apart (LangChain's tool-call id); without it, calls are told apart by their order in the step.
+    `schema` gives the JSON Schema of `args`, for people who edit them; None takes any.
     """
 
     kind: Kind
@@ -42,6 +43,7 @@ class Effect:
     args: Mapping[str, Any]
     labels: frozenset[str] = frozenset()
     call_id: str | None = None
+    schema: Callable[[], Mapping[str, Any]] | None = field(default=None, compare=False, repr=False)
 
 
 class Chain(Protocol):

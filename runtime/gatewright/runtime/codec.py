@@ -32,7 +32,7 @@ def _is_json(value: Any) -> bool:
     if kind is int:
         return -(2**53) < value < 2**53
     if kind is float:
-        return math.isfinite(value)
+        return bool(math.isfinite(value))
     if kind is list:
         return all(map(_is_json, value))
     if kind is dict:

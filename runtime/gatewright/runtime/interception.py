@@ -120,10 +120,21 @@ def _tool_effect(tool: BaseTool, tool_input: Any, call_id: str | None) -> tuple[
     else:
         injected, shown = {}, {"input": tool_input}
     marks = (tool.metadata or {}).get("gatewright", {})
-    args = cast("dict[str, Any]", canonical.json_value(shown))
-    return Effect(
-        kind="tool", name=tool.name, args=args, labels=frozenset(marks.get("labels", ())), call_id=call_id
-    ), injected
+    effect = Effect(
+        kind="tool",
+        name=tool.name,
+        args=cast("dict[str, Any]", canonical.json_value(shown)),
+        labels=frozenset(marks.get("labels", ())),
+        call_id=call_id,
+        schema=functools.partial(tool_schema, tool),
+    )
+    return effect, injected
+
+
+def tool_schema(tool: BaseTool) -> dict[str, Any]:
+    """The JSON Schema of the arguments that a caller gives to a tool."""
+    schema: Any = tool.tool_call_schema
+    return cast("dict[str, Any]", schema if isinstance(schema, dict) else schema.model_json_schema())
 
 
 def _tool_input(original: Any, effect: Effect, args: Mapping[str, Any], injected: Mapping[str, Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -44,9 +45,14 @@ class Entry:
     taken: bool = field(default=False, compare=False)
 
 
-def digest_of(effect: Effect) -> str:
-    """What makes two wishes the same: kind, name and arguments."""
-    return canonical.digest(canonical.json_value({"kind": effect.kind, "name": effect.name, "args": dict(effect.args)}))
+def digest_of(effect: Effect, salt: bytes) -> str:
+    """What makes two wishes the same: kind, name and arguments, keyed with the thread's secret salt.
+
+    Keyed, because records show it: without the salt nobody can find the arguments by trying them out, also when
+    the salt has been erased together with them.
+    """
+    wish = {"kind": effect.kind, "name": effect.name, "args": canonical.json_value(dict(effect.args))}
+    return hmac.digest(salt, canonical.canonical(wish), "sha256").hex()
 
 
 def key_of(step: str, effect: Effect, digest: str, occurrence: int) -> str:
@@ -130,10 +136,10 @@ class Journal:
             self._open[entry.step] = self._open.get(entry.step, 0) + 1
 
     @classmethod
-    def load(cls, connection: sa.Connection, run_id: str) -> Journal:
+    def load(cls, transaction: Transaction, run_id: str) -> Journal:
         """The journal of a run as it was left."""
         entries: list[Entry] = []
-        for row in connection.execute(_LOAD, {"run_id": run_id}):
+        for row in transaction.all(_LOAD, run_id=run_id):
             entry = Entry(*row[:11])
             entry.named = "/id:" in entry.key
             if row[11] is not None:

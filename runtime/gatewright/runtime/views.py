@@ -20,7 +20,9 @@ ApprovalKind = Literal["approval", "question", "unknown"]
 """`approval`: may this action be performed? · `question`: the agent asks for an answer · `unknown`: the outcome of an
 effect is not known (the process died while it was being performed): did it happen?"""
 
-ApprovalState = Literal["open", "approved", "rejected", "answered", "edited", "cancelled", "void", "consumed"]
+ApprovalState = Literal[
+    "open", "approved", "rejected", "answered", "edited", "cancelled", "expired", "void", "consumed"
+]
 
 Verb = Literal["approve", "reject", "edit", "answer"]
 

@@ -65,16 +65,15 @@ class Lock:
 
 def connect(folder: Path, *, readonly: bool = False) -> Engine:
     """An engine on the SQLite file in `folder`, in WAL mode, durable at every commit (`synchronous=FULL`)."""
-    path = folder / FILE
-    target = f"sqlite:///file:{path}?mode=ro&uri=true" if readonly else f"sqlite:///{path}"
-    engine = sa.create_engine(target, connect_args={"timeout": BUSY_TIMEOUT, "check_same_thread": False})
+    engine = sa.create_engine(
+        f"sqlite:///{folder / FILE}", connect_args={"timeout": BUSY_TIMEOUT, "check_same_thread": False}
+    )
 
     @event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _record: Any) -> None:
         connection.isolation_level = None  # transactions are begun where they are meant, by `begin` below
         cursor = connection.cursor()
-        if not readonly:
-            cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA query_only=ON" if readonly else "PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()

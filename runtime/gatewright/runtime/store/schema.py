@@ -29,11 +29,16 @@ class Thread(Table, table=True):
     settings: str = Field(default="{}", sa_type=Text)
     metadata_: str = Field(default="{}", sa_type=Text, sa_column_kwargs={"name": "metadata"})
     head: str | None = None
+    salt: bytes = Field(sa_type=LargeBinary)
     created_at: int = Field(sa_type=BigInteger)
 
 
 class Run(Table, table=True):
-    """One execution on a thread. `number` gives the order of acceptance; `epoch` fences off earlier holders."""
+    """One execution on a thread. `number` gives the order of acceptance; `epoch` fences off earlier holders.
+
+    `available_at` is when a queued run may be claimed; null while an earlier run of its thread is unfinished. `input`
+    is needed until the run has ended; then input and output are sealed values of the record at `leaf`.
+    """
 
     __tablename__ = "run"
     __table_args__ = (
@@ -59,12 +64,12 @@ class Run(Table, table=True):
     status: str
     epoch: int = 0
     attempt: int = 0
-    started: bool = False
+    crashes: int = 0
     lease_owner: str | None = None
     lease_until: int | None = Field(default=None, sa_type=BigInteger)
-    available_at: int = Field(sa_type=BigInteger)
-    input: bytes = Field(sa_type=LargeBinary)
-    output: bytes | None = Field(default=None, sa_type=LargeBinary)
+    available_at: int | None = Field(default=None, sa_type=BigInteger)
+    input: bytes | None = Field(default=None, sa_type=LargeBinary)
+    leaf: int | None = Field(default=None, sa_type=BigInteger)
     error: str | None = Field(default=None, sa_type=Text)
     waiting_for: str = Field(default="[]", sa_type=Text)
     parent_run_id: str | None = Field(default=None, index=True)
@@ -116,6 +121,7 @@ class Approval(Table, table=True):
     request: str = Field(sa_type=Text)
     created_at: int = Field(sa_type=BigInteger)
     decided_at: int | None = Field(default=None, sa_type=BigInteger)
+    due_at: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class Leaf(Table, table=True):

@@ -1,0 +1,855 @@
+"""The effect chain: journal, guard, approve, intend, perform, guard, record. Every effect of a run passes it.
+
+The chain is written once, as a *course*: a generator that yields what it waits for, and is driven by blocking code
+for synchronous agents and by awaiting code for asynchronous ones.
+
+What waits for the disk, and why: an effect that may change the world is performed only when its intention is durable.
+Records are not waited for: the one writer keeps their order, so whatever is durable later (the next intention, the
+end of the run) is durable after them. A process that dies in between leaves an intention without an outcome, which is
+exactly what is known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import hashlib
+import threading
+import time
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, NamedTuple, NoReturn, TypeVar, cast
+
+import orjson
+from langchain_core.outputs import LLMResult
+from langgraph.errors import GraphBubbleUp, GraphInterrupt
+from langgraph.types import Interrupt
+
+from gatewright.agents.effects import IDEMPOTENCY_KEY, Effect
+from gatewright.agents.errors import (
+    DeniedError,
+    DivergenceError,
+    GatewrightError,
+    LimitError,
+    TerminatedError,
+    UnavailableError,
+)
+from gatewright.safety import approvals, canonical, records
+from gatewright.safety.events import Event, Hook, Past
+from gatewright.safety.guard import Guard
+from gatewright.safety.verdicts import Decision
+
+from . import codec, journal, requests, runs
+from .clock import Clock, moment
+from .history import Cases, LazyHistory
+from .identity import Steps
+from .journal import Entry, Journal
+from .store.writer import Leaf, Seal, Transaction, Writer
+
+R = TypeVar("R")
+
+GRACE = 2.0  # seconds a repeated step has to ask again for what it did before, when it asks for something new
+RETRY = 0.5  # seconds between tries to write an outcome that the disk refused
+
+_BEFORE: Mapping[str, Hook] = {
+    "tool": "tool.before",
+    "model": "model.before",
+    "function": "function.before",
+    "message": "message.send",
+}
+_AFTER: Mapping[str, Hook] = {
+    "tool": "tool.after",
+    "model": "model.after",
+    "function": "function.after",
+    "decision": "decision",
+}
+
+
+class Act(NamedTuple):
+    """Perform the effect with these arguments; `key` is its idempotency key."""
+
+    args: Mapping[str, Any]
+    key: str
+
+
+class Pause(NamedTuple):
+    """Wait a moment."""
+
+    seconds: float
+
+
+Step = Future[Any] | Act | Pause
+Course = Generator[Step, Any, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """Which run is executed, and by which holder of it (`epoch`)."""
+
+    run_id: str
+    thread_id: str
+    case_id: str
+    deployment: str
+    agent: str
+    epoch: int
+    salt: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Office:
+    """What chains share: the writer, the histories, the clock, and where events are told."""
+
+    writer: Writer
+    cases: Cases
+    clock: Clock
+    publish: Callable[[str, str, dict[str, Any]], None]
+    wake: Callable[[], None]
+
+
+class Grant(NamedTuple):
+    """Leave to perform: with which arguments, judged how, approved by whom."""
+
+    args: Mapping[str, Any]
+    judgement: records.Judgement
+    approval: records.ApprovalPart | None = None
+    consumes: approvals.Request | None = None
+
+
+class RecordedError(GatewrightError):
+    """An effect that failed before the process was restarted fails again; the message names the first error."""
+
+
+def waits_for(interrupt: Any) -> str | None:
+    """The approval or run that one of our own interrupts waits for; None for an agent's own `interrupt()`."""
+    value = getattr(interrupt, "value", None)
+    found = value.get("gatewright_waits_for") if isinstance(value, Mapping) else None
+    return found if isinstance(found, str) else None
+
+
+class RunChain:
+    """The chain of one execution of one run."""
+
+    def __init__(
+        self,
+        execution: Execution,
+        office: Office,
+        guard: Guard,
+        *,
+        entries: Journal,
+        requests: Mapping[str, approvals.Request],
+        replies: Mapping[str, runs.Reply],
+        colleagues: frozenset[str],
+        max_effects: int,
+    ) -> None:
+        self._run = execution
+        self._office = office
+        self._guard = guard
+        self._journal = entries
+        self._requests = dict(requests)
+        self._replies = replies
+        self._colleagues = colleagues
+        self._max_effects = max_effects
+        self._closed: GatewrightError | None = None
+        self._unsettled: list[tuple[Callable[[Transaction], Any], Future[Any]]] = []
+        self._lock = threading.Lock()
+        self.steps = Steps()
+        self.steps.failed = self._release  # type: ignore[method-assign]  # the hook it offers
+
+    # What agents call
+
+    def perform(self, effect: Effect, action: Callable[[Mapping[str, Any]], R]) -> R:
+        """See `gatewright.agents.Chain.perform`."""
+        return cast("R", _drive(self._course(effect), action))
+
+    async def aperform(self, effect: Effect, action: Callable[[Mapping[str, Any]], Awaitable[R]]) -> R:
+        """See `gatewright.agents.Chain.aperform`."""
+        return cast("R", await _adrive(self._course(effect), action))
+
+    def ask(self, agent: str, payload: Mapping[str, Any], *, topic: str) -> Any:
+        """See `gatewright.agents.ask`."""
+        return _drive(self._course(self._message(agent, payload, topic, reply=True), self._exchange), _never)
+
+    def send(self, agent: str, payload: Mapping[str, Any], *, topic: str) -> str:
+        """See `gatewright.agents.send`."""
+        return str(_drive(self._course(self._message(agent, payload, topic, reply=False), self._exchange), _never))
+
+    # What the engine calls
+
+    def close(self, why: GatewrightError) -> None:
+        """Refuse every further effect: the run has ended, or belongs to somebody else."""
+        self._closed = self._closed or why
+
+    @property
+    def closed(self) -> GatewrightError | None:
+        """Why no further effect is performed; None while effects are."""
+        return self._closed
+
+    def divergence(self) -> DivergenceError | None:
+        """What the finished steps of this execution should have asked for, by the journal, and did not."""
+        for step in self.steps.finished:
+            if missing := self._journal.missing(step):
+                return DivergenceError(
+                    f"step {step!r} was executed again and ended without {_title(missing[0])}, which the journal "
+                    f"holds; {_DETERMINISM}"
+                )
+        return None
+
+    def released(self) -> list[str]:
+        """Keys of effects that failed together with their step: they are performed again when the run is retried."""
+        return self._journal.released()
+
+    async def settle(self) -> None:
+        """Wait until everything that was performed is on the disk."""
+        await _adrive(self._settle(), _never)
+        for _operation, future in list(self._unsettled):
+            await asyncio.wrap_future(future)
+
+    # The chain
+
+    def _course(self, effect: Effect, act: Callable[[Entry, Grant], Course] | None = None) -> Course:
+        if self._closed is not None:
+            raise self._closed
+        if len(self._journal) >= self._max_effects:
+            self.close(
+                LimitError(
+                    f"run {self._run.run_id!r} asked for more than {self._max_effects} effects; if that is not a "
+                    "loop, raise worker.max_effects"
+                )
+            )
+            raise cast("GatewrightError", self._closed)
+        yield from self._settle()
+        labels = effect.labels | self._guard.labels(effect.name)
+        digest = journal.digest_of(effect, self._run.salt)
+        step = self.steps.here()
+        occurrence = self.steps.occurrence(step, effect.kind, f"{effect.name}:{effect.call_id or digest}")
+        key = journal.key_of(step, effect, digest, occurrence)
+        entry = self._journal.take(key)
+        if entry is None:
+            yield from self._expect(step, effect)
+            entry = Entry(key, step, effect.kind, effect.name, digest, "released", self._run.epoch, attempt=0)
+            entry.named = effect.call_id is not None
+            self._journal.add(entry)
+        elif entry.digest != digest:
+            raise self._diverged(f"{_title(entry)} with other arguments", entry)
+        if entry.status == "done":
+            return self._recorded(entry)
+        grant = yield from self._permit(effect, entry, labels)
+        if isinstance(grant, _Known):
+            return grant.value
+        return (yield from self._carry_out(effect, entry, grant, labels, act))
+
+    def _recorded(self, entry: Entry) -> Any:
+        if entry.outcome == "ok":
+            return entry.value
+        if entry.exception is None:
+            entry.exception = _revive(entry.value)
+        if isinstance(entry.exception, TerminatedError):
+            self.close(entry.exception)
+        raise entry.exception
+
+    # journal
+
+    def _expect(self, step: str, effect: Effect) -> Course:
+        """A wish the journal does not hold, in a step that it does: give parallel calls time, then name both."""
+        if effect.call_id is not None:
+            return
+        deadline = time.monotonic() + GRACE
+        while missing := [entry for entry in self._journal.missing(step) if not entry.named]:
+            if time.monotonic() > deadline:
+                raise self._diverged(f"{effect.kind} {effect.name!r}", missing[0])
+            yield Pause(0.02)
+
+    def _diverged(self, asked: str, expected: Entry) -> DivergenceError:
+        error = DivergenceError(
+            f"step {expected.step!r} was executed again and asked for {asked} where the journal holds "
+            f"{_title(expected)}; {_DETERMINISM}"
+        )
+        self.close(error)
+        return error
+
+    def _release(self, step: str, error: BaseException) -> None:
+        related: set[int] = set()
+        pending: list[BaseException | None] = [error]
+        while pending:
+            found = pending.pop()
+            if found is not None and id(found) not in related:
+                related.add(id(found))
+                pending += [found.__cause__, found.__context__]
+        self._journal.release_failed(step, related)
+
+    # guard and approve
+
+    def _event(self, hook: Hook, effect: Effect, labels: frozenset[str], args: Mapping[str, Any], **more: Any) -> Event:
+        run = self._run
+        return Event(
+            hook=hook,
+            name=effect.name,
+            agent=run.agent,
+            deployment=run.deployment,
+            run_id=run.run_id,
+            thread_id=run.thread_id,
+            labels=labels,
+            args=cast("Mapping[str, Any]", canonical.json_value(dict(args))),
+            history=LazyHistory(lambda: self._office.cases.of(run.case_id)),
+            time=moment(self._office.clock.now()),
+            **more,
+        )
+
+    def _judge(self, effect: Effect, labels: frozenset[str], args: Mapping[str, Any]) -> Decision:
+        hook = _BEFORE.get(effect.kind)
+        if hook is None or not self._guard.wants(hook, effect.name, effect.labels):
+            return Decision(verdict="allow", pack=self._guard.title)
+        text = _text(args) if effect.kind in ("model", "message") else ""
+        return self._guard.evaluate(self._event(hook, effect, labels, args, text=text))
+
+    def _permit(self, effect: Effect, entry: Entry, labels: frozenset[str]) -> Generator[Step, Any, Grant | _Known]:
+        stored = requests.judgement_of(entry.guard)
+        if entry.status == "parked" and stored is not None:
+            return Grant(effect.args, stored)
+        if entry.status == "intended" and stored is not None:
+            return (yield from self._unknown(effect, entry, stored, labels))
+        request = self._requests.get(entry.key)
+        if entry.status == "asked" and request is not None and stored is not None:
+            decided = yield from self._decided(effect, entry, labels, request, stored)
+            if decided is not None:
+                return decided
+        decision = self._judge(effect, labels, effect.args)
+        judgement = requests.judgement(decision)
+        if decision.verdict == "deny":
+            self._deny(effect, entry, judgement, decision.reason)
+        if decision.verdict == "terminate":
+            self._terminate(effect, entry, judgement, decision.reason)
+        args = effect.args if decision.args is None else decision.args
+        if decision.verdict == "ask":
+            yield from self._request(effect, entry, decision, judgement, args)
+        return Grant(args, judgement)
+
+    def _decided(
+        self,
+        effect: Effect,
+        entry: Entry,
+        labels: frozenset[str],
+        request: approvals.Request,
+        stored: records.Judgement,
+    ) -> Generator[Step, Any, Grant | _Known | None]:
+        """Go by what people decided, as it is stored; None where the decision is void and they must be asked anew."""
+        if request.state == "open":
+            self._park(request.id)
+        answer = requests.approval_part(request)
+        if request.state == "expired":
+            self._deny(effect, entry, stored, "nobody decided in time (this is not a refusal)", approval=answer)
+        if request.state == "rejected":
+            self._deny(effect, entry, stored, f"refused by {answer.by}: {answer.reason}", approval=answer)
+        if request.state not in ("approved", "edited", "answered"):
+            return None
+        if dataclasses.replace(request.action, pack=self._guard.digest).digest != request.action.digest:
+            yield self._office.writer.submit(lambda tx: requests.void(tx, request.id, now=self._office.clock.now()))
+            return None
+        if request.state == "answered" and request.vote is not None:
+            self._finish(effect, entry, "ok", request.vote.value, before=stored, approval=answer)
+            return _Known(request.vote.value)
+        args = request.decided.args
+        if request.state == "edited":  # an edit may not allow more than the rules do
+            again = self._judge(effect, labels, args)
+            if again.verdict in ("deny", "terminate"):
+                reason = f"the arguments that {answer.by} gave are refused: {again.reason}"
+                self._deny(effect, entry, requests.judgement(again), reason, approval=answer)
+        elif canonical.json_value(dict(effect.args)) == args:
+            args = effect.args
+        return Grant(args, stored, answer, request)
+
+    def _unknown(
+        self, effect: Effect, entry: Entry, stored: records.Judgement, labels: frozenset[str]
+    ) -> Generator[Step, Any, Grant | _Known]:
+        """The process died while this was being performed: repeat what may be repeated, else ask what happened."""
+        if {"idempotent", "reads"} & labels or effect.kind in ("message", "decision"):
+            return Grant(effect.args, stored)
+        request = self._requests.get(f"{entry.key}?")
+        if request is None:
+            now = self._office.clock.now()
+            request = requests.about_outcome(self._run, effect, self._guard.digest, now=now)
+            yield self._office.writer.submit(
+                lambda tx: requests.open_request(tx, self._run.run_id, self._run, f"{entry.key}?", request, now=now)
+            )
+            self._announce(request)
+        if request.state == "open":
+            self._park(request.id)
+        answer = requests.approval_part(request)
+        if request.state == "approved":
+            return Grant(effect.args, stored, answer, request)
+        if request.state == "answered" and request.vote is not None:
+            self._finish(effect, entry, "ok", request.vote.value, before=stored, approval=answer)
+            return _Known(request.vote.value)
+        self._deny(effect, entry, stored, f"given up by {answer.by}: {answer.reason}", approval=answer)
+
+    def _request(
+        self,
+        effect: Effect,
+        entry: Entry,
+        decision: Decision,
+        judgement: records.Judgement,
+        args: Mapping[str, Any],
+    ) -> Course:
+        now = self._office.clock.now()
+        request = requests.about_action(self._run, effect, args, decision, self._guard.digest, now=now)
+        entry.status, entry.guard = "asked", requests.dump(judgement)
+
+        def write(transaction: Transaction) -> None:
+            requests.open_request(transaction, self._run.run_id, self._run, entry.key, request, now=now)
+            journal.put(transaction, self._run.run_id, entry, now=now)
+
+        yield self._office.writer.submit(write)
+        self._requests[entry.key] = request
+        self._announce(request)
+        self._park(request.id)
+
+    def _announce(self, request: approvals.Request) -> None:
+        self._office.publish(self._run.run_id, "approval", {"id": request.id, "state": "open", "kind": request.kind})
+
+    def _park(self, waits_for: str) -> NoReturn:
+        raise GraphInterrupt(
+            (Interrupt(value={"gatewright_waits_for": waits_for}, id=hashlib.md5(waits_for.encode()).hexdigest()),)
+        )
+
+    def _deny(
+        self,
+        effect: Effect,
+        entry: Entry,
+        judgement: records.Judgement,
+        reason: str,
+        *,
+        approval: records.ApprovalPart | None = None,
+    ) -> NoReturn:
+        error = DeniedError(reason or "a rule refused this")
+        entry.exception = error
+        self._finish(effect, entry, "denied", _failure(error), before=judgement, approval=approval)
+        raise error
+
+    def _terminate(self, effect: Effect, entry: Entry, judgement: records.Judgement, reason: str) -> NoReturn:
+        error = TerminatedError(reason or "a rule ended this run")
+        entry.exception = error
+        self._finish(effect, entry, "terminated", _failure(error), before=judgement)
+        self.close(error)
+        raise error
+
+    # intend, perform, guard, record
+
+    def _carry_out(
+        self,
+        effect: Effect,
+        entry: Entry,
+        grant: Grant,
+        labels: frozenset[str],
+        act: Callable[[Entry, Grant], Course] | None,
+    ) -> Course:
+        entry.attempt += entry.status in ("released", "asked")
+        yield from self._intend(effect, entry, grant, labels)
+        started = time.monotonic()
+        try:
+            if act is not None:
+                value = yield from act(entry, grant)
+            else:
+                value = yield Act(grant.args, self._idempotency_key(entry))
+        except GraphBubbleUp:
+            if entry.status == "intended":
+                entry.status = "parked"
+                self._write(lambda tx: journal.put(tx, self._run.run_id, entry, now=self._office.clock.now()))
+            raise
+        except Exception as error:
+            entry.exception = error
+            self._after(effect, entry, labels, grant, None, error, started)
+            raise
+        return self._after(effect, entry, labels, grant, value, None, started)
+
+    def _intend(self, effect: Effect, entry: Entry, grant: Grant, labels: frozenset[str]) -> Course:
+        entry.status, entry.epoch, entry.guard = "intended", self._run.epoch, requests.dump(grant.judgement)
+        harmless = "reads" in labels or effect.kind == "decision"
+        if harmless and grant.consumes is None:
+            return
+        now = self._office.clock.now()
+
+        def write(transaction: Transaction) -> None:
+            self._fence(transaction)
+            if grant.consumes is not None:
+                requests.consume(transaction, grant.consumes, now=now)
+            journal.put(transaction, self._run.run_id, entry, now=now)
+
+        if effect.kind in ("model", "message") and grant.consumes is None:
+            self._write(write)  # repeating it does no harm: say so, and do not wait
+        else:
+            yield self._office.writer.submit(write)
+
+    def _fence(self, transaction: Transaction) -> None:
+        """Refuse to act for a run that somebody else holds by now."""
+        runs.hold(transaction, self._run.run_id, self._run.epoch)
+
+    def _after(
+        self,
+        effect: Effect,
+        entry: Entry,
+        labels: frozenset[str],
+        grant: Grant,
+        value: Any,
+        error: Exception | None,
+        started: float,
+    ) -> Any:
+        """Judge the result, record it, and give it to the agent (or what rules made of it)."""
+        after: records.Judgement | None = None
+        hook = _AFTER.get(effect.kind)
+        if hook is not None and self._guard.wants(hook, effect.name, effect.labels):
+            shown = None if error is not None else codec.plain(value)
+            event = self._event(
+                hook,
+                effect,
+                labels,
+                grant.args,
+                result=_judged(shown),
+                error="" if error is None else str(error),
+                **({"text": _text(shown)} if effect.kind == "model" else {}),
+            )
+            decision = self._guard.evaluate(event)
+            after = requests.judgement(decision)
+            if decision.verdict in ("ask", "deny", "terminate"):
+                return self._withhold(effect, entry, grant, decision, after, started)
+            if decision.result is not None and error is None:
+                value = _with_result(value, shown, decision.result)
+        try:
+            encoded = codec.encode(value) if error is None else None
+        except GatewrightError as unrecordable:
+            entry.exception = error = cast("Exception", unrecordable)
+            encoded = None
+        self._finish(
+            effect,
+            entry,
+            "ok" if error is None else "error",
+            value if error is None else _failure(error),
+            encoded=encoded,
+            before=grant.judgement,
+            after=after,
+            args=grant.args,
+            approval=grant.approval,
+            duration=time.monotonic() - started,
+            usage=_usage(value) if error is None else None,
+        )
+        if error is not None:
+            raise error
+        return value
+
+    def _withhold(
+        self,
+        effect: Effect,
+        entry: Entry,
+        grant: Grant,
+        decision: Decision,
+        after: records.Judgement,
+        started: float,
+    ) -> Any:
+        """It was performed, and the agent may not see the result."""
+        ends = decision.verdict == "terminate"
+        refusal = TerminatedError(decision.reason) if ends else DeniedError(f"result withheld: {decision.reason}")
+        entry.exception = refusal
+        self._finish(
+            effect,
+            entry,
+            "terminated" if ends else "denied",
+            _failure(refusal),
+            before=grant.judgement,
+            after=after,
+            args=grant.args,
+            approval=grant.approval,
+            duration=time.monotonic() - started,
+        )
+        if ends:
+            self.close(refusal)
+        raise refusal
+
+    def _finish(
+        self,
+        effect: Effect,
+        entry: Entry,
+        outcome: journal.Outcome,
+        value: Any,
+        *,
+        encoded: codec.Encoded | None = None,
+        before: records.Judgement | None = None,
+        after: records.Judgement | None = None,
+        args: Mapping[str, Any] | None = None,
+        approval: records.ApprovalPart | None = None,
+        duration: float | None = None,
+        usage: records.UsagePart | None = None,
+    ) -> None:
+        """Note the outcome in the journal and the ledger, and tell whoever watches."""
+        run, now = self._run, self._office.clock.now()
+        entry.status, entry.outcome, entry.value = "done", outcome, value
+        entry.attempt = max(entry.attempt, 1)
+        entry.guard = requests.dump(before) if before is not None else entry.guard
+        shown_args = canonical.json_value(dict(effect.args if args is None else args))
+        sealing = {"args": codec.Encoded("json", orjson.dumps(shown_args)), "result": encoded or codec.encode(value)}
+        salted = {field: records.seal(part.value) for field, part in sealing.items()}
+        record = records.Record(
+            kind="effect",
+            time=records.timestamp(moment(now)),
+            deployment=run.deployment,
+            agent=run.agent,
+            run_id=run.run_id,
+            thread_id=run.thread_id,
+            case_id=run.case_id,
+            step=entry.step,
+            effect=records.EffectPart(
+                kind=effect.kind,
+                name=effect.name,
+                key=entry.key,
+                digest=entry.digest,
+                call_id=effect.call_id,
+                attempt=entry.attempt,
+                labels=effect.labels | self._guard.labels(effect.name),
+            ),
+            guard=records.GuardPart(before=before, after=after),
+            approval=approval,
+            outcome=outcome,
+            error=value["type"] if outcome == "error" else None,
+            duration_ms=None if duration is None else int(duration * 1000),
+            usage=usage,
+            sealed={field: sealed.commitment for field, sealed in salted.items()},
+        )
+        leaf = Leaf("effect", run.run_id, run.case_id, record.encode())
+        seals = [Seal(field, *sealing[field], salted[field].salt) for field in sealing]
+
+        def write(transaction: Transaction) -> None:
+            position = transaction.append(leaf, seals)
+            journal.put(transaction, run.run_id, entry, now=now, leaf=position)
+
+        self._write(write)
+        self._office.cases.note(
+            run.case_id,
+            run.run_id,
+            entry.key,
+            lambda: Past(
+                kind=effect.kind,
+                name=effect.name,
+                args=cast("Mapping[str, Any]", shown_args),
+                result=codec.plain(value),
+                ok=outcome == "ok",
+                verdict=before.verdict if before is not None else "allow",
+                time=moment(now),
+            ),
+        )
+        self._office.publish(
+            run.run_id,
+            "effect",
+            {"kind": effect.kind, "name": effect.name, "outcome": outcome, "verdict": before.verdict if before else ""},
+        )
+
+    # writing
+
+    def _write(self, operation: Callable[[Transaction], Any]) -> None:
+        """Write without waiting; `_settle` looks after it."""
+        future = self._office.writer.submit(operation)
+        with self._lock:
+            self._unsettled.append((operation, future))
+
+    def _settle(self) -> Course:
+        """Before the next effect: what could not be written is written again until it is."""
+        while True:
+            with self._lock:
+                waiting = [(op, f) for op, f in self._unsettled if not f.done() or f.exception() is not None]
+                failed = [(op, f) for op, f in waiting if f.done()]
+                self._unsettled = [(op, f) for op, f in waiting if not f.done()]
+            if not failed:
+                return
+            if self._closed is not None or not isinstance(failed[0][1].exception(), UnavailableError):
+                raise cast("BaseException", failed[0][1].exception())
+            yield Pause(RETRY)
+            for operation, _future in failed:
+                self._write(operation)
+            with self._lock:
+                newest = [future for _operation, future in self._unsettled]
+            for future in newest:
+                try:
+                    yield future
+                except UnavailableError:
+                    pass
+
+    def _idempotency_key(self, entry: Entry) -> str:
+        return hashlib.sha256(f"{self._run.run_id}\n{entry.key}".encode()).hexdigest()[:32]
+
+    # messages
+
+    def _message(self, agent: str, payload: Mapping[str, Any], topic: str, *, reply: bool) -> Effect:
+        if agent not in self._colleagues:
+            raise LookupError(f"this team has no agent {agent!r}; it has {sorted(self._colleagues)}")
+        args = {"topic": topic, "payload": dict(payload), "reply": reply}
+        return Effect(kind="message", name=agent, args=args, labels=frozenset({"idempotent"}))
+
+    def _exchange(self, entry: Entry, grant: Grant) -> Course:
+        """Put the message down for the other agent, as a run of its own; park until its reply is there."""
+        if entry.child_run_id is None:
+            entry.child_run_id = f"{self._run.run_id}-{hashlib.sha256(entry.key.encode()).hexdigest()[:12]}"
+            child, args, now = entry.child_run_id, grant.args, self._office.clock.now()
+            entry.status = "parked" if args["reply"] else entry.status
+
+            def write(transaction: Transaction) -> None:
+                self._fence(transaction)
+                runs.deliver(transaction, self._run, entry.name, child, args["payload"], reply=args["reply"], now=now)
+                journal.put(transaction, self._run.run_id, entry, now=now)
+
+            yield self._office.writer.submit(write)
+            self._office.wake()
+        if not grant.args["reply"]:
+            return entry.child_run_id
+        reply = self._replies.get(entry.child_run_id)
+        if reply is None or reply.status not in ("succeeded", "failed", "cancelled"):
+            self._park(f"run:{entry.child_run_id}")
+        assert reply is not None
+        if reply.status != "succeeded":
+            raise RecordedError(f"agent {entry.name!r} could not answer: its run {reply.status}: {reply.error}")
+        return reply.output
+
+
+class _Known(NamedTuple):
+    """A person told what the effect's result was."""
+
+    value: Any
+
+
+_DETERMINISM = (
+    "agents must be deterministic between their effects: take time, random numbers and outside data through effects, "
+    "and let runs finish on the code that they began on"
+)
+
+
+def _title(entry: Entry) -> str:
+    return f"{entry.kind} {entry.name!r}"
+
+
+def _failure(error: BaseException) -> dict[str, str]:
+    return {"type": type(error).__name__, "message": str(error)}
+
+
+def _revive(failure: Any) -> BaseException:
+    """A recorded error as an exception of the class that agents may be catching."""
+    import builtins
+
+    kind, message = failure["type"], failure["message"]
+    if kind == "DeniedError":
+        return DeniedError(message)
+    if kind == "TerminatedError":
+        return TerminatedError(message)
+    if kind == "ToolException":
+        from langchain_core.tools import ToolException
+
+        return ToolException(message)
+    found = getattr(builtins, kind, None)
+    if isinstance(found, type) and issubclass(found, Exception) and not issubclass(found, UnicodeError | OSError):
+        return found(message)
+    return RecordedError(f"{kind}: {message}")
+
+
+def _text(shown: Any) -> str:
+    """All text of a message-like value, for rules that look at what was said."""
+    if isinstance(shown, str):
+        return shown
+    if isinstance(shown, Mapping):
+        if "content" in shown:
+            return codec.text_of(shown["content"])
+        return "\n".join(filter(None, map(_text, shown.values())))
+    if isinstance(shown, Sequence):
+        return "\n".join(filter(None, map(_text, shown)))
+    return ""
+
+
+def _judged(shown: Any) -> Any:
+    """What rules see as the result: the content of a tool's message, not LangChain's wrapping of it."""
+    if isinstance(shown, Mapping) and shown.get("type") == "tool":
+        return shown["content"]
+    return shown
+
+
+def _with_result(value: Any, shown: Any, result: Any) -> Any:
+    """The result that rules put in the place of `value`, in the shape that the agent expects."""
+    if isinstance(value, LLMResult):
+        from langchain_core.messages import BaseMessage
+
+        generation = value.generations[0][0]
+        message = getattr(generation, "message", None)
+        if isinstance(message, BaseMessage) and isinstance(result, Mapping) and "content" in result:
+            changed = message.model_copy(update={"content": result["content"]})
+            return LLMResult(generations=[[type(generation)(message=changed)]], llm_output=value.llm_output)  # type: ignore[call-arg]
+        raise DeniedError("a rule changed a model's answer in a way that cannot be given to the agent; set its content")
+    from langchain_core.messages import ToolMessage
+
+    if isinstance(value, ToolMessage):
+        content = result if isinstance(result, str) else orjson.dumps(result).decode()
+        return value.model_copy(update={"content": content})
+    if isinstance(value, str) and not isinstance(result, str):
+        return orjson.dumps(result).decode()
+    return result
+
+
+def _usage(value: Any) -> records.UsagePart | None:
+    """The tokens a model says it took."""
+    if not isinstance(value, LLMResult):
+        return None
+    taken = [getattr(getattr(item, "message", None), "usage_metadata", None) for b in value.generations for item in b]
+    counted = [usage for usage in taken if usage]
+    if not counted:
+        return None
+    return records.UsagePart(
+        input_tokens=sum(usage["input_tokens"] for usage in counted),
+        output_tokens=sum(usage["output_tokens"] for usage in counted),
+    )
+
+
+def _never(args: Mapping[str, Any]) -> Any:
+    raise AssertionError("a message performs itself")
+
+
+def _drive(course: Course, action: Callable[[Mapping[str, Any]], Any]) -> Any:
+    """Run a course to its end, blocking."""
+    reply: Any = None
+    error: BaseException | None = None
+    while True:
+        try:
+            step = course.send(reply) if error is None else course.throw(error)
+        except StopIteration as end:
+            return end.value
+        reply, error = None, None
+        try:
+            if isinstance(step, Act):
+                token = IDEMPOTENCY_KEY.set(step.key)
+                try:
+                    reply = action(step.args)
+                finally:
+                    IDEMPOTENCY_KEY.reset(token)
+            elif isinstance(step, Pause):
+                threading.Event().wait(step.seconds)
+            else:
+                reply = step.result()
+        except BaseException as raised:
+            error = raised
+
+
+async def _adrive(course: Course, action: Callable[[Mapping[str, Any]], Any]) -> Any:
+    """Run a course to its end, awaiting."""
+    reply: Any = None
+    error: BaseException | None = None
+    while True:
+        try:
+            step = course.send(reply) if error is None else course.throw(error)
+        except StopIteration as end:
+            return end.value
+        reply, error = None, None
+        try:
+            if isinstance(step, Act):
+                token = IDEMPOTENCY_KEY.set(step.key)
+                try:
+                    reply = await action(step.args)
+                finally:
+                    IDEMPOTENCY_KEY.reset(token)
+            elif isinstance(step, Pause):
+                await asyncio.sleep(step.seconds)
+            else:
+                reply = await asyncio.wrap_future(step)
+        except BaseException as raised:
+            error = raised

@@ -1,0 +1,259 @@
+"""Deployments as they are loaded: agents' graphs compiled on our checkpointer, rules, world, model."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+import jsonschema
+from langchain_core.language_models import BaseChatModel
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph import StateGraph
+from langgraph.pregel import Pregel
+from pydantic import PydanticUserError
+
+from gatewright.agents import RecordedChatModel, Resources, Team
+from gatewright.agents.errors import GatewrightError, UsageError
+from gatewright.agents.worlds import World
+from gatewright.safety.guard import Guard
+from gatewright.safety.packs import Pack
+
+from . import config, interception
+
+TEAMS = "gatewright.teams"  # entry point group of installed teams
+
+
+class LoadedAgent:
+    """An agent's graph, ready to execute, with what its input must look like."""
+
+    def __init__(self, name: str, graph: Pregel[Any, Any, Any, Any]) -> None:
+        self.name = name
+        self.graph = graph
+
+    @cached_property
+    def input_schema(self) -> dict[str, Any]:
+        """The JSON schema of the input, without what a schema cannot say of LangGraph's inputs.
+
+        Every key may be left out (other steps may write it), and messages may be written in many ways.
+        """
+        try:
+            schema = dict(self.graph.get_input_jsonschema())
+        except PydanticUserError:  # a state that pydantic cannot describe: at least its keys are known
+            keys = getattr(getattr(self.graph, "builder", None), "input_schema", object)
+            schema = {"properties": dict.fromkeys(getattr(keys, "__annotations__", {}), {})}
+        schema.pop("required", None)
+        properties = {
+            key: {} if _mentions_messages(value, schema.get("$defs", {})) else value
+            for key, value in schema.get("properties", {}).items()
+        }
+        if properties:
+            schema |= {"properties": properties, "additionalProperties": False, "type": "object"}
+        return schema
+
+    @cached_property
+    def _validator(self) -> Any:
+        return jsonschema.Draft202012Validator(self.input_schema)
+
+    def check(self, value: Any) -> None:
+        """Check an input.
+
+        Raises:
+            UsageError: it does not fit the graph, naming the place and the reason.
+        """
+        if isinstance(value, dict) and (known := self.input_schema.get("properties")):
+            for key in value:
+                if key not in known:
+                    near = difflib.get_close_matches(str(key), known, 1)
+                    hint = f"did you mean {near[0]!r}?" if near else f"it takes {sorted(known)}"
+                    raise UsageError(f"agent {self.name!r} has no input {key!r}; {hint}")
+        problem = jsonschema.exceptions.best_match(self._validator.iter_errors(value))
+        if problem is not None:
+            place = "".join(f"[{part!r}]" for part in problem.absolute_path) or "the input itself"
+            raise UsageError(f"the input does not fit agent {self.name!r}: {place}: {problem.message}")
+
+
+class LoadedDeployment:
+    """A team behind a name: its agents, the rules it works under, the world its tools act in."""
+
+    def __init__(
+        self, name: str, entry: str, agents: Mapping[str, LoadedAgent], guard: Guard, world: World | None
+    ) -> None:
+        self.name = name
+        self.entry = entry
+        self.agents = dict(agents)
+        self.guard = guard
+        self.world = world
+
+    @cached_property
+    def colleagues(self) -> frozenset[str]:
+        """The names of the agents, who may be sent messages."""
+        return frozenset(self.agents)
+
+
+def load(
+    name: str, settings: config.Deployment, *, data_dir: Path, saver: BaseCheckpointSaver[Any]
+) -> LoadedDeployment:
+    """Load what a deployment names.
+
+    Raises:
+        UsageError: it names something that does not exist or is not an agent, with the remedy.
+    """
+    if bool(settings.team) == bool(settings.graph):
+        raise UsageError(f"deployment {name!r} needs either `team` or `graph`, not both and not neither")
+    try:
+        team = _team(settings.team) if settings.team else None
+        world = None if team is None or not team.world else _world(team, settings, data_dir / "world" / name)
+        tools = [] if world is None else list(world.tools())
+        if team is None:
+            agents = {name: LoadedAgent(name, _compiled(_graph(settings.graph), saver))}
+        else:
+            resources = Resources(tools={tool.name: tool for tool in tools}, model=_model(settings.model or team.model))
+            agents = {
+                agent.name: LoadedAgent(agent.name, _compiled(agent.build(resources), saver)) for agent in team.agents
+            }
+    except GatewrightError as error:
+        raise type(error)(f"deployment {name!r}: {error}") from error
+    rules = settings.rules or (team.rules if team is not None else None)
+    guard = Guard([_pack(rules, tools)])
+    interception.install()  # classes of tools and models that loading has defined
+    return LoadedDeployment(name, team.entry if team is not None else name, agents, guard, world)
+
+
+def _pack(path: Path | None, tools: Sequence[Any]) -> Pack:
+    if path is None:
+        return Pack.empty()
+    if not tools:
+        return Pack.load(path)
+    return Pack.load(path, tools={tool.name: interception.tool_schema(tool) for tool in tools})
+
+
+def _team(reference: str) -> Team:
+    installed = {point.name: point for point in entry_points(group=TEAMS)}
+    if reference in installed:
+        found = installed[reference].load()
+    elif ":" in reference:
+        found = _attribute(reference)
+    else:
+        near = difflib.get_close_matches(reference, installed, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"installed are {sorted(installed)}"
+        raise UsageError(f"there is no team {reference!r}; {hint}, or name one as 'module:attribute'")
+    if not isinstance(found, Team):
+        raise UsageError(f"{reference!r} is a {type(found).__name__}, not a gatewright.agents.Team")
+    return found
+
+
+def _world(team: Team, settings: config.Deployment, state: Path) -> World:
+    state.mkdir(parents=True, exist_ok=True)
+    return cast("World", _attribute(team.world)(state, settings.world))
+
+
+def _model(name: str) -> BaseChatModel | None:
+    if not name:
+        return None
+    if name == "recorded":
+        return RecordedChatModel()
+    from langchain.chat_models import init_chat_model
+
+    try:
+        return init_chat_model(name)
+    except ImportError as error:
+        raise UsageError(
+            f"model {name!r} needs a package that is not installed: {error}; for OpenAI, pip install gatewright[openai]"
+        ) from error
+    except ValueError as error:
+        raise UsageError(f"model {name!r} is not known: {error}") from error
+
+
+def _graph(reference: str) -> Any:
+    found = _attribute(reference)
+    if not isinstance(found, Pregel | StateGraph) and callable(found):
+        parameters = inspect.signature(found).parameters
+        found = found({}) if parameters else found()
+    return found
+
+
+def _compiled(graph: Any, saver: BaseCheckpointSaver[Any]) -> Pregel[Any, Any, Any, Any]:
+    if isinstance(graph, StateGraph):
+        return graph.compile(checkpointer=saver)
+    if isinstance(graph, Pregel):
+        return graph.copy(update={"checkpointer": saver})
+    raise UsageError(
+        f"a {type(graph).__name__} is not an agent; give a StateGraph, a compiled graph, or a function that makes one"
+    )
+
+
+def _attribute(reference: str) -> Any:
+    """What `module:attribute` or `path/to/file.py:attribute` names."""
+    place, _, attribute = reference.rpartition(":")
+    if not place or not attribute:
+        raise UsageError(
+            f"{reference!r} does not name anything; write 'module:attribute' or 'path/to/file.py:attribute'"
+        )
+    module = _file(Path(place)) if place.endswith(".py") else _module(place)
+    try:
+        return getattr(module, attribute)
+    except AttributeError:
+        near = difflib.get_close_matches(attribute, vars(module), 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UsageError(f"{place!r} has no {attribute!r}{hint}") from None
+
+
+def _module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise UsageError(f"module {name!r} cannot be imported: {error}; install it or correct the name") from error
+
+
+def _file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise UsageError(f"there is no file {str(path)!r}; paths are relative to the folder of gatewright.toml")
+    name = f"gatewright_agents_{path.stem}_{abs(hash(path.resolve())):x}"
+    if name in sys.modules:
+        return sys.modules[name]
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise UsageError(f"{str(path)!r} cannot be loaded: {type(error).__name__}: {error}") from error
+    return module
+
+
+_MESSAGES = ("AIMessage", "HumanMessage", "ToolMessage", "BaseMessage")
+
+
+def _mentions_messages(schema: Any, definitions: Mapping[str, Any]) -> bool:
+    """Whether a property's schema is one of LangChain's messages, directly or through its definitions."""
+    pending: list[Any] = [schema]
+    seen: set[str] = set()
+    while pending:
+        part = pending.pop()
+        if isinstance(part, dict):
+            reference = part.get("$ref")
+            if isinstance(reference, str):
+                name = reference.rsplit("/", 1)[-1]
+                if name in _MESSAGES:
+                    return True
+                if name not in seen:
+                    seen.add(name)
+                    pending.append(definitions.get(name))
+            pending.extend(cast("Iterable[Any]", part.values()))
+        elif isinstance(part, list):
+            pending.extend(part)
+    return False

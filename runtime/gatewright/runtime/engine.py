@@ -1,0 +1,516 @@
+"""Executing runs: claim, execute with LangGraph, park, retry, end; recover what a dead process left."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, cast
+
+import orjson
+from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphDrained, GraphRecursionError
+from langgraph.runtime import RunControl
+from langgraph.types import Command, Interrupt, RetryPolicy
+
+from gatewright.agents.effects import ACTIVE, RunContext
+from gatewright.agents.errors import DeniedError, GatewrightError, UnavailableError
+from gatewright.safety import canonical, records
+from gatewright.safety.events import Event, Hook
+
+from . import codec, requests, runs
+from .chain import Execution, Office, RunChain, waits_for
+from .clock import MICROSECONDS, moment
+from .config import Worker
+from .deployments import LoadedAgent, LoadedDeployment
+from .hub import Hub
+from .journal import Journal, release
+from .store.writer import Transaction
+from .views import Failure, RunStatus, RunView
+
+POLL = 1.0  # seconds between looks at the queue when nobody said that something is in it
+LONGEST_DELAY = 300.0  # seconds between two tries of a run
+RUN_KEY = "gatewright_run"  # under `configurable`: LangGraph keeps it in the metadata of the run's checkpoints
+
+_TRANSIENT = RetryPolicy().retry_on
+
+
+class RunTimeoutError(GatewrightError):
+    """The run took longer than `worker.run_timeout`; look for a loop or a call that hangs, or raise the limit."""
+
+
+class CancelledRunError(GatewrightError):
+    """The run was cancelled; no further effect is performed for it."""
+
+
+@dataclass
+class _Active:
+    """A run that is being executed here."""
+
+    claimed: runs.Claimed
+    control: RunControl = field(default_factory=RunControl)
+    chain: RunChain | None = None
+    task: asyncio.Task[None] | None = None
+    cancelled: Mapping[str, str] | None = None
+
+
+class Engine:
+    """Executes the runs of a database, up to `worker.concurrency` at a time, on the running event loop."""
+
+    def __init__(self, office: Office, hub: Hub, deployments: Mapping[str, LoadedDeployment], worker: Worker) -> None:
+        self._office = office
+        self._hub = hub
+        self._deployments = deployments
+        self._worker = worker
+        self._owner = uuid.uuid4().hex
+        self._active: dict[str, _Active] = {}
+        self._reserved = 0
+        self._stirred = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._draining = False
+
+    # life
+
+    async def start(self) -> None:
+        """Queue again what a dead process left, and begin to execute."""
+        # Synchronous nodes and tools run in threads: one for each run that is executed, and some for the rest.
+        self._loop.set_default_executor(ThreadPoolExecutor(self._worker.concurrency + 16, "gatewright-agent"))
+        now = self._office.clock.now()
+        latest = now + int(LONGEST_DELAY * MICROSECONDS)
+        await self._write(lambda transaction: runs.recover(transaction, now=now, latest=latest))
+        self._tasks = [asyncio.create_task(self._dispatch()), asyncio.create_task(self._keep_leases())]
+        self.wake()
+
+    def wake(self) -> None:
+        """Look at the queue now. May be called from any thread."""
+        try:
+            if asyncio.get_running_loop() is self._loop:
+                self._stirred.set()
+                return
+        except RuntimeError:
+            pass
+        with suppress(RuntimeError):  # the loop is closed: nobody executes any more
+            self._loop.call_soon_threadsafe(self._stirred.set)
+
+    async def drain(self, timeout: float) -> None:
+        """Stop claiming; let steps finish for up to `timeout` seconds, then give every run back to the queue."""
+        self._draining = True
+        for active in self._active.values():
+            active.control.request_drain()
+        running = [active.task for active in self._active.values() if active.task is not None]
+        if running:
+            await asyncio.wait(running, timeout=timeout)
+        for active in list(self._active.values()):
+            if active.task is not None:
+                active.task.cancel()
+        await asyncio.gather(*(a.task for a in self._active.values() if a.task is not None), return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def executing(self) -> int:
+        """How many runs are being executed."""
+        return len(self._active)
+
+    # claiming
+
+    def reserve(self) -> bool:
+        """Set a place aside for a run that is about to be accepted; false when all are taken."""
+        if self._draining or not self._tasks or len(self._active) + self._reserved >= self._worker.concurrency:
+            return False
+        self._reserved += 1
+        return True
+
+    def claim_this(self, transaction: Transaction, run_id: str) -> runs.Claimed | None:
+        """In the operation that accepts a run: take it at once, for `begin`."""
+        now = self._office.clock.now()
+        return runs.claim_this(transaction, run_id, owner=self._owner, until=self._until(now), now=now)
+
+    def begin(self, claimed: runs.Claimed | None) -> None:
+        """Use a reserved place: execute the run, or give the place back."""
+        self._reserved -= 1
+        if claimed is not None:
+            self._start(claimed)
+        self.wake()
+
+    def _until(self, now: int) -> int:
+        return now + int(self._worker.lease * MICROSECONDS)
+
+    async def _dispatch(self) -> None:
+        while not self._draining:
+            self._stirred.clear()
+            room = self._worker.concurrency - len(self._active) - self._reserved
+            if room > 0:
+                now = self._office.clock.now()
+                most = room
+                try:
+                    claimed = await self._write(
+                        partial(runs.claim, owner=self._owner, until=self._until(now), most=most, now=now)
+                    )
+                except UnavailableError:
+                    claimed = []
+                for run in claimed:
+                    self._start(run)
+                if len(claimed) == most:
+                    continue
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stirred.wait(), POLL)
+
+    async def _keep_leases(self) -> None:
+        while True:
+            await asyncio.sleep(self._worker.lease / 3)
+            with suppress(UnavailableError):  # the disk is full: the lock on the data directory still holds
+                await self._write(self._housekeep)
+                self.wake()
+
+    def _housekeep(self, transaction: Transaction) -> None:
+        now = self._office.clock.now()
+        runs.renew(transaction, owner=self._owner, until=self._until(now))
+        requests.expire(transaction, now=now)
+
+    def _start(self, claimed: runs.Claimed) -> None:
+        active = _Active(claimed)
+        self._active[claimed.id] = active
+        active.task = asyncio.create_task(self._hold(active), name=f"run {claimed.id}")
+
+    # executing
+
+    async def _hold(self, active: _Active) -> None:
+        """Execute a run and see to it that it is ended, parked or given back, whatever happens."""
+        run = active.claimed
+        try:
+            await self._execute(active)
+        except asyncio.CancelledError:
+            if active.cancelled is not None:
+                await self._end(run, "cancelled", detail=dict(active.cancelled))
+            else:
+                await self._give_back(run, attempt=run.attempt, delay=0.0)
+        except runs.SupersededError:
+            pass
+        except UnavailableError as error:
+            await self._give_back(run, attempt=run.attempt, delay=self._worker.retry_delay, error=error)
+        except Exception as error:
+            await self._failed(active, error)
+        finally:
+            del self._active[run.id]
+            if active.chain is not None:
+                active.chain.close(runs.SupersededError(f"run {run.id!r} is not executed any more"))
+            self.wake()
+
+    async def _execute(self, active: _Active) -> None:
+        run = active.claimed
+        deployment = self._deployments.get(run.deployment)
+        if deployment is None:
+            raise GatewrightError(
+                f"run {run.id!r} belongs to deployment {run.deployment!r}, which is not configured any more; configure "
+                f"it again and resume the run"
+            )
+        agent = deployment.agents.get(run.agent)
+        if agent is None:
+            raise GatewrightError(f"deployment {run.deployment!r} has no agent {run.agent!r} any more")
+        chain = active.chain = await self._chain(run, deployment)
+        settings: dict[str, Any] = orjson.loads(run.settings)
+        context = RunContext(
+            run_id=run.id,
+            thread_id=run.thread_id,
+            case_id=run.case_id,
+            deployment=run.deployment,
+            agent=run.agent,
+            chain=chain,
+            settings=settings,
+        )
+        ACTIVE.set(context)  # of this task alone, and of what it starts
+        self._publish(run, "running")
+        given = orjson.loads(run.input)
+        admitted = self._judge(deployment, run, "input", given)
+        values, interrupts = await self._graph(active, agent, chain, admitted.value)
+        await chain.settle()
+        if chain.closed is not None:
+            raise chain.closed
+        if (diverged := chain.divergence()) is not None:
+            raise diverged
+        if interrupts:
+            await self._park(run, interrupts)
+            return
+        answered = self._judge(deployment, run, "output", codec.plain(values)) if values is not None else None
+        guard = records.GuardPart(before=admitted.judgement, after=answered.judgement if answered else None)
+        changed = answered is not None and answered.changed
+        output = orjson.dumps(answered.value) if changed and answered is not None else codec.shown(values)
+        await self._end(run, "succeeded", output=output, guard=guard)
+
+    async def _chain(self, run: runs.Claimed, deployment: LoadedDeployment) -> RunChain:
+        entries, asked, replies = Journal(), {}, {}
+        if not run.first:
+            entries, asked, replies = await self._write(
+                lambda tx: (Journal.load(tx, run.id), requests.of_run(tx, run.id), runs.replies(tx, run.id))
+            )
+        execution = Execution(
+            run_id=run.id,
+            thread_id=run.thread_id,
+            case_id=run.case_id,
+            deployment=run.deployment,
+            agent=run.agent,
+            epoch=run.epoch,
+            salt=run.salt,
+        )
+        return RunChain(
+            execution,
+            self._office,
+            deployment.guard,
+            entries=entries,
+            requests=asked,
+            replies=replies,
+            colleagues=deployment.colleagues,
+            max_effects=self._worker.max_effects,
+        )
+
+    async def _graph(
+        self, active: _Active, agent: LoadedAgent, chain: RunChain, given: Any
+    ) -> tuple[Any, list[Interrupt]]:
+        run = active.claimed
+        place: dict[str, Any] = {"thread_id": run.thread_id, RUN_KEY: run.id}
+        config: RunnableConfig = {
+            "configurable": place,
+            "callbacks": [chain.steps],
+            "recursion_limit": self._worker.recursion_limit,
+        }
+        payload = given if run.first else await self._continuation(agent, config, run, given)
+        if payload is given and run.head is not None:
+            place["checkpoint_id"] = run.head
+        values: Any = None
+        interrupts: list[Interrupt] = []
+        try:
+            async with asyncio.timeout(self._worker.run_timeout) as limit:
+                stream = agent.graph.astream(
+                    payload,
+                    config,
+                    stream_mode=["updates", "values"],
+                    durability="exit",
+                    control=active.control,
+                )
+                async for part in stream:
+                    mode, chunk = cast("tuple[str, Any]", part)
+                    if mode == "values":
+                        values = chunk
+                    elif "__interrupt__" in chunk:
+                        interrupts.extend(chunk["__interrupt__"])
+                    else:
+                        self._hub.publish(run.id, "update", chunk)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            late = RunTimeoutError(f"the run took longer than {self._worker.run_timeout} s (worker.run_timeout)")
+            chain.close(late)
+            raise late from error
+        return values, interrupts
+
+    async def _continuation(self, agent: LoadedAgent, config: RunnableConfig, run: runs.Claimed, given: Any) -> Any:
+        """What to hand to LangGraph when the run has been executed before: how far its checkpoints got decides."""
+        snapshot = await agent.graph.aget_state(config)
+        if (snapshot.metadata or {}).get(RUN_KEY) != run.id:
+            return given  # nothing of this run has been checkpointed: from its beginning, by the journal
+        answers = await self._write(lambda tx: requests.answers(tx, run.id))
+        pending = {interrupt.id for interrupt in snapshot.interrupts}
+        due = {id: value for id, value in answers.items() if id in pending}
+        return Command(resume=due) if due else None
+
+    # judging what goes in and out
+
+    def _judge(self, deployment: LoadedDeployment, run: runs.Claimed, hook: Hook, value: Any) -> _Judged:
+        guard = deployment.guard
+        if not guard.wants(hook, run.agent):
+            return _Judged(value, None, False)
+        decision = guard.evaluate(
+            Event(
+                hook=hook,
+                name=run.agent,
+                agent=run.agent,
+                deployment=run.deployment,
+                run_id=run.id,
+                thread_id=run.thread_id,
+                args=cast("Mapping[str, Any]", canonical.json_value(value)) if hook == "input" else {},
+                result=canonical.json_value(value) if hook == "output" else None,
+                text=_said(value),
+                time=moment(self._office.clock.now()),
+            )
+        )
+        if decision.verdict not in ("allow", "modify"):
+            raise DeniedError(f"{hook} refused: {decision.reason}")
+        replaced = decision.args if hook == "input" else decision.result
+        return _Judged(value if replaced is None else replaced, requests.judgement(decision), replaced is not None)
+
+    # ending
+
+    async def _park(self, run: runs.Claimed, interrupts: list[Interrupt]) -> None:
+        now = self._office.clock.now()
+
+        def write(transaction: Transaction) -> tuple[bool, list[str]]:
+            waiting_for: list[str] = []
+            for interrupt in interrupts:
+                ours = waits_for(interrupt)
+                waiting_for.append(ours or requests.open_question(transaction, run, interrupt, now=now))
+            waiting = runs.park(transaction, run.id, run.epoch, waiting_for, attempt=run.attempt, now=now)
+            return waiting, waiting_for
+
+        waiting, waiting_for = await self._write(write)
+        if waiting:
+            self._publish(run, "waiting", waiting_for=waiting_for)
+
+    async def _end(
+        self,
+        run: runs.Claimed,
+        status: RunStatus,
+        *,
+        output: bytes | None = None,
+        failure: Mapping[str, str] | None = None,
+        guard: records.GuardPart | None = None,
+        detail: Mapping[str, Any] | None = None,
+    ) -> None:
+        def write(transaction: Transaction) -> list[str]:
+            return runs.end_held(
+                transaction,
+                run.id,
+                run.epoch,
+                status,
+                now=self._office.clock.now(),
+                output=output,
+                failure=failure,
+                guard=guard,
+                detail=detail,
+            )
+
+        ended = await self._insist(write)
+        if ended is None:
+            return
+        self._publish(run, status, output=output, failure=failure)
+        for other in ended[1:]:
+            self.stop(other, {"by": "", "reason": f"run {run.id} {status}"})
+
+    async def _failed(self, active: _Active, error: Exception) -> None:
+        run = active.claimed
+        failure = {"type": type(error).__name__, "message": str(error) or repr(error)}
+        permanent = isinstance(error, GatewrightError | GraphRecursionError) or not _transient(error)
+        if isinstance(error, GraphDrained):
+            await self._give_back(run, attempt=run.attempt, delay=0.0)
+        elif permanent or run.attempt >= self._worker.max_attempts:
+            chain = active.chain
+            await self._end(run, "failed", failure=failure)
+            if chain is not None and (keys := chain.released()):
+                await self._insist(lambda tx: release(tx, run.id, keys))
+        else:
+            delay = min(self._worker.retry_delay * 2 ** (run.attempt - 1), LONGEST_DELAY) * random.uniform(0.8, 1.2)
+            await self._give_back(run, attempt=run.attempt + 1, delay=delay, error=error, chain=active.chain)
+
+    async def _give_back(
+        self,
+        run: runs.Claimed,
+        *,
+        attempt: int,
+        delay: float,
+        error: Exception | None = None,
+        chain: RunChain | None = None,
+    ) -> None:
+        failure = None if error is None else {"type": type(error).__name__, "message": str(error)}
+        keys = chain.released() if chain is not None else []
+
+        def write(transaction: Transaction) -> None:
+            runs.hold(transaction, run.id, run.epoch)
+            release(transaction, run.id, keys)
+            available = self._office.clock.now() + int(delay * MICROSECONDS)
+            runs.requeue(transaction, run.id, attempt=attempt, available=available, failure=failure)
+
+        await self._insist(write)
+        self._publish(run, "queued", failure=failure)
+        if delay:
+            self._loop.call_later(delay, self.wake)
+
+    async def _insist(self, operation: Any) -> Any:
+        """Write what must be written; a full disk is waited for. None where the run is not ours any more."""
+        while True:
+            try:
+                return await self._write(operation)
+            except runs.SupersededError:
+                return None
+            except UnavailableError:
+                if self._draining:
+                    return None  # the next process finds the run as it was and executes it again, by its journal
+                await asyncio.sleep(self._worker.retry_delay or POLL)
+
+    def stop(self, run_id: str, why: Mapping[str, str]) -> asyncio.Task[None] | None:
+        """Stop executing a run that is cancelled; gives the task to wait for, None where it is not executed here."""
+        active = self._active.get(run_id)
+        if active is None:
+            return None
+        active.cancelled = why
+        if active.chain is not None:
+            active.chain.close(
+                CancelledRunError(f"run {run_id!r} was cancelled: {why.get('reason') or 'no reason given'}")
+            )
+        if active.task is not None:
+            active.task.cancel()
+        return active.task
+
+    async def _write(self, operation: Any) -> Any:
+        return await asyncio.wrap_future(self._office.writer.submit(operation))
+
+    def _publish(
+        self,
+        run: runs.Claimed,
+        status: RunStatus,
+        *,
+        output: bytes | None = None,
+        failure: Mapping[str, str] | None = None,
+        waiting_for: list[str] | None = None,
+    ) -> None:
+        now = moment(self._office.clock.now())
+        view = RunView.model_construct(
+            id=run.id,
+            thread_id=run.thread_id,
+            case_id=run.case_id,
+            deployment=run.deployment,
+            agent=run.agent,
+            status=status,
+            attempt=run.attempt,
+            input=orjson.loads(run.input),
+            output=None if output is None else orjson.loads(output),
+            error=None if failure is None else Failure(**failure),
+            waiting_for=waiting_for or [],
+            parent_run_id=run.parent_run_id,
+            created_at=moment(run.created_at),
+            started_at=now,
+            finished_at=now if status in ("succeeded", "failed", "cancelled") else None,
+        )
+        self._hub.publish(run.id, "run", {"run": view})
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """An input or output as it goes on, and what the rules said of it."""
+
+    value: Any
+    judgement: records.Judgement | None
+    changed: bool
+
+
+def _transient(error: Exception) -> bool:
+    """Whether trying again may help, by LangGraph's own rule."""
+    return bool(_TRANSIENT(error)) if callable(_TRANSIENT) and not isinstance(_TRANSIENT, type) else True
+
+
+def _said(value: Any) -> str:
+    """The text of a run's input or output: that of the last message where there are messages."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        messages = value.get("messages")
+        if isinstance(messages, list) and messages and isinstance(messages[-1], Mapping):
+            return codec.text_of(messages[-1].get("content", ""))
+        return "\n".join(part for part in value.values() if isinstance(part, str))
+    return ""

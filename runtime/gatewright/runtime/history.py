@@ -1,0 +1,127 @@
+"""What a case has already done, as the rules see it: the newest effects of all its runs."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from typing import overload
+
+import orjson
+import sqlalchemy as sa
+
+from gatewright.safety.events import HISTORY_LIMIT, Past
+
+from . import codec
+from .clock import moment
+from .store import schema
+from .store.writer import Transaction, Writer
+
+CASES = 2048  # kept in memory, the most recently used
+
+_EFFECT = schema.Effect.__table__  # type: ignore[attr-defined]  # SQLModel adds it
+_RUN = schema.Run.__table__  # type: ignore[attr-defined]
+_ARGS = schema.Sealed.__table__.alias("args")  # type: ignore[attr-defined]
+_RESULT = schema.Sealed.__table__.alias("result")  # type: ignore[attr-defined]
+
+_NEWEST = (
+    sa.select(
+        _EFFECT.c.run_id,
+        _EFFECT.c.key,
+        _EFFECT.c.kind,
+        _EFFECT.c.name,
+        _EFFECT.c.outcome,
+        _EFFECT.c.guard,
+        _EFFECT.c.started_at,
+        _ARGS.c.value,
+        _RESULT.c.type,
+        _RESULT.c.value,
+    )
+    .select_from(
+        _EFFECT.join(_RUN, _RUN.c.id == _EFFECT.c.run_id)
+        .outerjoin(_ARGS, sa.and_(_ARGS.c.position == _EFFECT.c.leaf, _ARGS.c.field == "args"))
+        .outerjoin(_RESULT, sa.and_(_RESULT.c.position == _EFFECT.c.leaf, _RESULT.c.field == "result"))
+    )
+    .where(_RUN.c.case_id == sa.bindparam("of_case"), _EFFECT.c.leaf.is_not(None))
+    .order_by(_EFFECT.c.leaf.desc())
+    .limit(sa.bindparam("most"))
+)
+
+
+class Cases:
+    """The histories of the cases that are being worked on; each is read from the ledger when it is first needed."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._lock = threading.Lock()
+        self._cases: OrderedDict[str, OrderedDict[tuple[str, str], Past]] = OrderedDict()
+
+    def note(self, case_id: str, run_id: str, key: str, past: Callable[[], Past]) -> None:
+        """Add an effect to a case that is in memory; another case will find it in the ledger."""
+        with self._lock:
+            case = self._cases.get(case_id)
+            if case is None:
+                return
+            case[(run_id, key)] = past()
+            if len(case) > HISTORY_LIMIT:
+                case.popitem(last=False)
+
+    def of(self, case_id: str) -> list[Past]:
+        """The newest effects of a case, oldest first."""
+        with self._lock:
+            case = self._cases.get(case_id)
+            if case is not None:
+                self._cases.move_to_end(case_id)
+                return list(case.values())
+        # Read by the writer: what was recorded before now is in the answer, committed or not.
+        loaded = self._writer.submit(lambda transaction: _load(transaction, case_id)).result()
+        with self._lock:
+            case = self._cases.setdefault(case_id, OrderedDict())
+            for identity, past in loaded.items():
+                case.setdefault(identity, past)
+            while len(self._cases) > CASES:
+                self._cases.popitem(last=False)
+            return list(case.values())
+
+
+def _load(transaction: Transaction, case_id: str) -> OrderedDict[tuple[str, str], Past]:
+    rows = transaction.all(_NEWEST, of_case=case_id, most=HISTORY_LIMIT)
+    found: OrderedDict[tuple[str, str], Past] = OrderedDict()
+    for run_id, key, kind, name, outcome, guard, started_at, args, type_, value in reversed(rows):
+        result = codec.plain(codec.decode(codec.Encoded(type_, value))) if value is not None else None
+        found[(run_id, key)] = Past(
+            kind=kind,
+            name=name,
+            args=orjson.loads(args) if args is not None else {},
+            result=result,
+            ok=outcome == "ok",
+            verdict=orjson.loads(guard)["verdict"] if guard else "allow",
+            time=moment(started_at),
+        )
+    return found
+
+
+class LazyHistory(Sequence[Past]):
+    """A case's history that is read only when a rule looks at it."""
+
+    def __init__(self, read: Callable[[], list[Past]]) -> None:
+        self._read = read
+        self._entries: list[Past] | None = None
+
+    def _all(self) -> list[Past]:
+        if self._entries is None:
+            self._entries = self._read()
+        return self._entries
+
+    @overload
+    def __getitem__(self, index: int) -> Past: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Past]: ...
+    def __getitem__(self, index: int | slice) -> Past | list[Past]:
+        return self._all()[index]
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __iter__(self) -> Iterator[Past]:
+        return iter(self._all())

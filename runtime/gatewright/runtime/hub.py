@@ -1,0 +1,100 @@
+"""Who is told when something happens: watchers of runs, and those who wait for a run to end."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict, deque
+from typing import Any, Literal, cast
+
+from .views import Event, RunView
+
+KEPT = 1000  # events of a run that a late watcher still gets
+RUNS = 4096  # runs whose events are kept, the newest
+
+EventType = Literal["run", "update", "effect", "approval"]
+
+
+class _Feed:
+    """The events of one run and those who wait for more."""
+
+    def __init__(self) -> None:
+        self.events: deque[Event] = deque(maxlen=KEPT)
+        self.count = 0
+        self.waiters: set[asyncio.Future[None]] = set()
+
+
+class Hub:
+    """Events of runs, in memory: a watcher that connects later gets what is kept, then what follows."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._feeds: OrderedDict[str, _Feed] = OrderedDict()
+        self._closed = False
+
+    def publish(self, run_id: str, type: str, data: dict[str, Any]) -> None:
+        """Tell the watchers of a run. May be called from any thread."""
+        if threading.get_ident() == self._thread:
+            self._publish(run_id, cast("EventType", type), data)
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._publish, run_id, cast("EventType", type), data)
+
+    def _publish(self, run_id: str, type: EventType, data: dict[str, Any]) -> None:
+        feed = self._feed(run_id)
+        feed.events.append(Event(seq=feed.count, type=type, data=data))
+        feed.count += 1
+        for waiter in feed.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        feed.waiters.clear()
+
+    def _feed(self, run_id: str) -> _Feed:
+        feed = self._feeds.get(run_id)
+        if feed is None:
+            feed = self._feeds[run_id] = _Feed()
+            if len(self._feeds) > RUNS:
+                oldest = next((id for id, kept in self._feeds.items() if not kept.waiters), None)
+                if oldest is not None:
+                    del self._feeds[oldest]
+        return feed
+
+    async def changed(self, run_id: str, after: int, *, timeout: float) -> list[Event]:
+        """The events of a run after number `after`; waits for one up to `timeout` seconds, then gives none."""
+        feed = self._feed(run_id)
+        if feed.count - 1 <= after and not self._closed:
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            feed.waiters.add(waiter)
+            try:
+                await asyncio.wait_for(waiter, timeout)
+            except TimeoutError:
+                return []
+            finally:
+                feed.waiters.discard(waiter)
+        return [event for event in feed.events if event.seq > after]
+
+    def last(self, run_id: str) -> int:
+        """The number of the newest event of a run; -1 where there is none."""
+        feed = self._feeds.get(run_id)
+        return -1 if feed is None else feed.count - 1
+
+    def newest_run(self, run_id: str) -> RunView | None:
+        """The run as the newest event about its status told it."""
+        feed = self._feeds.get(run_id)
+        for event in reversed(feed.events if feed is not None else ()):
+            if event.type == "run":
+                return cast("RunView", event.data["run"])
+        return None
+
+    def close(self) -> None:
+        """Let everybody who waits go."""
+        self._closed = True
+        for feed in self._feeds.values():
+            for waiter in feed.waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the service is going away."""
+        return self._closed

@@ -1,0 +1,590 @@
+"""The life of a run in the database: accepted, claimed, parked, finished, each as one operation of the writer.
+
+A run is *queued* with `available_at` set when it may be claimed; the runs behind it on its thread are queued without,
+until it has ended. So claiming looks at the runs that can start, however many wait behind them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import orjson
+import sqlalchemy as sa
+
+from gatewright.agents.errors import ConflictError, GatewrightError, NotFoundError
+from gatewright.safety import records
+
+from .clock import moment
+from .store import schema
+from .store.database import dumps
+from .store.writer import Leaf, Seal, Transaction
+
+_RUN = schema.Run.__table__  # type: ignore[attr-defined]  # SQLModel adds it
+_THREAD = schema.Thread.__table__  # type: ignore[attr-defined]
+_APPROVAL = schema.Approval.__table__  # type: ignore[attr-defined]
+_SEALED = schema.Sealed.__table__  # type: ignore[attr-defined]
+
+MAX_CRASHES = 100  # processes that may die under a run before it is given up
+
+
+class SupersededError(GatewrightError):
+    """Somebody else holds this run by now (its lease ran out, or it was cancelled); what this process does for it
+    is refused."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewThread:
+    """A thread to be created."""
+
+    id: str
+    deployment: str
+    agent: str
+    case_id: str
+    settings: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+
+
+class Claimed(NamedTuple):
+    """A run that this process holds, with what is needed to execute it."""
+
+    id: str
+    thread_id: str
+    case_id: str
+    deployment: str
+    agent: str
+    epoch: int
+    attempt: int
+    input: bytes
+    created_at: int
+    parent_run_id: str | None
+    settings: str
+    head: str | None
+    salt: bytes
+
+    @property
+    def first(self) -> bool:
+        """Whether nobody has executed any of it yet."""
+        return self.epoch == 1
+
+
+# spelled out: an IN list is only expanded when a statement is executed
+_UNFINISHED = sa.or_(*(_RUN.c.status == status for status in ("queued", "running", "waiting")))
+_INSERT_THREAD = sa.insert(_THREAD)
+_FIND_THREAD = sa.select(_THREAD.c.deployment, _THREAD.c.agent, _THREAD.c.case_id, _THREAD.c.settings).where(
+    _THREAD.c.id == sa.bindparam("id")
+)
+_INSERT_RUN = sa.insert(_RUN).values(
+    {
+        name: sa.bindparam(name)
+        for name in (
+            "id",
+            "thread_id",
+            "case_id",
+            "deployment",
+            "agent",
+            "status",
+            "epoch",
+            "attempt",
+            "crashes",
+            "available_at",
+            "input",
+            "waiting_for",
+            "parent_run_id",
+            "created_at",
+        )
+    }
+)
+_BUSY = sa.select(_RUN.c.id, _RUN.c.status).where(_RUN.c.thread_id == sa.bindparam("thread_id"), _UNFINISHED)
+_READY = (
+    sa.select(_RUN.c.id)
+    .where(_RUN.c.status == "queued", _RUN.c.available_at <= sa.bindparam("now"))
+    .order_by(_RUN.c.available_at, _RUN.c.number)
+    .limit(sa.bindparam("most"))
+)
+_AVAILABLE = sa.select(_RUN.c.available_at).where(_RUN.c.id == sa.bindparam("run_id"), _RUN.c.status == "queued")
+_TAKE = (
+    sa.update(_RUN)
+    .where(_RUN.c.id == sa.bindparam("run_id"), _RUN.c.status == "queued")
+    .values(
+        status="running",
+        epoch=_RUN.c.epoch + 1,
+        lease_owner=sa.bindparam("owner"),
+        lease_until=sa.bindparam("until"),
+        started_at=sa.func.coalesce(_RUN.c.started_at, sa.bindparam("now")),
+    )
+)
+_CLAIMED = (
+    sa.select(
+        _RUN.c.id,
+        _RUN.c.thread_id,
+        _RUN.c.case_id,
+        _RUN.c.deployment,
+        _RUN.c.agent,
+        _RUN.c.epoch,
+        _RUN.c.attempt,
+        _RUN.c.input,
+        _RUN.c.created_at,
+        _RUN.c.parent_run_id,
+        _THREAD.c.settings,
+        _THREAD.c.head,
+        _THREAD.c.salt,
+    )
+    .select_from(_RUN.join(_THREAD, _THREAD.c.id == _RUN.c.thread_id))
+    .where(_RUN.c.id == sa.bindparam("run_id"))
+)
+_HELD = sa.select(_RUN.c.id).where(
+    _RUN.c.id == sa.bindparam("run_id"), _RUN.c.epoch == sa.bindparam("epoch"), _RUN.c.status == "running"
+)
+_RENEW = (
+    sa.update(_RUN)
+    .where(_RUN.c.lease_owner == sa.bindparam("owner"), _RUN.c.status == "running")
+    .values(lease_until=sa.bindparam("until"))
+)
+_STATE = sa.select(
+    _RUN.c.status,
+    _RUN.c.epoch,
+    _RUN.c.thread_id,
+    _RUN.c.case_id,
+    _RUN.c.deployment,
+    _RUN.c.agent,
+    _RUN.c.attempt,
+    _RUN.c.input,
+    _RUN.c.parent_run_id,
+    _RUN.c.waiting_for,
+).where(_RUN.c.id == sa.bindparam("run_id"))
+_SET_STATE = (
+    sa.update(_RUN)
+    .where(_RUN.c.id == sa.bindparam("run_id"))
+    .values(
+        status=sa.bindparam("to"),
+        attempt=sa.bindparam("tries"),
+        available_at=sa.bindparam("available"),
+        waiting_for=sa.bindparam("waiting"),
+        error=sa.bindparam("failure"),
+        lease_owner=sa.null(),
+        lease_until=sa.null(),
+    )
+)
+_END = (
+    sa.update(_RUN)
+    .where(_RUN.c.id == sa.bindparam("run_id"))
+    .values(
+        status=sa.bindparam("to"),
+        error=sa.bindparam("failure"),
+        leaf=sa.bindparam("position"),
+        finished_at=sa.bindparam("now"),
+        input=sa.null(),
+        available_at=sa.null(),
+        waiting_for="[]",
+        lease_owner=sa.null(),
+        lease_until=sa.null(),
+    )
+)
+_PROMOTE = (
+    sa.update(_RUN)
+    .where(
+        _RUN.c.number
+        == sa.select(sa.func.min(_RUN.c.number))
+        .where(_RUN.c.thread_id == sa.bindparam("thread"), _RUN.c.status == "queued")
+        .scalar_subquery(),
+        _RUN.c.available_at.is_(None),
+    )
+    .values(available_at=sa.bindparam("now"))
+)
+_OPEN_REQUESTS = sa.select(_APPROVAL.c.id, _APPROVAL.c.state).where(_APPROVAL.c.run_id == sa.bindparam("run_id"))
+_REQUEST_STATE = sa.select(_APPROVAL.c.state).where(_APPROVAL.c.id == sa.bindparam("id"))
+_CANCEL_REQUESTS = (
+    sa.update(_APPROVAL)
+    .where(_APPROVAL.c.run_id == sa.bindparam("of_run"), _APPROVAL.c.state == "open")
+    .values(state="cancelled", decided_at=sa.bindparam("now"))
+)
+_CHILDREN = sa.select(_RUN.c.id).where(_RUN.c.parent_run_id == sa.bindparam("run_id"), _UNFINISHED)
+_ORPHANS = sa.select(_RUN.c.id, _RUN.c.crashes, _RUN.c.attempt).where(_RUN.c.status == "running")
+_RECOVER = (
+    sa.update(_RUN)
+    .where(_RUN.c.id == sa.bindparam("run_id"))
+    .values(
+        status="queued",
+        available_at=sa.bindparam("now"),
+        crashes=_RUN.c.crashes + 1,
+        lease_owner=sa.null(),
+        lease_until=sa.null(),
+    )
+)
+_HURRY = (
+    sa.update(_RUN)
+    .where(_RUN.c.status == "queued", _RUN.c.available_at > sa.bindparam("latest"))
+    .values(available_at=sa.bindparam("latest"))
+)
+_SET_HEAD = sa.update(_THREAD).where(_THREAD.c.id == sa.bindparam("thread")).values(head=sa.bindparam("checkpoint"))
+
+
+def create_thread(transaction: Transaction, thread: NewThread, *, now: int) -> None:
+    """Create a thread.
+
+    Raises:
+        ConflictError: there is one of that id.
+    """
+    if transaction.one(_FIND_THREAD, id=thread.id) is not None:
+        raise ConflictError(f"thread {thread.id!r} exists; start a run on it, or choose another id")
+    transaction.run(
+        _INSERT_THREAD,
+        id=thread.id,
+        deployment=thread.deployment,
+        agent=thread.agent,
+        case_id=thread.case_id,
+        settings=dumps(dict(thread.settings)),
+        metadata=dumps(dict(thread.metadata)),
+        head=None,
+        salt=os.urandom(16),
+        created_at=now,
+    )
+
+
+def thread(transaction: Transaction, thread_id: str) -> tuple[str, str, str]:
+    """The deployment, the agent and the case of a thread.
+
+    Raises:
+        NotFoundError: there is no such thread.
+    """
+    row = transaction.one(_FIND_THREAD, id=thread_id)
+    if row is None:
+        raise NotFoundError(f"there is no thread {thread_id!r}")
+    return row[0], row[1], row[2]
+
+
+def unfinished(transaction: Transaction, thread_id: str) -> list[str]:
+    """The ids of the thread's runs that have not ended."""
+    return [row[0] for row in transaction.all(_BUSY, thread_id=thread_id)]
+
+
+def accept(
+    transaction: Transaction,
+    run_id: str,
+    thread_id: str,
+    input: bytes,
+    *,
+    parent_run_id: str | None = None,
+    now: int,
+) -> None:
+    """Put a run in the queue of its thread. Accepting the same id twice is one acceptance."""
+    if transaction.one(_STATE, run_id=run_id) is not None:
+        return
+    deployment, agent, case_id = thread(transaction, thread_id)
+    transaction.run(
+        _INSERT_RUN,
+        id=run_id,
+        thread_id=thread_id,
+        case_id=case_id,
+        deployment=deployment,
+        agent=agent,
+        status="queued",
+        epoch=0,
+        attempt=1,
+        crashes=0,
+        available_at=None if unfinished(transaction, thread_id) else now,
+        input=input,
+        waiting_for="[]",
+        parent_run_id=parent_run_id,
+        created_at=now,
+    )
+
+
+def deliver(
+    transaction: Transaction,
+    parent: Any,
+    agent: str,
+    run_id: str,
+    payload: Mapping[str, Any],
+    *,
+    reply: bool,
+    now: int,
+) -> None:
+    """Put a message down for another agent of the case: a run on that agent's thread below the sender's."""
+    thread_id = f"{parent.thread_id}/{agent}"
+    if transaction.one(_FIND_THREAD, id=thread_id) is None:
+        row = transaction.one(_FIND_THREAD, id=parent.thread_id)
+        assert row is not None, "the sender's thread exists"
+        settings = json.loads(row[3])
+        create_thread(
+            transaction,
+            NewThread(
+                id=thread_id,
+                deployment=parent.deployment,
+                agent=agent,
+                case_id=parent.case_id,
+                settings=settings,
+                metadata={},
+            ),
+            now=now,
+        )
+    accept(
+        transaction,
+        run_id,
+        thread_id,
+        orjson.dumps(payload),
+        parent_run_id=parent.run_id if reply else None,
+        now=now,
+    )
+
+
+def claim(transaction: Transaction, *, owner: str, until: int, most: int, now: int) -> list[Claimed]:
+    """Take up to `most` runs that can start, oldest first."""
+    ready = [row[0] for row in transaction.all(_READY, now=now, most=most)]
+    return [_take(transaction, run_id, owner=owner, until=until, now=now) for run_id in ready]
+
+
+def claim_this(transaction: Transaction, run_id: str, *, owner: str, until: int, now: int) -> Claimed | None:
+    """Take this run if it can start; saves a just accepted run its way through the queue."""
+    row = transaction.one(_AVAILABLE, run_id=run_id)
+    if row is None or row[0] is None or row[0] > now:
+        return None
+    return _take(transaction, run_id, owner=owner, until=until, now=now)
+
+
+def _take(transaction: Transaction, run_id: str, *, owner: str, until: int, now: int) -> Claimed:
+    transaction.run(_TAKE, run_id=run_id, owner=owner, until=until, now=now)
+    row = transaction.one(_CLAIMED, run_id=run_id)
+    assert row is not None, "a run has a thread"
+    return Claimed(*row)
+
+
+def hold(transaction: Transaction, run_id: str, epoch: int) -> None:
+    """Check that this process still holds the run.
+
+    Raises:
+        SupersededError: it does not.
+    """
+    if transaction.one(_HELD, run_id=run_id, epoch=epoch) is None:
+        raise SupersededError(f"run {run_id!r} is no longer held by this process (epoch {epoch})")
+
+
+def renew(transaction: Transaction, *, owner: str, until: int) -> None:
+    """Extend the leases of this process."""
+    transaction.run(_RENEW, owner=owner, until=until)
+
+
+def recover(transaction: Transaction, *, now: int, latest: int) -> int:
+    """Queue again what a process held that has died; gives how many. The caller is alone on the database.
+
+    Args:
+        latest: no retry is put off further than this, even if the clock was ahead when it was scheduled.
+    """
+    orphans = transaction.all(_ORPHANS)
+    for run_id, crashes, _attempt in orphans:
+        if crashes >= MAX_CRASHES:
+            failure = {"type": "ProcessDied", "message": f"{crashes} processes died while executing this run"}
+            end(transaction, run_id, "failed", failure=failure, now=now)
+        else:
+            transaction.run(_RECOVER, run_id=run_id, now=now)
+    transaction.run(_HURRY, latest=latest)
+    return len(orphans)
+
+
+def requeue(
+    transaction: Transaction, run_id: str, *, attempt: int, available: int, failure: Mapping[str, str] | None = None
+) -> None:
+    """Give a run back, to be executed again at `available` (after a failure, or because this process drains)."""
+    transaction.run(
+        _SET_STATE,
+        run_id=run_id,
+        to="queued",
+        tries=attempt,
+        available=available,
+        waiting="[]",
+        failure=None if failure is None else dumps(failure),
+    )
+
+
+def park(
+    transaction: Transaction, run_id: str, epoch: int, waiting_for: Sequence[str], *, attempt: int, now: int
+) -> bool:
+    """Let a run wait for approvals and for agents it asked; false where nothing of that is outstanding any more."""
+    hold(transaction, run_id, epoch)
+    outstanding = [item for item in waiting_for if _outstanding(transaction, item)]
+    transaction.run(
+        _SET_STATE,
+        run_id=run_id,
+        to="waiting" if outstanding else "queued",
+        tries=attempt,
+        available=None if outstanding else now,
+        waiting=dumps(outstanding),
+        failure=None,
+    )
+    return bool(outstanding)
+
+
+def _outstanding(transaction: Transaction, item: str) -> bool:
+    if item.startswith("run:"):
+        row = transaction.one(_STATE, run_id=item.removeprefix("run:"))
+        return row is not None and row[0] not in ("succeeded", "failed", "cancelled")
+    row = transaction.one(_REQUEST_STATE, id=item)
+    return row is not None and row[0] == "open"
+
+
+def arrived(transaction: Transaction, run_id: str, item: str, *, now: int) -> bool:
+    """Note that something a run waits for is there; it is queued when nothing else is outstanding."""
+    row = transaction.one(_STATE, run_id=run_id)
+    if row is None or row[0] != "waiting":
+        return False
+    outstanding = [other for other in json.loads(row[9]) if other != item]
+    transaction.run(
+        _SET_STATE,
+        run_id=run_id,
+        to="waiting" if outstanding else "queued",
+        tries=row[6],
+        available=None if outstanding else now,
+        waiting=dumps(outstanding),
+        failure=None,
+    )
+    return not outstanding
+
+
+def end(
+    transaction: Transaction,
+    run_id: str,
+    status: str,
+    *,
+    now: int,
+    output: bytes | None = None,
+    failure: Mapping[str, str] | None = None,
+    guard: records.GuardPart | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> list[str]:
+    """End a run: record it, tell who asked for it, and let the next one of its thread start.
+
+    Gives the ids of the runs that ended: this one, and those of agents it was still asking.
+
+    Raises:
+        NotFoundError: there is no such run.
+        ConflictError: it has ended already.
+    """
+    row = transaction.one(_STATE, run_id=run_id)
+    if row is None:
+        raise NotFoundError(f"there is no run {run_id!r}")
+    if row[0] in ("succeeded", "failed", "cancelled"):
+        raise ConflictError(f"run {run_id!r} has already {row[0]}")
+    _status, _epoch, thread_id, case_id, deployment, agent, attempt, input, parent_run_id, _waiting = row
+    values = {"input": input, **({"output": output} if output is not None else {})}
+    salted = {field: records.seal(value) for field, value in values.items()}
+    record = records.Record(
+        kind="run",
+        time=records.timestamp(moment(now)),
+        deployment=deployment,
+        agent=agent,
+        run_id=run_id,
+        thread_id=thread_id,
+        case_id=case_id,
+        guard=guard,
+        outcome="ok" if status == "succeeded" else "error" if status == "failed" else None,
+        error=failure["type"] if failure is not None else None,
+        sealed={field: sealed.commitment for field, sealed in salted.items()},
+        detail={"status": status, "attempt": attempt, **(detail or {})},
+    )
+    position = transaction.append(
+        Leaf("run", run_id, case_id, record.encode()),
+        [Seal(field, "json", values[field], salted[field].salt) for field in values],
+    )
+    transaction.run(
+        _END, run_id=run_id, to=status, failure=None if failure is None else dumps(failure), position=position, now=now
+    )
+    transaction.run(_CANCEL_REQUESTS, of_run=run_id, now=now)
+    ended = [run_id]
+    for (child,) in transaction.all(_CHILDREN, run_id=run_id):
+        ended += end(transaction, child, "cancelled", now=now, detail={"reason": f"run {run_id} {status}"})
+    transaction.run(_PROMOTE, thread=thread_id, now=now)
+    if parent_run_id is not None:
+        arrived(transaction, parent_run_id, f"run:{run_id}", now=now)
+    return ended
+
+
+def end_held(transaction: Transaction, run_id: str, epoch: int, status: str, **details: Any) -> list[str]:
+    """`end`, by the process that holds the run.
+
+    Raises:
+        SupersededError: it does not hold it any more.
+    """
+    hold(transaction, run_id, epoch)
+    return end(transaction, run_id, status, **details)
+
+
+def state(transaction: Transaction, run_id: str) -> str:
+    """The status of a run.
+
+    Raises:
+        NotFoundError: there is no such run.
+    """
+    row = transaction.one(_STATE, run_id=run_id)
+    if row is None:
+        raise NotFoundError(f"there is no run {run_id!r}")
+    return str(row[0])
+
+
+def resume(transaction: Transaction, run_id: str, *, now: int) -> None:
+    """Queue a failed run again; it goes on where it failed.
+
+    Raises:
+        NotFoundError: there is no such run.
+        ConflictError: it has not failed.
+    """
+    row = transaction.one(_STATE, run_id=run_id)
+    if row is None:
+        raise NotFoundError(f"there is no run {run_id!r}")
+    if row[0] != "failed":
+        raise ConflictError(f"run {run_id!r} is {row[0]}; only a failed run can be resumed")
+    busy = unfinished(transaction, row[2])
+    sealed = transaction.one(_SEALED_INPUT, run_id=run_id)
+    assert sealed is not None, "a run that ended has its input sealed"
+    transaction.run(_REOPEN, of_run=run_id, again=sealed[0], available=None if busy else now)
+
+
+_SEALED_INPUT = (
+    sa.select(_SEALED.c.value)
+    .select_from(_SEALED.join(_RUN, _RUN.c.leaf == _SEALED.c.position))
+    .where(_RUN.c.id == sa.bindparam("run_id"), _SEALED.c.field == "input")
+)
+_REOPEN = (
+    sa.update(_RUN)
+    .where(_RUN.c.id == sa.bindparam("of_run"))
+    .values(
+        status="queued",
+        attempt=1,
+        available_at=sa.bindparam("available"),
+        input=sa.bindparam("again"),
+        finished_at=sa.null(),
+        error=sa.null(),
+    )
+)
+
+
+def set_head(transaction: Transaction, thread_id: str, checkpoint: str | None) -> None:
+    """Let the next run of a thread start from this checkpoint; None for its newest."""
+    transaction.run(_SET_HEAD, thread=thread_id, checkpoint=checkpoint)
+
+
+class Reply(NamedTuple):
+    """How the run of an agent that was asked stands."""
+
+    status: str
+    output: Any
+    error: str
+
+
+_REPLIES = (
+    sa.select(_RUN.c.id, _RUN.c.status, _RUN.c.error, _SEALED.c.value)
+    .select_from(_RUN.outerjoin(_SEALED, sa.and_(_SEALED.c.position == _RUN.c.leaf, _SEALED.c.field == "output")))
+    .where(_RUN.c.parent_run_id == sa.bindparam("run_id"))
+)
+
+
+def replies(transaction: Transaction, run_id: str) -> dict[str, Reply]:
+    """The runs of agents that this run asked, by id."""
+    found: dict[str, Reply] = {}
+    for child, status, error, output in transaction.all(_REPLIES, run_id=run_id):
+        message = json.loads(error)["message"] if error else ""
+        found[child] = Reply(status, None if output is None else orjson.loads(output), message)
+    return found

@@ -1,0 +1,745 @@
+"""The service: what the API, the console and the command line do with runs, threads, approvals and records."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self, TypeVar, cast
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy import Engine as Database
+
+from gatewright.agents.errors import ConflictError, NotFoundError, UnavailableError, UsageError
+from gatewright.agents.worlds import Conversation
+from gatewright.safety import approvals as voting
+
+from . import codec, deployments, interception, ledger, requests, runs
+from .chain import Office
+from .checkpoints import GroupCommitSaver
+from .clock import Clock, moment
+from .config import Config
+from .deployments import LoadedDeployment
+from .engine import RUN_KEY, Engine
+from .history import Cases
+from .hub import Hub
+from .store import database, schema
+from .store.writer import Transaction, Writer
+from .views import (
+    FINAL,
+    ApprovalView,
+    Event,
+    Failure,
+    LedgerView,
+    Multitask,
+    Overview,
+    RecordView,
+    RunView,
+    ThreadView,
+    Verb,
+)
+
+T = TypeVar("T")
+
+HEARTBEAT = 15.0  # seconds after which a silent stream of events looks whether the run has ended elsewhere
+
+_RUN = schema.Run.__table__  # type: ignore[attr-defined]  # SQLModel adds it
+_THREAD = schema.Thread.__table__  # type: ignore[attr-defined]
+_APPROVAL = schema.Approval.__table__  # type: ignore[attr-defined]
+_SEALED = schema.Sealed.__table__  # type: ignore[attr-defined]
+_INPUT = _SEALED.alias("sealed_input")
+_OUTPUT = _SEALED.alias("sealed_output")
+
+_RUNS = sa.select(_RUN, _INPUT.c.value.label("sealed_input"), _OUTPUT.c.value.label("output")).select_from(
+    _RUN.outerjoin(_INPUT, sa.and_(_INPUT.c.position == _RUN.c.leaf, _INPUT.c.field == "input")).outerjoin(
+        _OUTPUT, sa.and_(_OUTPUT.c.position == _RUN.c.leaf, _OUTPUT.c.field == "output")
+    )
+)
+
+_TOUCH = sa.update(_RUN).where(_RUN.c.number < 0).values(epoch=0)  # asks for the right to write and changes nothing
+
+
+class Service:
+    """Everything that a deployment is, behind one door. Use it on one event loop.
+
+    A data directory is held by one `Service` at a time.
+    """
+
+    def __init__(self, config: Config, folder: Path) -> None:
+        self.config = config
+        self.draining = False
+        self._folder = folder
+        self._lock = database.Lock(folder)
+        self._clock = Clock()
+        self._deployments: dict[str, LoadedDeployment] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._read: Database
+        self._writer: Writer
+        self._saver: GroupCommitSaver
+        self._engine: Engine
+        self._hub: Hub
+
+    @classmethod
+    async def open(cls, config: Config, *, execute: bool = True) -> Self:
+        """Open the data directory: create or migrate it, load the deployments, recover and execute runs.
+
+        Args:
+            execute: whether to execute runs; without, requests are accepted and queued.
+
+        Raises:
+            UnavailableError: the directory cannot be used, or another process has it.
+            UsageError: a deployment cannot be loaded.
+        """
+        folder = config.data_dir
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise UnavailableError(
+                f"the data directory {str(folder)!r} cannot be made: {error.strerror}; choose another data_dir"
+            ) from error
+        service = cls(config, folder)
+        service._lock.acquire()
+        try:
+            await service._open(execute)
+        except BaseException:
+            service._lock.release()
+            raise
+        return service
+
+    async def _open(self, execute: bool) -> None:
+        interception.install()
+        self._signer = ledger.key(self._folder, self.config.ledger.origin)
+        database.prepare(self._folder).dispose()
+        self._read = database.connect(self._folder, readonly=True)
+        self._writer = Writer(database.connect(self._folder), self._folder)
+        try:
+            self._hub = Hub()
+            self._saver = await GroupCommitSaver.open(self._folder, self._writer)
+            for name, settings in self.config.deployments.items():
+                self._deployments[name] = deployments.load(name, settings, data_dir=self._folder, saver=self._saver)
+            office = Office(
+                writer=self._writer,
+                cases=Cases(self._writer),
+                clock=self._clock,
+                publish=self._hub.publish,
+                wake=self._wake,
+            )
+            self._engine = Engine(office, self._hub, self._deployments, self.config.worker)
+            if execute:
+                await self._engine.start()
+            self._tasks = [asyncio.create_task(self._sign())]
+        except BaseException:
+            if hasattr(self, "_saver"):
+                await self._saver.close()
+            self._writer.close()
+            self._read.dispose()
+            raise
+
+    def _wake(self) -> None:
+        self._engine.wake()
+
+    async def close(self, *, drain: float | None = None) -> None:
+        """Stop: finish steps for up to `drain` seconds, give the rest back to the queue, sign the ledger, let go."""
+        if self.draining:
+            return
+        self.draining = True
+        await self._engine.drain(self.config.worker.drain if drain is None else drain)
+        self._hub.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with suppress(UnavailableError):
+            await self._checkpoint()
+        for deployment in self._deployments.values():
+            if deployment.world is not None:
+                deployment.world.close()
+        await self._saver.close()
+        self._writer.close()
+        self._read.dispose()
+        self._lock.release()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # deployments
+
+    def deployments(self) -> list[str]:
+        """The names that runs can be started on."""
+        return sorted(self._deployments)
+
+    def _deployment(self, name: str) -> LoadedDeployment:
+        if name not in self._deployments:
+            raise NotFoundError(f"there is no deployment {name!r}; configured are {self.deployments()}")
+        return self._deployments[name]
+
+    async def check(self) -> None:
+        """Check that requests can be stored.
+
+        Raises:
+            UnavailableError: they cannot, with the reason.
+        """
+        if self.draining:
+            raise UnavailableError("the service is stopping")
+        await self._write(lambda transaction: transaction.run(_TOUCH))
+        if not (self._folder / database.FILE).exists():
+            raise UnavailableError(f"the data directory {str(self._folder)!r} is gone; restore it and restart")
+
+    # threads
+
+    async def create_thread(
+        self,
+        deployment: str,
+        *,
+        thread_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> ThreadView:
+        """Create a thread for a deployment's entry agent.
+
+        Raises:
+            NotFoundError: there is no such deployment.
+            ConflictError: there is a thread of that id.
+            UsageError: the id cannot be used.
+        """
+        thread = self._new_thread(deployment, thread_id, metadata, settings)
+        await self._write(lambda tx: runs.create_thread(tx, thread, now=self._clock.now()))
+        return await self.thread(thread.id)
+
+    def _new_thread(
+        self,
+        deployment: str,
+        thread_id: str | None,
+        metadata: Mapping[str, Any] | None,
+        settings: Mapping[str, Any] | None,
+    ) -> runs.NewThread:
+        loaded = self._deployment(deployment)
+        chosen = thread_id if thread_id is not None else f"thread-{uuid.uuid4().hex}"
+        if not chosen or len(chosen) > 200 or "/" in chosen or not chosen.isprintable():
+            raise UsageError(
+                f"thread id {chosen[:80]!r} cannot be used; take 1 to 200 printable characters without '/'"
+            )
+        return runs.NewThread(
+            id=chosen,
+            deployment=deployment,
+            agent=loaded.entry,
+            case_id=chosen,
+            settings=settings or {},
+            metadata=metadata or {},
+        )
+
+    async def thread(self, thread_id: str) -> ThreadView:
+        """A thread.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        found = await self._threads(_THREAD.c.id == thread_id, limit=1, offset=0)
+        if not found:
+            raise NotFoundError(f"there is no thread {thread_id!r}")
+        return found[0]
+
+    async def threads(self, *, deployment: str | None = None, limit: int = 50, offset: int = 0) -> list[ThreadView]:
+        """Threads, newest first."""
+        where = sa.true() if deployment is None else _THREAD.c.deployment == deployment
+        return await self._threads(where, limit=limit, offset=offset)
+
+    async def _threads(self, where: Any, *, limit: int, offset: int) -> list[ThreadView]:
+        active = (
+            sa.select(sa.func.max(sa.case((_RUN.c.status == "running", "running"), else_=_RUN.c.status)))
+            .where(_RUN.c.thread_id == _THREAD.c.id, _RUN.c.status.in_(["queued", "running", "waiting"]))
+            .scalar_subquery()
+        )
+        query = sa.select(_THREAD, active.label("active")).where(where).order_by(_THREAD.c.created_at.desc())
+
+        def read(connection: Connection) -> list[ThreadView]:
+            return [
+                ThreadView(
+                    id=row.id,
+                    deployment=row.deployment,
+                    agent=row.agent,
+                    case_id=row.case_id,
+                    status="idle" if row.active is None else "waiting" if row.active == "waiting" else "busy",
+                    metadata=orjson.loads(row.metadata),
+                    created_at=moment(row.created_at),
+                )
+                for row in connection.execute(query.limit(limit).offset(offset))
+            ]
+
+        return await self._query(read)
+
+    async def thread_state(self, thread_id: str) -> dict[str, Any]:
+        """The state of a thread's graph: its values, and the nodes that are due.
+
+        Raises:
+            NotFoundError: there is no such thread.
+        """
+        thread = await self.thread(thread_id)
+        agent = self._deployment(thread.deployment).agents[thread.agent]
+        snapshot = await agent.graph.aget_state({"configurable": {"thread_id": thread_id}})
+        return {"values": codec.plain(snapshot.values), "next": list(snapshot.next)}
+
+    # runs
+
+    async def start_run(
+        self,
+        deployment: str,
+        input: Any,
+        *,
+        thread_id: str | None = None,
+        run_id: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+        multitask: Multitask = "enqueue",
+        metadata: Mapping[str, Any] | None = None,
+    ) -> RunView:
+        """Accept a run: when this returns it is durable and will come to its end.
+
+        Args:
+            thread_id: the thread to run on; a new thread where None or unknown.
+            run_id: chosen by the caller, so that a repeated request is one run.
+            settings, metadata: of the thread, if it is new.
+            multitask: what to do while the thread is busy.
+
+        Raises:
+            NotFoundError: there is no such deployment.
+            UsageError: the input does not fit the graph.
+            ConflictError: the thread is busy and `multitask` is `reject`, or belongs to another deployment.
+        """
+        loaded = self._deployment(deployment)
+        loaded.agents[loaded.entry].check(input)
+        try:
+            body = orjson.dumps(input)
+        except TypeError as error:
+            raise UsageError(f"the input is not JSON: {error}") from error
+        chosen = run_id if run_id is not None else f"run-{uuid.uuid4().hex}"
+        thread = self._new_thread(deployment, thread_id, metadata, settings)
+        if multitask in ("interrupt", "rollback"):
+            await self._make_way(thread.id, multitask)
+        reserved = self._engine.reserve()
+        claimed: runs.Claimed | None = None
+
+        def write(transaction: Transaction) -> runs.Claimed | None:
+            now = self._clock.now()
+            if thread_id is None:
+                runs.create_thread(transaction, thread, now=now)
+            else:
+                self._join(transaction, thread, now=now)
+                if multitask == "reject" and (busy := runs.unfinished(transaction, thread.id)):
+                    raise ConflictError(f"thread {thread.id!r} is busy with run {busy[0]!r}; wait, or enqueue")
+            runs.accept(transaction, chosen, thread.id, body, now=now)
+            return self._engine.claim_this(transaction, chosen) if reserved else None
+
+        try:
+            claimed = await self._write(write)
+        finally:
+            if reserved:
+                self._engine.begin(claimed)
+        if not reserved:
+            self._engine.wake()
+        now = moment(self._clock.now())
+        return RunView.model_construct(
+            id=chosen,
+            thread_id=thread.id,
+            case_id=thread.case_id,
+            deployment=deployment,
+            agent=loaded.entry,
+            status="running" if claimed is not None else "queued",
+            attempt=1,
+            input=input,
+            output=None,
+            error=None,
+            waiting_for=[],
+            parent_run_id=None,
+            created_at=now,
+            started_at=None,
+            finished_at=None,
+        )
+
+    def _join(self, transaction: Transaction, thread: runs.NewThread, *, now: int) -> None:
+        try:
+            deployment, _agent, _case = runs.thread(transaction, thread.id)
+        except NotFoundError:
+            runs.create_thread(transaction, thread, now=now)
+            return
+        if deployment != thread.deployment:
+            raise ConflictError(f"thread {thread.id!r} belongs to deployment {deployment!r}, not {thread.deployment!r}")
+
+    async def _make_way(self, thread_id: str, multitask: Multitask) -> None:
+        """Cancel what a thread is doing, and for `rollback` put it back to before."""
+        for view in await self.runs(thread_id=thread_id, limit=1000):
+            if view.status in FINAL:
+                continue
+            with suppress(ConflictError):
+                await self.cancel(view.id, by="system", reason=f"another input came with multitask={multitask}")
+            if multitask == "rollback":
+                await self._roll_back(view)
+
+    async def _roll_back(self, run: RunView) -> None:
+        """Let the thread's next run start from where this one did."""
+        before: str | None = None
+        found_own = False
+        async for saved in self._saver.alist({"configurable": {"thread_id": run.thread_id, "checkpoint_ns": ""}}):
+            if saved.metadata.get(RUN_KEY) != run.id:
+                before = saved.checkpoint["id"]
+                break
+            found_own = True
+        if found_own and before is None:
+            await self._saver.adelete_thread(run.thread_id)
+        elif found_own:
+            await self._write(lambda tx: runs.set_head(tx, run.thread_id, before))
+
+    async def run(self, run_id: str) -> RunView:
+        """A run.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        rows = await self._query(lambda connection: _views(connection, _RUNS.where(_RUN.c.id == run_id)))
+        if not rows:
+            raise NotFoundError(f"there is no run {run_id!r}")
+        return rows[0]
+
+    async def runs(
+        self,
+        *,
+        status: str | None = None,
+        deployment: str | None = None,
+        thread_id: str | None = None,
+        case_id: str | None = None,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> list[RunView]:
+        """Runs, newest first."""
+        query = _RUNS
+        for column, value in (
+            (_RUN.c.status, status),
+            (_RUN.c.deployment, deployment),
+            (_RUN.c.thread_id, thread_id),
+            (_RUN.c.case_id, case_id),
+        ):
+            if value is not None:
+                query = query.where(column == value)
+        query = query.order_by(_RUN.c.number.desc()).limit(limit).offset(offset)
+        return await self._query(lambda connection: _views(connection, query))
+
+    async def wait(self, run_id: str, *, timeout: float | None = None) -> RunView:
+        """Wait until a run has ended, or waits for a person.
+
+        Raises:
+            NotFoundError: there is no such run.
+            TimeoutError: it did not in `timeout` seconds.
+        """
+        async with asyncio.timeout(timeout):
+            seen = self._hub.last(run_id)
+            view = self._hub.newest_run(run_id)
+            if view is None or view.status == "waiting":  # long ago, or somebody may have answered since
+                view = await self.run(run_id)
+            if _settled(view):
+                return view
+            async for event in self.events(run_id, after=seen):
+                if event.type == "run" and _settled(event.data["run"]):
+                    return cast("RunView", event.data["run"])
+        return await self.run(run_id)
+
+    async def events(self, run_id: str, *, after: int = -1) -> AsyncIterator[Event]:
+        """What happens in a run, from event number `after` on; ends with the run, or when the service stops.
+
+        A `run` event's data is `{"run": RunView}`. Events are kept for a while in memory; of a run that ended longer
+        ago, or before a restart, only its state is told.
+
+        Raises:
+            NotFoundError: there is no such run.
+        """
+        if self._hub.last(run_id) < 0:
+            view = await self.run(run_id)
+            if view.status in FINAL or view.status == "waiting":
+                yield Event(seq=0, type="run", data={"run": view})
+                if view.status in FINAL:
+                    return
+        seen = after
+        while not self._hub.closed:
+            events = await self._hub.changed(run_id, seen, timeout=HEARTBEAT)
+            for event in events:
+                seen = event.seq
+                if event.type == "update":
+                    yield Event(seq=event.seq, type="update", data=codec.plain(event.data))
+                    continue
+                yield event
+                if event.type == "run" and event.data["run"].status in FINAL:
+                    return
+            if not events:
+                view = await self.run(run_id)
+                if view.status in FINAL:
+                    yield Event(seq=seen + 1, type="run", data={"run": view})
+                    return
+
+    async def cancel(self, run_id: str, *, reason: str = "", by: str) -> RunView:
+        """Cancel a run that has not ended; what it did stays done and recorded.
+
+        Raises:
+            NotFoundError: there is no such run.
+            ConflictError: it has ended already.
+        """
+        why = {"by": by, "reason": reason}
+        task = self._engine.stop(run_id, why)
+        if task is not None:
+            await asyncio.wait([task])
+        else:
+
+            def write(transaction: Transaction) -> list[str]:
+                return runs.end(transaction, run_id, "cancelled", now=self._clock.now(), detail=why)
+
+            for ended in await self._write(write):
+                self._engine.stop(ended, why)
+                self._hub.publish(ended, "run", {"run": await self.run(ended)})
+        self._engine.wake()
+        return await self.run(run_id)
+
+    async def resume(self, run_id: str, *, by: str) -> RunView:
+        """Queue a failed run again; it goes on where it failed.
+
+        Raises:
+            NotFoundError: there is no such run.
+            ConflictError: it has not failed.
+        """
+        await self._write(lambda tx: runs.resume(tx, run_id, now=self._clock.now()))
+        self._engine.wake()
+        return await self.run(run_id)
+
+    # approvals
+
+    async def approvals(
+        self,
+        *,
+        state: str | None = "open",
+        run_id: str | None = None,
+        case_id: str | None = None,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> list[ApprovalView]:
+        """Requests to people, oldest first."""
+        query = sa.select(_APPROVAL)
+        for column, value in (
+            (_APPROVAL.c.state, state),
+            (_APPROVAL.c.run_id, run_id),
+            (_APPROVAL.c.case_id, case_id),
+        ):
+            if value is not None:
+                query = query.where(column == value)
+        query = query.order_by(_APPROVAL.c.number).limit(limit).offset(offset)
+        return await self._query(lambda connection: [_approval(row) for row in connection.execute(query)])
+
+    async def approval(self, approval_id: str) -> ApprovalView:
+        """A request to people.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        query = sa.select(_APPROVAL).where(_APPROVAL.c.id == approval_id)
+        found = await self._query(lambda connection: [_approval(row) for row in connection.execute(query)])
+        if not found:
+            raise NotFoundError(f"there is no approval {approval_id!r}")
+        return found[0]
+
+    async def decide(
+        self, approval_id: str, verb: Verb, *, by: str, reason: str = "", value: Any = None
+    ) -> ApprovalView:
+        """Decide a request, once; the run goes on.
+
+        Args:
+            value: the edited arguments, or the answer.
+
+        Raises:
+            NotFoundError: there is no such request.
+            ConflictError: it has been decided already, or its time is over.
+            UsageError: no reason for a rejection, a value that does not fit the form, a person who may not.
+        """
+        now = self._clock.now()
+        vote = voting.Vote(by=by, verdict=verb, reason=reason, value=value, time=moment(now))
+        run_id, _freed = await self._write(lambda tx: requests.decide(tx, approval_id, vote, now=now))
+        self._engine.wake()
+        view = await self.approval(approval_id)
+        self._hub.publish(run_id, "approval", {"id": approval_id, "state": view.state, "kind": view.kind})
+        return view
+
+    # ledger
+
+    async def records(
+        self,
+        *,
+        run_id: str | None = None,
+        case_id: str | None = None,
+        kind: str | None = None,
+        after: int = -1,
+        limit: int = 100,
+    ) -> list[RecordView]:
+        """Decision records in the order of the log, from index `after` on."""
+        query = ledger.select(run_id=run_id, case_id=case_id, kind=kind, after=after, limit=limit)
+        return await self._query(lambda connection: ledger.views(connection, connection.execute(query)))
+
+    async def record(self, index: int) -> RecordView:
+        """The decision record at an index.
+
+        Raises:
+            NotFoundError: the log is shorter.
+        """
+        found = await self.records(after=index - 1, limit=1)
+        if not found or found[0].index != index:
+            raise NotFoundError(f"the log has no record {index}; it has {self._writer.tail.size}, numbered from 0")
+        return found[0]
+
+    async def ledger(self) -> LedgerView:
+        """The head of the ledger with its newest signed checkpoint."""
+        tail = self._writer.tail
+        note = await self._query(ledger.newest_checkpoint)
+        return LedgerView(size=tail.size, root=tail.root().hex(), checkpoint=note, key=str(self._signer.verifier))
+
+    async def inclusion_proof(self, index: int) -> dict[str, Any]:
+        """Proof that a record is in the log: its bytes and the path to the root, in hex.
+
+        Raises:
+            NotFoundError: the log is shorter.
+        """
+        return await self._query(lambda connection: ledger.proof(connection, index))
+
+    async def overview(self) -> Overview:
+        """What is going on, at a glance."""
+
+        def read(connection: Connection) -> tuple[dict[str, int], int, int | None]:
+            counts = connection.execute(sa.select(_RUN.c.status, sa.func.count()).group_by(_RUN.c.status)).all()
+            waiting = connection.execute(
+                sa.select(sa.func.count(), sa.func.min(_APPROVAL.c.created_at)).where(_APPROVAL.c.state == "open")
+            ).one()
+            return {row[0]: row[1] for row in counts}, waiting[0], waiting[1]
+
+        counts, waiting, oldest = await self._query(read)
+        return Overview(
+            runs=counts,
+            approvals_open=waiting,
+            oldest_approval=None if oldest is None else moment(oldest),
+            ledger=await self.ledger(),
+        )
+
+    async def _sign(self) -> None:
+        """Sign the head of the ledger whenever it has grown, in bounds of records and time."""
+        settings, signed = self.config.ledger, -1
+        while True:
+            for _ in range(20):
+                await asyncio.sleep(settings.checkpoint_seconds / 20)
+                if self._writer.tail.size - signed >= settings.checkpoint_records:
+                    break
+            if self._writer.tail.size > max(signed, 0):
+                with suppress(UnavailableError):  # the disk is full: the next round tries again
+                    signed = await self._checkpoint()
+
+    async def _checkpoint(self) -> int:
+        def write(transaction: Transaction) -> int:
+            tail = self._writer.tail
+            if tail.size:
+                ledger.checkpoint(transaction, tail, self._signer, now=self._clock.now())
+            return tail.size
+
+        return await self._write(write)
+
+    # worlds
+
+    async def conversations(self, deployment: str, path: Path | None) -> list[Conversation]:
+        """The recorded conversations in a file, or those that come with the deployment's world.
+
+        Raises:
+            UsageError: the deployment has no world, or the file holds no conversations of it.
+        """
+        world = self._deployment(deployment).world
+        if world is None:
+            raise UsageError(f"deployment {deployment!r} has no world, so it has no recorded conversations to hold")
+        return await asyncio.to_thread(world.conversations, path)
+
+    async def score(self, deployment: str, conversation: Conversation, case_id: str, replies: list[str]) -> float:
+        """The final reward in [0, 1] of a conversation that was held as `case_id`."""
+        world = self._deployment(deployment).world
+        if world is None:
+            raise UsageError(f"deployment {deployment!r} has no world that could score a conversation")
+        return await asyncio.to_thread(world.score, conversation, case_id, replies)
+
+    # database
+
+    async def _write(self, operation: Callable[[Transaction], T]) -> T:
+        return await asyncio.wrap_future(self._writer.submit(operation))
+
+    async def _query(self, read: Callable[[Connection], T]) -> T:
+        def query() -> T:
+            with self._read.connect() as connection:
+                return read(connection)
+
+        try:
+            return await asyncio.to_thread(query)
+        except sa.exc.DatabaseError as error:
+            raise database.unavailable(error, self._folder) from error
+
+
+def _settled(view: RunView) -> bool:
+    """Whether a run has ended or waits for a person."""
+    needs_person = any(not item.startswith("run:") for item in view.waiting_for)
+    return view.status in FINAL or (view.status == "waiting" and needs_person)
+
+
+def _views(connection: Connection, query: Any) -> list[RunView]:
+    return [
+        RunView(
+            id=row.id,
+            thread_id=row.thread_id,
+            case_id=row.case_id,
+            deployment=row.deployment,
+            agent=row.agent,
+            status=row.status,
+            attempt=row.attempt,
+            input=_loaded(row.sealed_input if row.input is None else row.input),
+            output=_loaded(row.output),
+            error=None if row.error is None else Failure(**orjson.loads(row.error)),
+            waiting_for=orjson.loads(row.waiting_for),
+            parent_run_id=row.parent_run_id,
+            created_at=moment(row.created_at),
+            started_at=None if row.started_at is None else moment(row.started_at),
+            finished_at=None if row.finished_at is None else moment(row.finished_at),
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def _loaded(value: bytes | None) -> Any:
+    return None if value is None else orjson.loads(value)
+
+
+def _approval(row: Any) -> ApprovalView:
+    request = requests.load(row.request)
+    vote = request.vote
+    action: dict[str, Any] = {"kind": request.action.kind, "name": request.action.name}
+    if request.kind == "question":
+        action["payload"] = request.action.args["payload"]
+    else:
+        action["args"] = dict(request.action.args)
+    return ApprovalView(
+        id=row.id,
+        kind=request.kind,
+        state=row.state,
+        run_id=row.run_id,
+        thread_id=row.thread_id,
+        case_id=row.case_id,
+        deployment=row.deployment,
+        agent=row.agent,
+        action=action,
+        digest=request.digest,
+        reason=request.prompt,
+        form=dict(request.schema) if request.schema is not None else {},
+        created_at=moment(row.created_at),
+        decided_at=None if row.decided_at is None else moment(row.decided_at),
+        decided_by=None if vote is None else vote.by,
+        decision=None if vote is None else vote.verdict,
+        decision_reason="" if vote is None else vote.reason,
+    )
