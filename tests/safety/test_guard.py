@@ -311,16 +311,20 @@ def test_history_is_cut_to_its_newest_entries() -> None:
     assert decide(text, history=[*past, Past(kind="tool", name="last", time=NOW)]).verdict == "deny"
 
 
-def test_an_earlier_result_that_is_too_large_fails_the_rules_that_read_it() -> None:
+@pytest.mark.parametrize("result", ["x" * (events.PAST_LIMIT + 1), float("nan"), object(), "[" * 5_000])
+def test_an_earlier_result_that_cannot_be_shown_fails_only_the_rules_that_read_it(result: Any) -> None:
+    named = rule("named", "history.exists(h, h.name == 'pay')", match={"history": [{"name": "pay"}]})
     text = rule(
         "echo",
         "history.exists(h, h.result == args.note)",
         match={"args": {"note": "a"}, "history": [{"name": "x", "result": "a"}]},
     )
     text["examples"]["pass"] = [{}]
-    past = Past(kind="tool", name="read", result="x" * (events.PAST_LIMIT + 1), time=NOW)
+    past = Past(kind="tool", name="read", result=result, time=NOW)
 
-    assert decide(text, args={"note": "b"}, history=[past]).findings[0].kind == "error"
+    decision = decide(text, named, args={"note": "b"}, history=[past])
+
+    assert [(finding.rule_id, finding.kind) for finding in decision.findings] == [("echo", "error")]
 
 
 def test_results_that_are_json_text_are_offered_parsed_and_stay_text() -> None:

@@ -122,12 +122,12 @@ class Past:
     time: datetime
 
     @cached_property
-    def _args(self) -> _View:
-        return _presentable(dict(self.args))
+    def _args(self) -> _View | None:
+        return _remembered(dict(self.args))
 
     @cached_property
-    def _result(self) -> _View:
-        return _presentable(parsed(self.result))
+    def _result(self) -> _View | None:
+        return _remembered(self.result)
 
     def _shown(self, words: frozenset[str], now: datetime) -> _View:
         entry: dict[str, Any] = {
@@ -138,12 +138,12 @@ class Past:
             "seconds_ago": (now - _aware(self.time)).total_seconds(),
         }
         size = 0
-        if "args" in words and self._args.size <= PAST_LIMIT:
-            entry["args"] = self._args.value
-            size += self._args.size
-        if "result" in words and self._result.size <= PAST_LIMIT:
-            entry["result"] = self._result.value
-            size += self._result.size
+        if "args" in words and (args := self._args) is not None:
+            entry["args"] = args.value
+            size += args.size
+        if "result" in words and (result := self._result) is not None:
+            entry["result"] = result.value
+            size += result.size
         return _View(entry, size)
 
 
@@ -241,13 +241,22 @@ def values(event: Event, labels: frozenset[str], words: frozenset[str], *, limit
 
 
 def _history(event: Event, words: frozenset[str]) -> tuple[list[dict[str, Any]], int]:
-    # What is left out (too large, or not mentioned) is an error in a rule that reads it, not an empty value.
+    # What is left out (not mentioned, too large, not JSON) is an error in a rule that reads it, not an empty value.
     now = _aware(event.time)
     shown = [
         past._shown(words, now)  # pyright: ignore[reportPrivateUsage]  # of this module
         for past in event.history[-HISTORY_LIMIT:]
     ]
     return [view.value for view in shown], sum(view.size for view in shown)
+
+
+def _remembered(value: Any) -> _View | None:
+    """What rules see of a value of an earlier effect; None if it is too large, or cannot be shown to them at all."""
+    try:
+        view = _presentable(parsed(value))
+    except UsageError:  # one odd result must not deny everything that follows it in the case
+        return None
+    return view if view.size <= PAST_LIMIT else None
 
 
 def _same(one: Any, other: Any) -> bool:
