@@ -16,17 +16,16 @@ import dataclasses
 import hashlib
 import threading
 import time
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn, TypeVar, cast
 
 import orjson
-from langchain_core.outputs import LLMResult
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from langgraph.types import Interrupt
 
-from gatewright.agents.effects import IDEMPOTENCY_KEY, Effect
+from gatewright.agents.effects import Effect
 from gatewright.agents.errors import (
     DeniedError,
     DivergenceError,
@@ -40,8 +39,9 @@ from gatewright.safety.events import Event, Hook, Past
 from gatewright.safety.guard import Guard
 from gatewright.safety.verdicts import Decision
 
-from . import codec, journal, requests, runs
+from . import codec, journal, requests, results, runs
 from .clock import Clock, moment
+from .courses import Act, Course, Pause, Step, adrive, drive
 from .history import Cases, LazyHistory
 from .identity import Steps
 from .journal import Entry, Journal
@@ -64,23 +64,6 @@ _AFTER: Mapping[str, Hook] = {
     "function": "function.after",
     "decision": "decision",
 }
-
-
-class Act(NamedTuple):
-    """Perform the effect with these arguments; `key` is its idempotency key."""
-
-    args: Mapping[str, Any]
-    key: str
-
-
-class Pause(NamedTuple):
-    """Wait a moment."""
-
-    seconds: float
-
-
-Step = Future[Any] | Act | Pause
-Course = Generator[Step, Any, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,10 +97,6 @@ class Grant(NamedTuple):
     judgement: records.Judgement
     approval: records.ApprovalPart | None = None
     consumes: approvals.Request | None = None
-
-
-class RecordedError(GatewrightError):
-    """An effect that failed before the process was restarted fails again; the message names the first error."""
 
 
 def waits_for(interrupt: Any) -> str | None:
@@ -160,19 +139,19 @@ class RunChain:
 
     def perform(self, effect: Effect, action: Callable[[Mapping[str, Any]], R]) -> R:
         """See `gatewright.agents.Chain.perform`."""
-        return cast("R", _drive(self._course(effect), action))
+        return cast("R", drive(self._course(effect), action))
 
     async def aperform(self, effect: Effect, action: Callable[[Mapping[str, Any]], Awaitable[R]]) -> R:
         """See `gatewright.agents.Chain.aperform`."""
-        return cast("R", await _adrive(self._course(effect), action))
+        return cast("R", await adrive(self._course(effect), action))
 
     def ask(self, agent: str, payload: Mapping[str, Any], *, topic: str) -> Any:
         """See `gatewright.agents.ask`."""
-        return _drive(self._course(self._message(agent, payload, topic, reply=True), self._exchange), _never)
+        return drive(self._course(self._message(agent, payload, topic, reply=True), self._exchange), _never)
 
     def send(self, agent: str, payload: Mapping[str, Any], *, topic: str) -> str:
         """See `gatewright.agents.send`."""
-        return str(_drive(self._course(self._message(agent, payload, topic, reply=False), self._exchange), _never))
+        return str(drive(self._course(self._message(agent, payload, topic, reply=False), self._exchange), _never))
 
     # What the engine calls
 
@@ -201,7 +180,7 @@ class RunChain:
 
     async def settle(self) -> None:
         """Wait until everything that was performed is on the disk."""
-        await _adrive(self._settle(), _never)
+        await adrive(self._settle(), _never)
         for _operation, future in list(self._unsettled):
             await asyncio.wrap_future(future)
 
@@ -243,7 +222,7 @@ class RunChain:
         if entry.outcome == "ok":
             return entry.value
         if entry.exception is None:
-            entry.exception = _revive(entry.value)
+            entry.exception = results.revive(entry.value)
         if isinstance(entry.exception, TerminatedError):
             self.close(entry.exception)
         raise entry.exception
@@ -300,7 +279,7 @@ class RunChain:
         hook = _BEFORE.get(effect.kind)
         if hook is None or not self._guard.wants(hook, effect.name, effect.labels):
             return Decision(verdict="allow", pack=self._guard.title)
-        text = _text(args) if effect.kind in ("model", "message") else ""
+        text = results.text(args) if effect.kind in ("model", "message") else ""
         return self._guard.evaluate(self._event(hook, effect, labels, args, text=text))
 
     def _permit(self, effect: Effect, entry: Entry, labels: frozenset[str]) -> Generator[Step, Any, Grant | _Known]:
@@ -423,13 +402,13 @@ class RunChain:
     ) -> NoReturn:
         error = DeniedError(reason or "a rule refused this")
         entry.exception = error
-        self._finish(effect, entry, "denied", _failure(error), before=judgement, approval=approval)
+        self._finish(effect, entry, "denied", results.failure(error), before=judgement, approval=approval)
         raise error
 
     def _terminate(self, effect: Effect, entry: Entry, judgement: records.Judgement, reason: str) -> NoReturn:
         error = TerminatedError(reason or "a rule ended this run")
         entry.exception = error
-        self._finish(effect, entry, "terminated", _failure(error), before=judgement)
+        self._finish(effect, entry, "terminated", results.failure(error), before=judgement)
         self.close(error)
         raise error
 
@@ -504,16 +483,16 @@ class RunChain:
                 effect,
                 labels,
                 grant.args,
-                result=_judged(shown),
+                result=results.judged(shown),
                 error="" if error is None else str(error),
-                **({"text": _text(shown)} if effect.kind == "model" else {}),
+                **({"text": results.text(shown)} if effect.kind == "model" else {}),
             )
             decision = self._guard.evaluate(event)
             after = requests.judgement(decision)
             if decision.verdict in ("ask", "deny", "terminate"):
                 return self._withhold(effect, entry, grant, decision, after, started)
             if decision.result is not None and error is None:
-                value = _with_result(value, shown, decision.result)
+                value = results.with_result(value, shown, decision.result)
         try:
             encoded = codec.encode(value) if error is None else None
         except GatewrightError as unrecordable:
@@ -523,14 +502,14 @@ class RunChain:
             effect,
             entry,
             "ok" if error is None else "error",
-            value if error is None else _failure(error),
+            value if error is None else results.failure(error),
             encoded=encoded,
             before=grant.judgement,
             after=after,
             args=grant.args,
             approval=grant.approval,
             duration=time.monotonic() - started,
-            usage=_usage(value) if error is None else None,
+            usage=results.usage(value) if error is None else None,
         )
         if error is not None:
             raise error
@@ -553,7 +532,7 @@ class RunChain:
             effect,
             entry,
             "terminated" if ends else "denied",
-            _failure(refusal),
+            results.failure(refusal),
             before=grant.judgement,
             after=after,
             args=grant.args,
@@ -703,7 +682,7 @@ class RunChain:
             self._park(f"run:{entry.child_run_id}")
         assert reply is not None
         if reply.status != "succeeded":
-            raise RecordedError(f"agent {entry.name!r} could not answer: its run {reply.status}: {reply.error}")
+            raise results.RecordedError(f"agent {entry.name!r} could not answer: its run {reply.status}: {reply.error}")
         return reply.output
 
 
@@ -723,133 +702,5 @@ def _title(entry: Entry) -> str:
     return f"{entry.kind} {entry.name!r}"
 
 
-def _failure(error: BaseException) -> dict[str, str]:
-    return {"type": type(error).__name__, "message": str(error)}
-
-
-def _revive(failure: Any) -> BaseException:
-    """A recorded error as an exception of the class that agents may be catching."""
-    import builtins
-
-    kind, message = failure["type"], failure["message"]
-    if kind == "DeniedError":
-        return DeniedError(message)
-    if kind == "TerminatedError":
-        return TerminatedError(message)
-    if kind == "ToolException":
-        from langchain_core.tools import ToolException
-
-        return ToolException(message)
-    found = getattr(builtins, kind, None)
-    if isinstance(found, type) and issubclass(found, Exception) and not issubclass(found, UnicodeError | OSError):
-        return found(message)
-    return RecordedError(f"{kind}: {message}")
-
-
-def _text(shown: Any) -> str:
-    """All text of a message-like value, for rules that look at what was said."""
-    if isinstance(shown, str):
-        return shown
-    if isinstance(shown, Mapping):
-        if "content" in shown:
-            return codec.text_of(shown["content"])
-        return "\n".join(filter(None, map(_text, shown.values())))
-    if isinstance(shown, Sequence):
-        return "\n".join(filter(None, map(_text, shown)))
-    return ""
-
-
-def _judged(shown: Any) -> Any:
-    """What rules see as the result: the content of a tool's message, not LangChain's wrapping of it."""
-    if isinstance(shown, Mapping) and shown.get("type") == "tool":
-        return shown["content"]
-    return shown
-
-
-def _with_result(value: Any, shown: Any, result: Any) -> Any:
-    """The result that rules put in the place of `value`, in the shape that the agent expects."""
-    if isinstance(value, LLMResult):
-        from langchain_core.messages import BaseMessage
-
-        generation = value.generations[0][0]
-        message = getattr(generation, "message", None)
-        if isinstance(message, BaseMessage) and isinstance(result, Mapping) and "content" in result:
-            changed = message.model_copy(update={"content": result["content"]})
-            return LLMResult(generations=[[type(generation)(message=changed)]], llm_output=value.llm_output)  # type: ignore[call-arg]
-        raise DeniedError("a rule changed a model's answer in a way that cannot be given to the agent; set its content")
-    from langchain_core.messages import ToolMessage
-
-    if isinstance(value, ToolMessage):
-        content = result if isinstance(result, str) else orjson.dumps(result).decode()
-        return value.model_copy(update={"content": content})
-    if isinstance(value, str) and not isinstance(result, str):
-        return orjson.dumps(result).decode()
-    return result
-
-
-def _usage(value: Any) -> records.UsagePart | None:
-    """The tokens a model says it took."""
-    if not isinstance(value, LLMResult):
-        return None
-    taken = [getattr(getattr(item, "message", None), "usage_metadata", None) for b in value.generations for item in b]
-    counted = [usage for usage in taken if usage]
-    if not counted:
-        return None
-    return records.UsagePart(
-        input_tokens=sum(usage["input_tokens"] for usage in counted),
-        output_tokens=sum(usage["output_tokens"] for usage in counted),
-    )
-
-
 def _never(args: Mapping[str, Any]) -> Any:
     raise AssertionError("a message performs itself")
-
-
-def _drive(course: Course, action: Callable[[Mapping[str, Any]], Any]) -> Any:
-    """Run a course to its end, blocking."""
-    reply: Any = None
-    error: BaseException | None = None
-    while True:
-        try:
-            step = course.send(reply) if error is None else course.throw(error)
-        except StopIteration as end:
-            return end.value
-        reply, error = None, None
-        try:
-            if isinstance(step, Act):
-                token = IDEMPOTENCY_KEY.set(step.key)
-                try:
-                    reply = action(step.args)
-                finally:
-                    IDEMPOTENCY_KEY.reset(token)
-            elif isinstance(step, Pause):
-                threading.Event().wait(step.seconds)
-            else:
-                reply = step.result()
-        except BaseException as raised:
-            error = raised
-
-
-async def _adrive(course: Course, action: Callable[[Mapping[str, Any]], Any]) -> Any:
-    """Run a course to its end, awaiting."""
-    reply: Any = None
-    error: BaseException | None = None
-    while True:
-        try:
-            step = course.send(reply) if error is None else course.throw(error)
-        except StopIteration as end:
-            return end.value
-        reply, error = None, None
-        try:
-            if isinstance(step, Act):
-                token = IDEMPOTENCY_KEY.set(step.key)
-                try:
-                    reply = await action(step.args)
-                finally:
-                    IDEMPOTENCY_KEY.reset(token)
-            elif isinstance(step, Pause):
-                await asyncio.sleep(step.seconds)
-            else:
-                reply = await asyncio.wrap_future(step)
-        except BaseException as raised:
-            error = raised

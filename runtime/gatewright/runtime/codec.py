@@ -30,7 +30,7 @@ def _is_json(value: Any) -> bool:
     if kind in (str, bool) or value is None:
         return True
     if kind is int:
-        return -(2**53) < value < 2**53
+        return bool(-(2**53) < value < 2**53)
     if kind is float:
         return bool(math.isfinite(value))
     if kind is list:

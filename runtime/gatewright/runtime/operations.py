@@ -6,7 +6,7 @@ is written once, against this.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -114,9 +114,7 @@ class Operations(Protocol):
 
     async def conversations(self, deployment: str, path: Path | None) -> list[Conversation]: ...
 
-    async def score(
-        self, deployment: str, conversation: Conversation, case_id: str, replies: Sequence[str]
-    ) -> float: ...
+    async def score(self, deployment: str, conversation: Conversation, case_id: str, replies: list[str]) -> float: ...
 
 
 class Host(Operations, Protocol):

@@ -1,0 +1,78 @@
+"""Courses: code that waits, written once as a generator, and driven by blocking or by awaiting code."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import Future
+from typing import Any, NamedTuple
+
+from gatewright.agents.effects import IDEMPOTENCY_KEY
+
+
+class Act(NamedTuple):
+    """Perform the effect with these arguments; `key` is its idempotency key."""
+
+    args: Mapping[str, Any]
+    key: str
+
+
+class Pause(NamedTuple):
+    """Wait a moment."""
+
+    seconds: float
+
+
+Step = Future[Any] | Act | Pause
+Course = Generator[Step, Any, Any]
+
+
+def drive(course: Course, action: Callable[[Mapping[str, Any]], Any]) -> Any:
+    """Run a course to its end, blocking."""
+    reply: Any = None
+    error: BaseException | None = None
+    while True:
+        try:
+            step = course.send(reply) if error is None else course.throw(error)
+        except StopIteration as end:
+            return end.value
+        reply, error = None, None
+        try:
+            if isinstance(step, Act):
+                token = IDEMPOTENCY_KEY.set(step.key)
+                try:
+                    reply = action(step.args)
+                finally:
+                    IDEMPOTENCY_KEY.reset(token)
+            elif isinstance(step, Pause):
+                threading.Event().wait(step.seconds)
+            else:
+                reply = step.result()
+        except BaseException as raised:
+            error = raised
+
+
+async def adrive(course: Course, action: Callable[[Mapping[str, Any]], Any]) -> Any:
+    """Run a course to its end, awaiting."""
+    reply: Any = None
+    error: BaseException | None = None
+    while True:
+        try:
+            step = course.send(reply) if error is None else course.throw(error)
+        except StopIteration as end:
+            return end.value
+        reply, error = None, None
+        try:
+            if isinstance(step, Act):
+                token = IDEMPOTENCY_KEY.set(step.key)
+                try:
+                    reply = await action(step.args)
+                finally:
+                    IDEMPOTENCY_KEY.reset(token)
+            elif isinstance(step, Pause):
+                await asyncio.sleep(step.seconds)
+            else:
+                reply = await asyncio.wrap_future(step)
+        except BaseException as raised:
+            error = raised

@@ -1,0 +1,91 @@
+"""Results and failures of effects: as rules see them, as the journal keeps them, as agents get them back."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from langchain_core.messages import BaseMessage, ToolMessage
+from langchain_core.outputs import LLMResult
+from langchain_core.tools import ToolException
+
+from gatewright.agents.errors import DeniedError, GatewrightError, TerminatedError
+from gatewright.safety import records
+
+from . import codec
+
+
+class RecordedError(GatewrightError):
+    """An effect that failed before the process was restarted fails again; the message names the first error."""
+
+
+def failure(error: BaseException) -> dict[str, str]:
+    return {"type": type(error).__name__, "message": str(error)}
+
+
+def revive(failure: Any) -> BaseException:
+    """A recorded error as an exception of the class that agents may be catching."""
+    kind, message = failure["type"], failure["message"]
+    if kind == "DeniedError":
+        return DeniedError(message)
+    if kind == "TerminatedError":
+        return TerminatedError(message)
+    if kind == "ToolException":
+        return ToolException(message)
+    found = getattr(builtins, kind, None)
+    if isinstance(found, type) and issubclass(found, Exception) and not issubclass(found, UnicodeError | OSError):
+        return found(message)
+    return RecordedError(f"{kind}: {message}")
+
+
+def text(shown: Any) -> str:
+    """All text of a message-like value, for rules that look at what was said."""
+    if isinstance(shown, str):
+        return shown
+    if isinstance(shown, Mapping):
+        if "content" in shown:
+            return codec.text_of(shown["content"])
+        return "\n".join(filter(None, map(text, shown.values())))
+    if isinstance(shown, Sequence):
+        return "\n".join(filter(None, map(text, shown)))
+    return ""
+
+
+def judged(shown: Any) -> Any:
+    """What rules see as the result: the content of a tool's message, not LangChain's wrapping of it."""
+    if isinstance(shown, Mapping) and shown.get("type") == "tool":
+        return shown["content"]
+    return shown
+
+
+def with_result(value: Any, shown: Any, result: Any) -> Any:
+    """The result that rules put in the place of `value`, in the shape that the agent expects."""
+    if isinstance(value, LLMResult):
+        generation = value.generations[0][0]
+        message = getattr(generation, "message", None)
+        if isinstance(message, BaseMessage) and isinstance(result, Mapping) and "content" in result:
+            changed = message.model_copy(update={"content": result["content"]})
+            return LLMResult(generations=[[type(generation)(message=changed)]], llm_output=value.llm_output)  # type: ignore[call-arg]
+        raise DeniedError("a rule changed a model's answer in a way that cannot be given to the agent; set its content")
+    if isinstance(value, ToolMessage):
+        content = result if isinstance(result, str) else orjson.dumps(result).decode()
+        return value.model_copy(update={"content": content})
+    if isinstance(value, str) and not isinstance(result, str):
+        return orjson.dumps(result).decode()
+    return result
+
+
+def usage(value: Any) -> records.UsagePart | None:
+    """The tokens a model says it took."""
+    if not isinstance(value, LLMResult):
+        return None
+    taken = [getattr(getattr(item, "message", None), "usage_metadata", None) for b in value.generations for item in b]
+    counted = [usage for usage in taken if usage]
+    if not counted:
+        return None
+    return records.UsagePart(
+        input_tokens=sum(usage["input_tokens"] for usage in counted),
+        output_tokens=sum(usage["output_tokens"] for usage in counted),
+    )
