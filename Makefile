@@ -1,0 +1,44 @@
+# Everything a newcomer needs: `make dev` runs it, `make test` tests it. Both set up what they need first.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: dev test slow check bench wheel clean
+
+dev: .venv/ready  ## start the service with the support team, some conversations and one waiting approval
+	$(BIN)/gatewright dev
+
+test: .venv/ready  ## run the tests
+	$(BIN)/pytest
+
+slow: .venv/ready  ## run the long tier: many kills, whole data sets
+	$(BIN)/pytest -m slow
+
+check: .venv/ready  ## lint, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+bench: .venv/ready  ## measure against the references, in turns
+	$(BIN)/python -m benchmarks
+
+wheel: .venv/ready  ## build the wheel and try it in an environment of its own
+	rm -rf dist build/wheel
+	$(BIN)/uv build --quiet --wheel
+	$(BIN)/uv venv --quiet --clear build/wheel
+	$(BIN)/uv pip install --quiet --python build/wheel dist/*.whl
+	cd build && wheel/bin/gatewright --help > /dev/null && wheel/bin/gatewright doctor
+	! build/wheel/bin/python -c "import torch" 2> /dev/null
+	! build/wheel/bin/python -c "import shap" 2> /dev/null
+	! build/wheel/bin/python -c "import ray" 2> /dev/null
+
+.venv/ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --group dev --editable .
+	touch $@
+
+clean:
+	rm -rf .venv dist build
