@@ -87,7 +87,10 @@ def _restore(plain: Mapping[str, Any]) -> Generation:
 
 
 def message_json(message: BaseMessage) -> dict[str, Any]:
-    """A message as the rules and the auditors see it: its role, its content, its tool calls."""
+    """A message as the rules and the auditors see it: its role, its content, its tool calls.
+
+    Without its id: LangGraph gives a random one to a message that has none, whenever the step is executed.
+    """
     plain: dict[str, Any] = {"type": message.type, "content": message.content}
     if calls := getattr(message, "tool_calls", None):
         plain["tool_calls"] = [{"name": c["name"], "args": c["args"], "id": c["id"]} for c in calls]
@@ -95,8 +98,6 @@ def message_json(message: BaseMessage) -> dict[str, Any]:
         plain["tool_call_id"] = call_id
     if message.name:
         plain["name"] = message.name
-    if message.id:
-        plain["id"] = message.id
     return plain
 
 
@@ -113,7 +114,7 @@ def text_of(content: Any) -> str:
 def plain(value: Any) -> Any:
     """JSON for people and programs outside: what the API shows of states, inputs and results. Not for decoding."""
     if isinstance(value, BaseMessage):
-        return message_json(value)
+        return {**message_json(value), **({"id": value.id} if value.id else {})}
     if isinstance(value, LLMResult):
         answers = [_generation(item) for batch in value.generations for item in batch]
         shown = [message_json(a["message"]) if "message" in a else a["text"] for a in answers]
