@@ -81,6 +81,13 @@ def test_the_data_set_beside_the_file_is_used(world: AirlineWorld, path: Path) -
     assert conversation.settings["world"] == {"data": str(path.resolve().parent)}
 
 
+def test_arguments_are_read_as_the_recorded_environment_read_them(world: AirlineWorld, path: Path) -> None:
+    arguments = '{"thought": "\\ud83d", "big": 123456789012345678901234567890, "float": 1.0, "odd": Infinity}'
+    path.write_text(json.dumps([episode(said("user", "a"), calling("think", arguments))]))
+    [conversation] = world.conversations(path)
+    assert conversation.settings["recording"]["turns"][0]["tool_calls"][0]["args"] == json.loads(arguments)
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -89,6 +96,7 @@ def test_the_data_set_beside_the_file_is_used(world: AirlineWorld, path: Path) -
         ('{"tasks": [], "simulations": []}', "at the top"),
         ('[{"task_id": 1}]', r"at 0\.trial"),
         (json.dumps([episode(said("bot", "x"))]), r"at 0\.traj\.1\.role"),
+        (json.dumps([episode(calling("think", "{"))]), r"at 0\.traj\.1\.tool_calls\.0\.function\.arguments"),
         (json.dumps([episode(calling("think", "[1]"))]), r"at 0\.traj\.1\.tool_calls\.0\.function\.arguments"),
     ],
 )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, Json, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from gatewright.agents import Conversation, RecordedToolCall
 from gatewright.agents.errors import NotFoundError, UsageError
@@ -15,11 +15,18 @@ from gatewright.agents.errors import NotFoundError, UsageError
 STOP = "###STOP###"  # the simulated customer's word for "I am done"; it is never answered
 
 
+def _decoded(text: object) -> object:
+    # Pydantic's own parser refuses some of what the recorded tools were called with: lone surrogates, infinities.
+    if not isinstance(text, str):
+        raise ValueError("expected JSON text")
+    return json.loads(text)
+
+
 class Function(BaseModel):
     """What a model wants called; `arguments` is JSON text in the file."""
 
     name: str
-    arguments: Json[dict[str, Any]]
+    arguments: Annotated[dict[str, Any], BeforeValidator(_decoded)]
 
 
 class Call(BaseModel):
