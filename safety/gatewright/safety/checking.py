@@ -168,6 +168,8 @@ def _contradictions(document: PackText, text: RuleText, tools: Tools | None) -> 
         yield ("then",), "`then: modify` and a `set:` that is not empty belong together; write both or neither"
     if text.approval is not None and text.then != "ask":
         yield ("approval",), f"only `then: ask` has an approval, this rule says {text.then!r}; remove one"
+    if text.then == "ask" and text.on.hook not in events.ASKS:
+        yield ("then",), f"nobody can be asked at {text.on.hook!r}, it has happened; ask before it, or deny"
     root = events.SETS.get(text.on.hook)
     for key in text.sets or ():
         parts = key.split(".")

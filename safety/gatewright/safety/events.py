@@ -91,6 +91,9 @@ SETS: Mapping[Hook, Literal["args", "result"]] = {
 }
 """What a `modify` rule may change at each hook. A decision is not changed: deny it, or ask."""
 
+ASKS: frozenset[Hook] = frozenset({"tool.before", "model.before", "function.before", "message.send"})
+"""Where an `ask` rule can hold something up until people have decided."""
+
 _NAMED: Mapping[str, str] = {
     "tool": "tool.name",
     "model": "model.name",
