@@ -57,6 +57,7 @@ class _Active:
     chain: RunChain | None = None
     task: asyncio.Task[None] | None = None
     cancelled: Mapping[str, str] | None = None
+    delivered: tuple[str, ...] = ()  # the agent's own questions whose answers this execution handed over
 
 
 class Engine:
@@ -237,7 +238,7 @@ class Engine:
         if (diverged := chain.divergence()) is not None:
             raise diverged
         if interrupts:
-            await self._park(run, interrupts)
+            await self._park(active, interrupts)
             return
         answered = self._judge(deployment, run, "output", codec.plain(values)) if values is not None else None
         guard = records.GuardPart(before=admitted.judgement, after=answered.judgement if answered else None)
@@ -281,7 +282,7 @@ class Engine:
             "callbacks": [chain.steps],
             "recursion_limit": self._worker.recursion_limit,
         }
-        payload = given if run.first else await self._continuation(agent, config, run, given)
+        payload = given if run.first else await self._continuation(agent, config, active, given)
         if payload is given and run.head is not None:
             place["checkpoint_id"] = run.head
         values: Any = None
@@ -311,15 +312,17 @@ class Engine:
             raise late from error
         return values, interrupts
 
-    async def _continuation(self, agent: LoadedAgent, config: RunnableConfig, run: runs.Claimed, given: Any) -> Any:
+    async def _continuation(self, agent: LoadedAgent, config: RunnableConfig, active: _Active, given: Any) -> Any:
         """What to hand to LangGraph when the run has been executed before: how far its checkpoints got decides."""
+        run = active.claimed
         snapshot = await agent.graph.aget_state(config)
         if (snapshot.metadata or {}).get(RUN_KEY) != run.id:
             return given  # nothing of this run has been checkpointed: from its beginning, by the journal
         answers = await self._write(lambda tx: requests.answers(tx, run.id))
         pending = {interrupt.id for interrupt in snapshot.interrupts}
-        due = {id: value for id, value in answers.items() if id in pending}
-        return Command(resume=due) if due else None
+        due = {id: answer for id, answer in answers.items() if id in pending}
+        active.delivered = tuple(answer.request_id for answer in due.values())
+        return Command(resume={id: answer.value for id, answer in due.items()}) if due else None
 
     # judging what goes in and out
 
@@ -348,10 +351,13 @@ class Engine:
 
     # ending
 
-    async def _park(self, run: runs.Claimed, interrupts: list[Interrupt]) -> None:
+    async def _park(self, active: _Active, interrupts: list[Interrupt]) -> None:
+        run = active.claimed
         now = self._office.clock.now()
 
         def write(transaction: Transaction) -> tuple[bool, list[str]]:
+            for request_id in active.delivered:  # LangGraph holds them now; the same interrupt is the next question
+                requests.delivered(transaction, request_id, now=now)
             waiting_for: list[str] = []
             for interrupt in interrupts:
                 ours = waits_for(interrupt)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import orjson
 import sqlalchemy as sa
@@ -225,20 +225,27 @@ def load(body: str) -> approvals.Request:
     return _REQUEST.validate_json(body)
 
 
-def answers(transaction: Transaction, run_id: str) -> dict[str, Any]:
+class Given(NamedTuple):
+    """An answer to an agent's own question."""
+
+    request_id: str
+    value: Any
+
+
+def answers(transaction: Transaction, run_id: str) -> dict[str, Given]:
     """What people answered to the agent's own questions, by the id of the interrupt.
 
     Raises:
         DeniedError: somebody declined to answer.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, Given] = {}
     for key, request in of_run(transaction, run_id).items():
         if not key.startswith(_QUESTION) or request.vote is None:
             continue
         if request.state == "rejected":
             raise DeniedError(f"{request.vote.by} declined to answer: {request.vote.reason}")
         if request.state == "answered":
-            found[key.removeprefix(_QUESTION)] = request.vote.value
+            found[key.removeprefix(_QUESTION)] = Given(request.id, request.vote.value)
     return found
 
 
@@ -303,6 +310,12 @@ def consume(transaction: Transaction, request: approvals.Request, *, now: int) -
     """
     current, _row = find(transaction, request.id)
     _store(transaction, current, approvals.consume(current, request.digest), now=now)
+
+
+def delivered(transaction: Transaction, request_id: str, *, now: int) -> None:
+    """An answer that the agent's graph has taken."""
+    request, _row = find(transaction, request_id)
+    _store(transaction, request, approvals.consume(request, request.digest), now=now)
 
 
 def void(transaction: Transaction, request_id: str, *, now: int) -> None:

@@ -529,19 +529,29 @@ def resume(transaction: Transaction, run_id: str, *, now: int) -> None:
 
     Raises:
         NotFoundError: there is no such run.
-        ConflictError: it has not failed.
+        ConflictError: it has not failed, or its thread has gone on without it.
     """
     row = transaction.one(_STATE, run_id=run_id)
     if row is None:
         raise NotFoundError(f"there is no run {run_id!r}")
     if row[0] != "failed":
         raise ConflictError(f"run {run_id!r} is {row[0]}; only a failed run can be resumed")
+    later = transaction.one(_LATER, run_id=run_id, of_thread=row[2])
+    if later is not None:
+        raise ConflictError(
+            f"thread {row[2]!r} has gone on with run {later[0]!r} since run {run_id!r} failed; start a new run instead"
+        )
     busy = unfinished(transaction, row[2])
     sealed = transaction.one(_SEALED_INPUT, run_id=run_id)
     assert sealed is not None, "a run that ended has its input sealed"
     transaction.run(_REOPEN, of_run=run_id, again=sealed[0], available=None if busy else now)
 
 
+_LATER = sa.select(_RUN.c.id).where(
+    _RUN.c.thread_id == sa.bindparam("of_thread"),
+    _RUN.c.epoch > 0,
+    _RUN.c.number > sa.select(_RUN.c.number).where(_RUN.c.id == sa.bindparam("run_id")).scalar_subquery(),
+)
 _SEALED_INPUT = (
     sa.select(_SEALED.c.value)
     .select_from(_SEALED.join(_RUN, _RUN.c.leaf == _SEALED.c.position))
