@@ -151,6 +151,12 @@ def test_cancelling_reverses_every_payment(case: Case) -> None:
     assert cancelled["status"] == "cancelled"
 
 
+def test_cancelling_again_and_again_doubles_the_payments_up_to_a_limit(case: Case) -> None:
+    texts = [calls.perform(case, "cancel_reservation", {"reservation_id": "GWR001"}) for _ in range(30)]
+    assert len(json.loads(texts[3])["payment_history"]) == 16
+    assert texts[-1] == "Error: reservation has more than 1000 payments"
+
+
 def flight_change(case: Case, **changed: Any) -> dict[str, Any]:
     kept = [
         {"flight_number": each["flight_number"], "date": each["date"]}

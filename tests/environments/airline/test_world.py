@@ -20,6 +20,19 @@ from gatewright.environments.airline import AirlineWorld, airline
 if TYPE_CHECKING:
     from tests.environments.airline.conftest import Call, Working
 
+BOOKING = {
+    "user_id": "ada_stone_1001",
+    "origin": "SFO",
+    "destination": "DEN",
+    "flight_type": "one_way",
+    "cabin": "economy",
+    "flights": [{"flight_number": "\ud83d", "date": "2024-05-17"}],
+    "passengers": [],
+    "payment_methods": [],
+    "total_baggages": 0,
+    "nonfree_baggages": 0,
+    "insurance": "no",
+}
 CERTIFICATE = {"user_id": "ada_stone_1001", "amount": 50}
 
 
@@ -73,6 +86,12 @@ def test_the_same_idempotency_key_gives_the_recorded_result_and_changes_nothing(
 def test_another_key_or_none_performs_again(call: Call, key: str | None) -> None:
     first = call("send_certificate", CERTIFICATE, key="a" if key else None)
     assert call("send_certificate", CERTIFICATE, key=key) != first
+
+
+def test_half_a_surrogate_pair_from_a_model_is_answered(call: Call) -> None:
+    assert call("cancel_reservation", {"reservation_id": "\ud83d"}, key="a") == "Error: reservation not found"
+    assert call("book_reservation", BOOKING, key="b") == "Error: flight \\ud83d not found"
+    assert call("book_reservation", BOOKING, key="b") == "Error: flight \\ud83d not found"
 
 
 def test_changes_survive_closing_and_opening_again(tmp_path: Path, caller: Callable[[AirlineWorld], Call]) -> None:

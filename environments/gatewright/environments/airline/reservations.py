@@ -16,6 +16,7 @@ NEW_IDS = ("HATHAT", "HATHAU", "HATHAV")
 NOW = "2024-05-15T15:00:00"  # the airline's clock stands still
 INSURANCE = 30  # dollars a passenger
 BAG = 50  # dollars a bag that is not free
+MAX_PAYMENTS = 1_000  # of one reservation: each further cancellation would double their number
 
 
 class Refusal(Exception):
@@ -126,6 +127,8 @@ def _reservation(case: Case, reservation_id: str) -> Row:
 
 def cancel_reservation(case: Case, reservation_id: str) -> str:
     reservation = _reservation(case, reservation_id)
+    if len(reservation["payment_history"]) > MAX_PAYMENTS:
+        raise Refusal(f"reservation has more than {MAX_PAYMENTS} payments")
     refunds = [
         {"payment_id": payment["payment_id"], "amount": -payment["amount"]}
         for payment in reservation["payment_history"]

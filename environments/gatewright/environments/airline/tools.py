@@ -33,11 +33,13 @@ class AirlineTool(BaseTool):
         self._perform = perform
 
     def _run(self, /, *args: Any, **kwargs: Any) -> str:
-        return self._perform(self.name, kwargs)
+        text = self._perform(self.name, kwargs)
+        # Half a surrogate pair in a model's argument comes back in an error text; LangChain's messages refuse it.
+        return text.encode("utf-8", "backslashreplace").decode()
 
     # Without this, an asynchronous graph would hop to a thread for well under a millisecond of work.
     async def _arun(self, /, *args: Any, **kwargs: Any) -> str:
-        return self._perform(self.name, kwargs)
+        return self._run(**kwargs)
 
 
 def airline_tools(perform: Perform) -> list[AirlineTool]:
