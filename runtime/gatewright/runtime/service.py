@@ -508,9 +508,12 @@ class Service:
             NotFoundError: there is no such run.
             ConflictError: it has not failed.
         """
+        before = await self.run(run_id)
         await self._write(lambda tx: runs.resume(tx, run_id, now=self._clock.now()))
+        queued = before.model_copy(update={"status": "queued", "error": None, "attempt": 1, "finished_at": None})
+        self._hub.publish(run_id, "run", {"run": queued})  # before it can start, so that nobody takes it for ended
         self._engine.wake()
-        return await self.run(run_id)
+        return queued
 
     # approvals
 
