@@ -39,7 +39,7 @@ from gatewright.safety.events import Event, Hook, Past
 from gatewright.safety.guard import Guard
 from gatewright.safety.verdicts import Decision
 
-from . import codec, journal, requests, results, runs
+from . import codec, identifiers, journal, requests, results, runs
 from .clock import Clock, moment
 from .courses import Act, Course, Pause, Step, adrive, drive
 from .history import Cases, LazyHistory
@@ -664,7 +664,7 @@ class RunChain:
     def _exchange(self, entry: Entry, grant: Grant) -> Course:
         """Put the message down for the other agent, as a run of its own; park until its reply is there."""
         if entry.child_run_id is None:
-            entry.child_run_id = f"{self._run.run_id}-{hashlib.sha256(entry.key.encode()).hexdigest()[:12]}"
+            entry.child_run_id = identifiers.derived("run", self._run.run_id, entry.key)
             child, args, now = entry.child_run_id, grant.args, self._office.clock.now()
             entry.status = "parked" if args["reply"] else entry.status
 

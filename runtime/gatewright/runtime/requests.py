@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -16,7 +15,7 @@ from gatewright.agents.errors import ConflictError, DeniedError, NotFoundError
 from gatewright.safety import approvals, canonical, records
 from gatewright.safety.verdicts import Decision
 
-from . import codec, runs
+from . import codec, identifiers, runs
 from .clock import MICROSECONDS, moment
 from .store import schema
 from .store.writer import Leaf, Seal, Transaction
@@ -117,10 +116,6 @@ def approval_part(request: approvals.Request) -> records.ApprovalPart:
     return records.ApprovalPart(id=request.id, verdict=vote.verdict, by=vote.by, reason=vote.reason)
 
 
-def _new_id() -> str:
-    return f"ask-{uuid.uuid4().hex[:16]}"
-
-
 def _action(place: Place, effect: Effect, args: Mapping[str, Any], pack: str) -> approvals.Action:
     return approvals.Action(
         kind=effect.kind,
@@ -138,7 +133,7 @@ def about_action(
     """May this be done? Asked because rules said so."""
     more: dict[str, Any] = {} if decision.terms is None else {"terms": decision.terms}
     return approvals.Request(
-        id=_new_id(),
+        id=identifiers.new("ask"),
         kind="approval",
         action=_action(place, effect, args, pack),
         schema=None if effect.schema is None else effect.schema(),
@@ -151,7 +146,7 @@ def about_action(
 def about_outcome(place: Place, effect: Effect, pack: str, *, now: int) -> approvals.Request:
     """Did this happen? Asked because a process died while it was being performed."""
     return approvals.Request(
-        id=_new_id(),
+        id=identifiers.new("ask"),
         kind="unknown",
         action=_action(place, effect, effect.args, pack),
         prompt=(
@@ -191,7 +186,7 @@ def open_question(transaction: Transaction, run: runs.Claimed, interrupt: Interr
     payload = codec.plain(interrupt.value)
     schema = getattr(interrupt, "response_schema", None)
     request = approvals.Request(
-        id=_new_id(),
+        id=identifiers.new("ask"),
         kind="question",
         action=approvals.Action(
             kind="human",

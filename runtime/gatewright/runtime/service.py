@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +17,7 @@ from gatewright.agents.errors import ConflictError, NotFoundError, UnavailableEr
 from gatewright.agents.worlds import Conversation
 from gatewright.safety import approvals as voting
 
-from . import codec, deployments, interception, ledger, requests, runs
+from . import codec, deployments, identifiers, interception, ledger, requests, runs
 from .chain import Office
 from .checkpoints import GroupCommitSaver
 from .clock import Clock, moment
@@ -220,7 +219,7 @@ class Service:
         settings: Mapping[str, Any] | None,
     ) -> runs.NewThread:
         loaded = self._deployment(deployment)
-        chosen = thread_id if thread_id is not None else f"thread-{uuid.uuid4().hex}"
+        chosen = thread_id if thread_id is not None else identifiers.new("thread")
         if not chosen or len(chosen) > 200 or "/" in chosen or not chosen.isprintable():
             raise UsageError(
                 f"thread id {chosen[:80]!r} cannot be used; take 1 to 200 printable characters without '/'"
@@ -317,7 +316,7 @@ class Service:
             body = orjson.dumps(input)
         except TypeError as error:
             raise UsageError(f"the input is not JSON: {error}") from error
-        chosen = run_id if run_id is not None else f"run-{uuid.uuid4().hex}"
+        chosen = run_id if run_id is not None else identifiers.new("run")
         thread = self._new_thread(deployment, thread_id, metadata, settings)
         if multitask in ("interrupt", "rollback"):
             await self._make_way(thread.id, multitask)
