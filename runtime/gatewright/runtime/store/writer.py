@@ -8,11 +8,13 @@ when it raises, only its own changes are undone and only its own caller is told.
 from __future__ import annotations
 
 import queue
+import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy import Engine, Executable
@@ -146,6 +148,7 @@ class Writer:
         self.groups = 0
         self.operations = 0
         self._closed = False
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="gatewright-writer", daemon=True)
         self._thread.start()
 
@@ -153,19 +156,25 @@ class Writer:
         """Run `work` in the next group; the future is done when the group is durable.
 
         The future raises what `work` raised, or UnavailableError when the database refused the whole group (full
-        disk): then nothing of it happened.
+        disk): then nothing of it happened. What has been submitted is carried out: whoever waits for the future may
+        stop waiting, but cannot take the operation back.
         """
         future: Future[T] = Future()
-        if self._closed:
-            future.set_exception(UnavailableError("the service is closing; send the request again when it is back"))
-        else:
-            self._queue.put(_Operation(work, future))
+        future.set_running_or_notify_cancel()  # else a waiting task that is cancelled would cancel it
+        with self._lock:  # nothing may be queued behind the end
+            if not self._closed:
+                self._queue.put(_Operation(work, future))
+                return future
+        future.set_exception(UnavailableError("the service is closing; send the request again when it is back"))
         return future
 
     def close(self) -> None:
         """Finish what was submitted and give the connection back."""
-        self._closed = True
-        self._queue.put(_CLOSE)
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._queue.put(_CLOSE)
         self._thread.join()
         self._raw.close()
 
@@ -207,34 +216,34 @@ class Writer:
         cursor = self._cursor
         results: list[tuple[_Operation, Any]] = []
         failures: list[tuple[_Operation, BaseException]] = []
-        kept = self.tail.copy()
+        tail = self.tail.copy()
         try:
             cursor.execute("BEGIN IMMEDIATE")
-            transaction = Transaction(cursor, self._statements, self.tail)
+            transaction = Transaction(cursor, self._statements, tail)
             for operation in group:
                 leaves = len(transaction.leaves)
                 cursor.execute("SAVEPOINT operation")
                 try:
                     value = operation.work(transaction)
-                except Exception as error:
+                except BaseException as error:
+                    if not self._in_transaction():  # SQLite gave up the whole group (full disk, I/O error)
+                        raise
                     del transaction.leaves[leaves:]
                     cursor.execute("ROLLBACK TO operation")
                     failures.append((operation, self._translate(error)))
                 else:
                     results.append((operation, value))
                 cursor.execute("RELEASE operation")
-            self._extend(transaction)
+            _extend(transaction, tail)
             cursor.execute("COMMIT")
         except BaseException as error:
-            self.tail = kept
-            try:
+            with suppress(Exception):  # no transaction is open any more: SQLite rolled back by itself
                 cursor.execute("ROLLBACK")
-            except Exception:  # no transaction is open any more: SQLite rolled back by itself
-                pass
             refused = self._translate(error)
             for operation in group:
                 operation.future.set_exception(refused)
             return
+        self.tail = tail  # what readers see of the ledger is what is durable
         self.groups += 1
         self.operations += len(group)
         for operation, failure in failures:
@@ -242,24 +251,9 @@ class Writer:
         for operation, value in results:
             operation.future.set_result(value)
 
-    def _extend(self, transaction: Transaction) -> None:
-        """Put the group's records into the tree: rows of leaves, of the nodes they complete, of sealed values."""
-        if not transaction.leaves:
-            return
-        leaves: list[tuple[Any, ...]] = []
-        nodes: list[tuple[Any, ...]] = []
-        sealed: list[tuple[Any, ...]] = []
-        for leaf, seals in transaction.leaves:
-            position = self.tail.size
-            completed = self.tail.append(merkle.leaf_hash(leaf.body))
-            leaves.append((position, leaf.kind, leaf.run_id, leaf.case_id, leaf.body, completed[0].hash))
-            nodes.extend(completed[1:])
-            sealed.extend((position, *seal) for seal in seals)
-        transaction.many(_INSERT_LEAF, leaves)
-        if nodes:
-            transaction.many(_INSERT_NODE, nodes)
-        if sealed:
-            transaction.many(_INSERT_SEALED, sealed)
+    def _in_transaction(self) -> bool:
+        connection = cast("sqlite3.Connection", self._raw.driver_connection)
+        return connection.in_transaction
 
     def _translate(self, error: BaseException) -> BaseException:
         driver_error = isinstance(error, Exception) and type(error).__module__.startswith(("sqlite3", "psycopg"))
@@ -267,3 +261,23 @@ class Writer:
             return error
         assert isinstance(error, Exception)
         return database.unavailable(error, self._folder)
+
+
+def _extend(transaction: Transaction, tail: merkle.Frontier) -> None:
+    """Put the group's records into the tree: rows of leaves, of the nodes they complete, of sealed values."""
+    if not transaction.leaves:
+        return
+    leaves: list[tuple[Any, ...]] = []
+    nodes: list[tuple[Any, ...]] = []
+    sealed: list[tuple[Any, ...]] = []
+    for leaf, seals in transaction.leaves:
+        position = tail.size
+        completed = tail.append(merkle.leaf_hash(leaf.body))
+        leaves.append((position, leaf.kind, leaf.run_id, leaf.case_id, leaf.body, completed[0].hash))
+        nodes.extend(completed[1:])
+        sealed.extend((position, *seal) for seal in seals)
+    transaction.many(_INSERT_LEAF, leaves)
+    if nodes:
+        transaction.many(_INSERT_NODE, nodes)
+    if sealed:
+        transaction.many(_INSERT_SEALED, sealed)
