@@ -49,6 +49,17 @@ def test_a_documented_command_is_one_that_the_program_takes(page: str, command: 
     tool.make_parser(context).parse_args(placeholders)
 
 
+def test_the_code_for_authors_runs() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "agents.md").read_text("utf-8"), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        names: dict[str, object] = {}
+        exec(compile(block, "agents.md", "exec", dont_inherit=True), names)
+        if "ROUTE" in names:
+            choice = names["decide"](names["ROUTE"], names["Case"](amount=5))  # type: ignore[operator]
+            assert choice.option == "serve"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_linked_files_exist(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text("utf-8")):
