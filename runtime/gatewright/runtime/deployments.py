@@ -27,7 +27,7 @@ from gatewright.agents.worlds import World
 from gatewright.safety.guard import Guard
 from gatewright.safety.packs import Pack
 
-from . import config, interception
+from . import config, interception, toolcalls
 
 TEAMS = "gatewright.teams"  # entry point group of installed teams
 
@@ -133,7 +133,7 @@ def _pack(path: Path | None, tools: Sequence[Any]) -> Pack:
         return Pack.empty()
     if not tools:
         return Pack.load(path)
-    return Pack.load(path, tools={tool.name: interception.tool_schema(tool) for tool in tools})
+    return Pack.load(path, tools={tool.name: toolcalls.tool_schema(tool) for tool in tools})
 
 
 def _team(reference: str) -> Team:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +21,8 @@ from langgraph.errors import GraphBubbleUp
 
 LEVEL = "|"
 OUTSIDE = "run"  # the step of an effect that no node asked for
+WITHIN: ContextVar[str] = ContextVar("gatewright_within", default="")
+"""The key of the effect that the running code performs; empty in a node's own code."""
 
 
 def _positions(path: Any) -> Iterator[str]:

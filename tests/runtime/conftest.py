@@ -1,0 +1,102 @@
+"""Services on graphs of `graphs/`, with the world that their tools act on: a file that is written to."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gatewright.runtime.config import Config, Deployment, Worker
+from gatewright.runtime.service import Service
+from gatewright.runtime.views import ApprovalView, RunView, Verb
+
+GRAPHS = Path(__file__).parent / "graphs"
+HEAD = "apiVersion: gatewright/v1\nkind: RulePack\nname: test\nversion: 1\n"
+
+
+class House:
+    """A data directory, the rules in force there, and what its agents did to the world."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log = folder / "world.jsonl"
+        self._rules = folder / "rules.yaml"
+
+    def rules(self, *rules: Mapping[str, Any], tools: Mapping[str, Any] | None = None) -> None:
+        """Put these rules in force when the service is opened next; examples are added where there are none."""
+        written = [_with_examples(dict(rule)) for rule in rules]
+        more = f"tools: {json.dumps(tools)}\n" if tools else ""
+        self._rules.write_text(f"{HEAD}{more}rules: {json.dumps(written)}\n", "utf-8")
+
+    def config(self, graph: str, **worker: Any) -> Config:
+        """One deployment `x` of `file:attribute` in `graphs/`, or of a team `module:attribute`."""
+        file, _, attribute = graph.partition(":")
+        rules = self._rules if self._rules.exists() else None
+        reference = f"{GRAPHS / file}.py:{attribute}"
+        found = Deployment(team=reference, rules=rules) if file == "teams" else Deployment(graph=reference, rules=rules)
+        return Config(
+            data_dir=self.folder / "data",
+            deployments={"x": found},
+            worker=Worker(**{"retry_delay": 0.0, **worker}),
+        )
+
+    @asynccontextmanager
+    async def open(self, graph: str, **worker: Any) -> AsyncGenerator[Service]:
+        """The service, with settings of its worker."""
+        async with await Service.open(self.config(graph, **worker)) as service:
+            yield service
+
+    @property
+    def done(self) -> list[Any]:
+        """What happened to the world, in order: `[name, argument]`."""
+        if not self.log.exists():
+            return []
+        return [json.loads(line) for line in self.log.read_text("utf-8").splitlines()]
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How often each thing happened."""
+        return Counter(":".join(str(part) for part in entry) for entry in self.done)
+
+    async def finish(self, service: Service, given: Any, **more: Any) -> RunView:
+        """Start a run and wait until it has ended or waits for a person."""
+        run = await service.start_run("x", given, **more)
+        return await service.wait(run.id, timeout=30)
+
+    async def decide(self, service: Service, run: RunView, verb: Verb, value: Any = None) -> RunView:
+        """Decide everything that a run waits for, alike, and wait until it has ended or waits again."""
+        for approval in await self.waiting(service, run):
+            await service.decide(approval.id, verb, by="kim", reason="kim says so", value=value)
+        return await service.wait(run.id, timeout=30)
+
+    async def waiting(self, service: Service, run: RunView) -> list[ApprovalView]:
+        """What a run waits for from people."""
+        assert run.status == "waiting", (run.status, run.error, run.output)
+        return await service.approvals(run_id=run.id)
+
+    async def effects(self, service: Service, run: RunView | None = None) -> list[dict[str, Any]]:
+        """The decision records of effects, each with its opened values."""
+        found = await service.records(kind="effect", run_id=None if run is None else run.id, limit=1000)
+        return [{**view.record, **view.opened} for view in found]
+
+
+def _with_examples(rule: dict[str, Any]) -> dict[str, Any]:
+    rule.setdefault("reason", f"because of {rule['id']}")
+    if "examples" not in rule:
+        if "when" in rule:
+            raise ValueError(f"rule {rule['id']!r} has a condition, so it needs examples of its own")
+        rule["when"] = "run.id != 'none'"
+        rule["examples"] = {"match": [{"run_id": "run-1"}], "pass": [{"run_id": "none"}]}
+    return rule
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
+    house = House(tmp_path)
+    monkeypatch.setenv("WORLD_LOG", str(house.log))
+    return house
