@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
 
 from gatewright.agents.errors import UsageError
 from gatewright.runtime.views import Event
@@ -30,7 +31,15 @@ def respond(events: AsyncIterator[Event], closing: asyncio.Event, headers: dict[
 
 def frame(event: Event) -> bytes:
     """One event; its `id` is what `Last-Event-ID` takes up again."""
-    return b"id: %d\nevent: %b\ndata: %b\n\n" % (event.seq, event.type.encode(), orjson.dumps(event.data, default=str))
+    return b"id: %d\nevent: %b\ndata: %b\n\n" % (
+        event.seq,
+        event.type.encode(),
+        orjson.dumps(event.data, default=_plain),
+    )
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)
 
 
 def last_event_id(value: str | None) -> int:

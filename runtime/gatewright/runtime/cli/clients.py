@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -231,12 +231,12 @@ class HTTPClient:
         file = str(path.resolve()) if path else None
         return await self._many(Conversation, "/conversations", dict(deployment=deployment, path=file))
 
-    async def score(self, deployment: str, conversation: Conversation, case_id: str, replies: Sequence[str]) -> float:
+    async def score(self, deployment: str, conversation: Conversation, case_id: str, replies: list[str]) -> float:
         body = {
             "deployment": deployment,
             "conversation": conversation.model_dump(mode="json"),
             "case_id": case_id,
-            "replies": list(replies),
+            "replies": replies,
         }
         return float(_object(await self._ask("POST", "/conversations/score", body))["score"])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
@@ -45,6 +44,8 @@ class Desk:
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         """The result of a coroutine; Ctrl-C cancels it."""
+        import asyncio
+
         return asyncio.run(main)
 
     def say(self, text: str) -> None:

@@ -228,7 +228,7 @@ class Holding:
             )
             self.divergences.append(Divergence(case.conversation.id, message))
 
-    async def _compare_reward(self, case: Case, replies: Sequence[str]) -> None:
+    async def _compare_reward(self, case: Case, replies: list[str]) -> None:
         recorded = case.conversation.score
         if recorded is None:
             return

@@ -115,6 +115,7 @@ def _kind(error: Exception) -> str:
 
 @click.group(
     cls=Program,
+    name="gatewright",
     lazy=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

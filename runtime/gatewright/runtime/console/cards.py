@@ -58,7 +58,7 @@ def card(approval: ApprovalView, *, by: str, back: str) -> Card:
 
 def again(refused: Card, wish: Wish, sent: Mapping[str, str]) -> Card:
     """The card as it was sent, with what is wrong with it."""
-    known = {"reason", *(field.name for field in refused.fields)}
+    known = {"reason", "by", *(field.name for field in refused.fields)}
     rest = [f"{name}: {text}" if name else text for name, text in wish.errors.items() if name not in known]
     return refused._replace(
         fields=forms.echo(refused.fields, sent),

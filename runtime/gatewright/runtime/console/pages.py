@@ -48,15 +48,6 @@ class _Pages:
     def __init__(self, service: Host) -> None:
         self._service = service
         self._token = service.config.server.token
-        self._templates = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(HERE / "templates"),
-            autoescape=True,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            undefined=jinja2.StrictUndefined,
-            auto_reload=False,
-        )
-        self._templates.filters.update(age=age, pretty=pretty)
 
     def router(self) -> APIRouter:
         router = APIRouter(include_in_schema=False)
@@ -99,7 +90,7 @@ class _Pages:
 
     def _page(self, template: str, request: Request, code: int = 200, **values: Any) -> Response:
         signed_in = bool(self._token) and access.COOKIE in request.cookies
-        text = self._templates.get_template(template).render(signed_in=signed_in, **values)
+        text = _TEMPLATES.get_template(template).render(signed_in=signed_in, **values)
         return Response(text, code, HEADERS, media_type="text/html")
 
     async def home(self, request: Request) -> Response:
@@ -257,3 +248,14 @@ def _number(values: Mapping[str, Any], name: str, default: int) -> int:
         return int(values.get(name, default))
     except ValueError:
         raise NotFoundError(f"{name} {values[name]!r} is not a whole number") from None
+
+
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(HERE / "templates"),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=jinja2.StrictUndefined,
+    auto_reload=False,
+)
+_TEMPLATES.filters.update(age=age, pretty=pretty)
