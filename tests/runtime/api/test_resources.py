@@ -113,6 +113,14 @@ async def test_a_thread_is_created_once_and_shows_its_state(http: httpx.AsyncCli
     assert [thread["id"] for thread in (await http.get("/v1/threads")).json()] == ["case-1"]
 
 
+async def test_the_id_of_a_thread_may_hold_a_slash(http: httpx.AsyncClient, service: Service) -> None:
+    run = (await http.post("/v1/runs/wait", json=SMALL)).json()
+    missing = await http.get(f"/v1/threads/{run['thread_id']}%2Fchanges/state")
+
+    assert missing.status_code == 404
+    assert f"{run['thread_id']}/changes" in missing.json()["error"]["message"]
+
+
 async def test_records_show_what_was_decided_and_prove_it(http: httpx.AsyncClient) -> None:
     run = (await http.post("/v1/runs/wait", json=SMALL)).json()
 

@@ -88,13 +88,14 @@ def _threads(router: APIRouter, service: Host) -> None:
     async def list_threads(deployment: str | None = None, limit: Limit = 50, offset: Offset = 0) -> Response:
         return many(await service.threads(deployment=deployment, limit=limit, offset=offset))
 
-    @router.get("/threads/{thread_id}", tags=["threads"], response_model=ThreadView)
-    async def show_thread(thread_id: str) -> Response:
-        return one(await service.thread(thread_id))
-
-    @router.get("/threads/{thread_id}/state", tags=["threads"], response_model=dict[str, Any])
+    # The thread of an agent that was asked is CASE/AGENT, so these take paths, and the longer one comes first.
+    @router.get("/threads/{thread_id:path}/state", tags=["threads"], response_model=dict[str, Any])
     async def show_thread_state(thread_id: str) -> Response:
         return plain(await service.thread_state(thread_id))
+
+    @router.get("/threads/{thread_id:path}", tags=["threads"], response_model=ThreadView)
+    async def show_thread(thread_id: str) -> Response:
+        return one(await service.thread(thread_id))
 
 
 async def _start(service: Host, body: requests.NewRun) -> RunView:
