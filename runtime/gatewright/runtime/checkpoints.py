@@ -24,7 +24,9 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from .store.database import FILE
-from .store.writer import Writer
+from .store.writer import Transaction, Writer
+
+RUN_KEY = "gatewright_run"  # under `configurable`: LangGraph keeps it in the metadata of the run's checkpoints
 
 _PUT = (
     "INSERT OR REPLACE INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type,"
@@ -100,6 +102,21 @@ class GroupCommitSaver(AsyncSqliteSaver):
         ]
         verb = "INSERT OR REPLACE " if special else "INSERT OR IGNORE "
         await asyncio.wrap_future(self._writer.submit(lambda transaction: transaction.raw(verb + _PUT_WRITES, rows)))
+
+    async def forget(self, thread_id: str, run_id: str) -> None:
+        """Delete the checkpoints that a run has written, so that its thread is as it was before."""
+        rows = [
+            (thread_id, saved.config["configurable"]["checkpoint_ns"], saved.checkpoint["id"])
+            async for saved in self.alist({"configurable": {"thread_id": thread_id}})
+            if saved.metadata.get(RUN_KEY) == run_id
+        ]
+
+        def delete(transaction: Transaction) -> None:
+            for table in ("checkpoints", "writes"):
+                where = "thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?"
+                transaction.raw(f"DELETE FROM {table} WHERE {where}", rows)
+
+        await asyncio.wrap_future(self._writer.submit(delete))
 
     async def close(self) -> None:
         """Release the reading connection."""

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any, cast
 
 import jsonschema
+from jsonschema.exceptions import best_match
 from langchain_core.language_models import BaseChatModel
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import StateGraph
@@ -75,7 +76,7 @@ class LoadedAgent:
                     near = difflib.get_close_matches(str(key), known, 1)
                     hint = f"did you mean {near[0]!r}?" if near else f"it takes {sorted(known)}"
                     raise UsageError(f"agent {self.name!r} has no input {key!r}; {hint}")
-        problem = jsonschema.exceptions.best_match(self._validator.iter_errors(value))
+        problem = best_match(self._validator.iter_errors(value))
         if problem is not None:
             place = "".join(f"[{part!r}]" for part in problem.absolute_path) or "the input itself"
             raise UsageError(f"the input does not fit agent {self.name!r}: {place}: {problem.message}")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import orjson
 from langchain_core.runnables import RunnableConfig
@@ -20,22 +20,25 @@ from langgraph.types import Command, Interrupt, RetryPolicy
 
 from gatewright.agents.effects import ACTIVE, RunContext
 from gatewright.agents.errors import DeniedError, GatewrightError, UnavailableError
-from gatewright.safety import canonical, records
+from gatewright.safety import approvals, canonical, records
 from gatewright.safety.events import Event, Hook
 
 from . import codec, requests, runs
 from .chain import Execution, Office, RunChain, waits_for
+from .checkpoints import RUN_KEY
 from .clock import MICROSECONDS, moment
 from .config import Worker
 from .deployments import LoadedAgent, LoadedDeployment
 from .hub import Hub
 from .journal import Journal, release
+from .results import RecordedError
 from .store.writer import Transaction
 from .views import Failure, RunStatus, RunView
 
+T = TypeVar("T")
+
 POLL = 1.0  # seconds between looks at the queue when nobody said that something is in it
 LONGEST_DELAY = 300.0  # seconds between two tries of a run
-RUN_KEY = "gatewright_run"  # under `configurable`: LangGraph keeps it in the metadata of the run's checkpoints
 
 _TRANSIENT = RetryPolicy().retry_on
 
@@ -235,8 +238,6 @@ class Engine:
         await chain.settle()
         if chain.closed is not None:
             raise chain.closed
-        if (diverged := chain.divergence()) is not None:
-            raise diverged
         if interrupts:
             await self._park(active, interrupts)
             return
@@ -247,7 +248,9 @@ class Engine:
         await self._end(run, "succeeded", output=output, guard=guard)
 
     async def _chain(self, run: runs.Claimed, deployment: LoadedDeployment) -> RunChain:
-        entries, asked, replies = Journal(), {}, {}
+        entries = Journal()
+        asked: dict[str, approvals.Request] = {}
+        replies: dict[str, runs.Reply] = {}
         if not run.first:
             entries, asked, replies = await self._write(
                 lambda tx: (Journal.load(tx, run.id), requests.of_run(tx, run.id), runs.replies(tx, run.id))
@@ -276,19 +279,17 @@ class Engine:
         self, active: _Active, agent: LoadedAgent, chain: RunChain, given: Any
     ) -> tuple[Any, list[Interrupt]]:
         run = active.claimed
-        place: dict[str, Any] = {"thread_id": run.thread_id, RUN_KEY: run.id}
         config: RunnableConfig = {
-            "configurable": place,
+            "configurable": {"thread_id": run.thread_id, RUN_KEY: run.id},
             "callbacks": [chain.steps],
             "recursion_limit": self._worker.recursion_limit,
         }
         payload = given if run.first else await self._continuation(agent, config, active, given)
-        if payload is given and run.head is not None:
-            place["checkpoint_id"] = run.head
         values: Any = None
         interrupts: list[Interrupt] = []
+        limit = asyncio.timeout(self._worker.run_timeout)
         try:
-            async with asyncio.timeout(self._worker.run_timeout) as limit:
+            async with limit:
                 stream = agent.graph.astream(
                     payload,
                     config,
@@ -403,6 +404,8 @@ class Engine:
         run = active.claimed
         failure = {"type": type(error).__name__, "message": str(error) or repr(error)}
         permanent = isinstance(error, GatewrightError | GraphRecursionError) or not _transient(error)
+        if isinstance(error, RecordedError):  # what a process that died had recorded and not yet retried
+            permanent = False
         if isinstance(error, GraphDrained):
             await self._give_back(run, attempt=run.attempt, delay=0.0)
         elif permanent or run.attempt >= self._worker.max_attempts:
@@ -437,7 +440,7 @@ class Engine:
         if delay:
             self._loop.call_later(delay, self.wake)
 
-    async def _insist(self, operation: Any) -> Any:
+    async def _insist(self, operation: Callable[[Transaction], T]) -> T | None:
         """Write what must be written; a full disk is waited for. None where the run is not ours any more."""
         while True:
             try:
@@ -463,7 +466,7 @@ class Engine:
             active.task.cancel()
         return active.task
 
-    async def _write(self, operation: Any) -> Any:
+    async def _write(self, operation: Callable[[Transaction], T]) -> T:
         return await asyncio.wrap_future(self._office.writer.submit(operation))
 
     def _publish(

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy import Connection
+from sqlalchemy import Connection, exc
 
 from gatewright.agents.errors import NotFoundError, UnavailableError
 from gatewright.safety import merkle, records, verification
@@ -212,7 +212,7 @@ def verify(
                     erased += 1
                 else:
                     problems.append((index, problem))
-    except sa.exc.DatabaseError as error:
+    except exc.DatabaseError as error:
         raise database.unavailable(error, folder) from error
     finally:
         engine.dispose()

@@ -23,6 +23,7 @@ from .store.writer import Leaf, Seal, Transaction
 _APPROVAL = schema.Approval.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 _REQUEST = TypeAdapter(approvals.Request)
 _QUESTION = "interrupt:"
+_OVER = frozenset({"consumed", "void", "cancelled"})  # requests that say nothing any more
 
 
 class Place(Protocol):
@@ -57,7 +58,7 @@ _INSERT = sa.insert(_APPROVAL).values(
     }
 )
 _OF_RUN = (
-    sa.select(_APPROVAL.c.key, _APPROVAL.c.request)
+    sa.select(_APPROVAL.c.key, _APPROVAL.c.state, _APPROVAL.c.request)
     .where(_APPROVAL.c.run_id == sa.bindparam("of_run"))
     .order_by(_APPROVAL.c.number)
 )
@@ -211,8 +212,18 @@ def _json_schema(schema: Any) -> dict[str, Any] | None:
 
 
 def of_run(transaction: Transaction, run_id: str) -> dict[str, approvals.Request]:
-    """The newest request at each place of a run."""
-    return {key: load(body) for key, body in transaction.all(_OF_RUN, of_run=run_id)}
+    """The newest request at each place of a run, where it still says something.
+
+    One that was used, or is void, or was closed with the run does not: a process that died after using it must not
+    take it for an answer to what has happened since, but ask anew.
+    """
+    found: dict[str, approvals.Request] = {}
+    for key, state, body in transaction.all(_OF_RUN, of_run=run_id):
+        if state in _OVER:
+            found.pop(key, None)
+        else:
+            found[key] = load(body)
+    return found
 
 
 def load(body: str) -> approvals.Request:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ import sqlalchemy as sa
 from gatewright.agents.errors import ConflictError, GatewrightError, NotFoundError
 from gatewright.safety import records
 
-from .clock import moment
+from .clock import MICROSECONDS, moment
 from .store import schema
 from .store.database import dumps
 from .store.writer import Leaf, Seal, Transaction
@@ -26,9 +27,13 @@ from .store.writer import Leaf, Seal, Transaction
 _RUN = schema.Run.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 _THREAD = schema.Thread.__table__  # type: ignore[attr-defined]
 _APPROVAL = schema.Approval.__table__  # type: ignore[attr-defined]
+_EFFECT = schema.Effect.__table__  # type: ignore[attr-defined]
+_CHILD = _RUN.alias("child")
 _SEALED = schema.Sealed.__table__  # type: ignore[attr-defined]
 
-MAX_CRASHES = 100  # processes that may die under a run before it is given up
+MAX_CRASHES = 20  # processes that may die under a run, one after the other, without its getting any further
+SUSPICIOUS = 3  # such deaths, after which a run is put off, so that others get on without it
+LONGEST_QUARANTINE = 30.0  # seconds
 
 
 class SupersededError(GatewrightError):
@@ -62,7 +67,6 @@ class Claimed(NamedTuple):
     created_at: int
     parent_run_id: str | None
     settings: str
-    head: str | None
     salt: bytes
 
     @property
@@ -130,7 +134,6 @@ _CLAIMED = (
         _RUN.c.created_at,
         _RUN.c.parent_run_id,
         _THREAD.c.settings,
-        _THREAD.c.head,
         _THREAD.c.salt,
     )
     .select_from(_RUN.join(_THREAD, _THREAD.c.id == _RUN.c.thread_id))
@@ -165,6 +168,7 @@ _SET_STATE = (
         available_at=sa.bindparam("available"),
         waiting_for=sa.bindparam("waiting"),
         error=sa.bindparam("failure"),
+        crashes=0,
         lease_owner=sa.null(),
         lease_until=sa.null(),
     )
@@ -203,24 +207,44 @@ _CANCEL_REQUESTS = (
     .values(state="cancelled", decided_at=sa.bindparam("now"))
 )
 _CHILDREN = sa.select(_RUN.c.id).where(_RUN.c.parent_run_id == sa.bindparam("run_id"), _UNFINISHED)
-_ORPHANS = sa.select(_RUN.c.id, _RUN.c.crashes, _RUN.c.attempt).where(_RUN.c.status == "running")
+_PROGRESS = (  # whether the last holder of the run recorded anything
+    sa.exists()
+    .where(_EFFECT.c.run_id == _RUN.c.id, _EFFECT.c.epoch == _RUN.c.epoch, _EFFECT.c.leaf.is_not(None))
+    .label("progress")
+)
+_ORPHANS = sa.select(_RUN.c.id, _RUN.c.crashes, _PROGRESS).where(_RUN.c.status == "running")
 _RECOVER = (
     sa.update(_RUN)
     .where(_RUN.c.id == sa.bindparam("run_id"))
     .values(
         status="queued",
         available_at=sa.bindparam("now"),
-        crashes=_RUN.c.crashes + 1,
+        crashes=sa.bindparam("deaths"),
         lease_owner=sa.null(),
         lease_until=sa.null(),
     )
+)
+# Intentions that are not waited for are written as they stand by then, so a process may have died after writing a
+# part of what it had gone on to: an outcome without its record, a message without the run that it starts.
+_UNRECORDED = (
+    sa.update(_EFFECT)
+    .where(_EFFECT.c.run_id == sa.bindparam("of_run"), _EFFECT.c.status == "done", _EFFECT.c.leaf.is_(None))
+    .values(status="intended", outcome=sa.null())
+)
+_UNDELIVERED = (
+    sa.update(_EFFECT)
+    .where(
+        _EFFECT.c.run_id == sa.bindparam("of_run"),
+        _EFFECT.c.child_run_id.is_not(None),
+        ~sa.exists().where(_CHILD.c.id == _EFFECT.c.child_run_id),
+    )
+    .values(status="intended", child_run_id=sa.null())
 )
 _HURRY = (
     sa.update(_RUN)
     .where(_RUN.c.status == "queued", _RUN.c.available_at > sa.bindparam("latest"))
     .values(available_at=sa.bindparam("latest"))
 )
-_SET_HEAD = sa.update(_THREAD).where(_THREAD.c.id == sa.bindparam("thread")).values(head=sa.bindparam("checkpoint"))
 
 
 def create_thread(transaction: Transaction, thread: NewThread, *, now: int) -> None:
@@ -239,7 +263,6 @@ def create_thread(transaction: Transaction, thread: NewThread, *, now: int) -> N
         case_id=thread.case_id,
         settings=dumps(dict(thread.settings)),
         metadata=dumps(dict(thread.metadata)),
-        head=None,
         salt=os.urandom(16),
         created_at=now,
     )
@@ -375,14 +398,27 @@ def recover(transaction: Transaction, *, now: int, latest: int) -> int:
         latest: no retry is put off further than this, even if the clock was ahead when it was scheduled.
     """
     orphans = transaction.all(_ORPHANS)
-    for run_id, crashes, _attempt in orphans:
-        if crashes >= MAX_CRASHES:
-            failure = {"type": "ProcessDied", "message": f"{crashes} processes died while executing this run"}
-            end(transaction, run_id, "failed", failure=failure, now=now)
+    for run_id, crashes, progress in orphans:
+        transaction.run(_UNRECORDED, of_run=run_id)
+        transaction.run(_UNDELIVERED, of_run=run_id)
+        deaths = 1 if progress else crashes + 1
+        if deaths >= MAX_CRASHES:
+            message = (
+                f"{deaths} processes died one after the other while executing this run; mend its agent, then resume"
+            )
+            end(transaction, run_id, "failed", failure={"type": "ProcessDied", "message": message}, now=now)
         else:
-            transaction.run(_RECOVER, run_id=run_id, now=now)
+            transaction.run(_RECOVER, run_id=run_id, deaths=deaths, now=now + _quarantine(deaths))
     transaction.run(_HURRY, latest=latest)
     return len(orphans)
+
+
+def _quarantine(deaths: int) -> int:
+    """Microseconds to put a run off under which processes have died; at random, so that suspects come one by one."""
+    if deaths < SUSPICIOUS:
+        return 0
+    seconds = min(0.1 * 2.0 ** (deaths - SUSPICIOUS), LONGEST_QUARANTINE) * random.uniform(0.5, 1.0)
+    return int(seconds * MICROSECONDS)
 
 
 def requeue(
@@ -569,11 +605,6 @@ _REOPEN = (
         error=sa.null(),
     )
 )
-
-
-def set_head(transaction: Transaction, thread_id: str, checkpoint: str | None) -> None:
-    """Let the next run of a thread start from this checkpoint; None for its newest."""
-    transaction.run(_SET_HEAD, thread=thread_id, checkpoint=checkpoint)
 
 
 class Reply(NamedTuple):

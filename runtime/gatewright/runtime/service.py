@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar, cast
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy import Connection
+from sqlalchemy import Connection, exc
 from sqlalchemy import Engine as Database
 
 from gatewright.agents.errors import ConflictError, NotFoundError, UnavailableError, UsageError
@@ -23,7 +23,7 @@ from .checkpoints import GroupCommitSaver
 from .clock import Clock, moment
 from .config import Config
 from .deployments import LoadedDeployment
-from .engine import RUN_KEY, Engine
+from .engine import Engine
 from .history import Cases
 from .hub import Hub
 from .store import database, schema
@@ -377,21 +377,7 @@ class Service:
             with suppress(ConflictError):
                 await self.cancel(view.id, by="system", reason=f"another input came with multitask={multitask}")
             if multitask == "rollback":
-                await self._roll_back(view)
-
-    async def _roll_back(self, run: RunView) -> None:
-        """Let the thread's next run start from where this one did."""
-        before: str | None = None
-        found_own = False
-        async for saved in self._saver.alist({"configurable": {"thread_id": run.thread_id, "checkpoint_ns": ""}}):
-            if saved.metadata.get(RUN_KEY) != run.id:
-                before = saved.checkpoint["id"]
-                break
-            found_own = True
-        if found_own and before is None:
-            await self._saver.adelete_thread(run.thread_id)
-        elif found_own:
-            await self._write(lambda tx: runs.set_head(tx, run.thread_id, before))
+                await self._saver.forget(view.thread_id, view.id)
 
     async def run(self, run_id: str) -> RunView:
         """A run.
@@ -681,7 +667,7 @@ class Service:
 
         try:
             return await asyncio.to_thread(query)
-        except sa.exc.DatabaseError as error:
+        except exc.DatabaseError as error:
             raise database.unavailable(error, self._folder) from error
 
 

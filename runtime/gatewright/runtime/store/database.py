@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import sqlalchemy as sa
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, exc
 
 from gatewright.agents.errors import UnavailableError
 
@@ -95,7 +95,7 @@ def prepare(folder: Path) -> Engine:
     try:
         with engine.begin() as connection:
             migration.upgrade(connection)
-    except (sa.exc.OperationalError, sa.exc.DatabaseError) as error:
+    except (exc.OperationalError, exc.DatabaseError) as error:
         engine.dispose()
         raise unavailable(error, folder) from error
     return engine

@@ -18,9 +18,7 @@ BIG = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by its
 
 
 class Thread(Table, table=True):
-    """One case or conversation; `head` is the checkpoint the next run starts from, where it is not the newest."""
-
-    __tablename__ = "thread"
+    """One case or conversation. `salt` keys the digests of its effects; it is erased together with their values."""
 
     id: str = Field(primary_key=True)
     deployment: str
@@ -28,7 +26,6 @@ class Thread(Table, table=True):
     case_id: str = Field(index=True)
     settings: str = Field(default="{}", sa_type=Text)
     metadata_: str = Field(default="{}", sa_type=Text, sa_column_kwargs={"name": "metadata"})
-    head: str | None = None
     salt: bytes = Field(sa_type=LargeBinary)
     created_at: int = Field(sa_type=BigInteger)
 
@@ -40,7 +37,6 @@ class Run(Table, table=True):
     is needed until the run has ended; then input and output are sealed values of the record at `leaf`.
     """
 
-    __tablename__ = "run"
     __table_args__ = (
         # one run at a time per thread, whatever the code believes
         Index(
@@ -85,8 +81,6 @@ class Effect(Table, table=True):
     something inside it) · `done` (`outcome` is known) · `released` (it failed and may be performed again).
     """
 
-    __tablename__ = "effect"
-
     run_id: str = Field(primary_key=True, foreign_key="run.id")
     key: str = Field(primary_key=True)
     step: str
@@ -106,7 +100,6 @@ class Effect(Table, table=True):
 class Approval(Table, table=True):
     """A request to people; `request` is the state machine's own JSON, the other columns are for looking it up."""
 
-    __tablename__ = "approval"
     __table_args__ = (Index("approval_state", "state", "number"), Index("approval_run", "run_id", "key"))
 
     number: int = Field(primary_key=True, sa_type=BIG)
@@ -127,7 +120,6 @@ class Approval(Table, table=True):
 class Leaf(Table, table=True):
     """A decision record in the ledger: the very bytes that were hashed. Rows are never updated nor deleted."""
 
-    __tablename__ = "leaf"
     __table_args__ = (Index("leaf_run", "run_id", "position"), Index("leaf_case", "case_id", "position"))
 
     position: int = Field(primary_key=True, sa_type=BIG)
@@ -141,8 +133,6 @@ class Leaf(Table, table=True):
 class Node(Table, table=True):
     """A complete inner node of the ledger's Merkle tree (level 0 are the leaves themselves)."""
 
-    __tablename__ = "node"
-
     level: int = Field(primary_key=True)
     position: int = Field(primary_key=True, sa_type=BigInteger)
     hash: bytes = Field(sa_type=LargeBinary)
@@ -150,8 +140,6 @@ class Node(Table, table=True):
 
 class Sealed(Table, table=True):
     """A value that a record only commits to; deleting the row erases it and leaves every proof valid."""
-
-    __tablename__ = "sealed"
 
     position: int = Field(primary_key=True, sa_type=BigInteger)
     field: str = Field(primary_key=True)
@@ -162,8 +150,6 @@ class Sealed(Table, table=True):
 
 class Checkpoint(Table, table=True):
     """A signed head of the ledger (C2SP signed note)."""
-
-    __tablename__ = "checkpoint"
 
     size: int = Field(primary_key=True, sa_type=BigInteger)
     note: str = Field(sa_type=Text)

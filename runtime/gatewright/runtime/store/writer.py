@@ -1,13 +1,18 @@
 """The one writer of a database: every change is an operation, and operations are committed in groups.
 
 Operations wait in a queue while the disk is busy; whatever has gathered by then shares one transaction and one fsync.
-So a single caller pays one commit, and a hundred callers pay hardly more. Each operation has a savepoint of its own:
-when it raises, only its own changes are undone and only its own caller is told.
+So a single caller pays one commit, and a hundred callers pay hardly more. When an operation raises, only its own
+changes are undone and only its own caller is told: the group is rolled back and carried out again, now with a savepoint
+for each operation. So an operation may be called twice, and changes nothing but its transaction.
+
+Statements are few and large: the driver gives up the interpreter's lock for each one and then queues for it behind the
+event loop, which costs more than SQLite does. Hence no savepoints where nothing fails, and rows inserted together.
 """
 
 from __future__ import annotations
 
 import queue
+import re
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +32,8 @@ from . import database, schema
 T = TypeVar("T")
 
 LARGEST_GROUP = 512  # operations
-_CLOSE = None
+LARGEST_INSERT = 64  # rows of one statement; the widest has 14 columns, and SQLite takes 32,766 parameters
+_VALUES = re.compile(r"VALUES (\((?:\?, )*\?\))")
 
 
 class Leaf(NamedTuple):
@@ -56,6 +62,18 @@ class Compiled(NamedTuple):
     names: tuple[str, ...]
     fixed: Mapping[str, Any]
 
+    def of_rows(self, count: int) -> str:
+        """The text that inserts `count` rows at once."""
+        found = _VALUES.search(self.text)
+        if found is None:
+            raise ValueError(f"{self.text!r} inserts no rows by parameters")
+        return f"{self.text[: found.end()]}{f', {found[1]}' * (count - 1)}{self.text[found.end() :]}"
+
+    @property
+    def table(self) -> str:
+        """The table that it inserts into."""
+        return self.text.split(maxsplit=3)[2]
+
 
 class Statements:
     """SQL compiled once for a dialect: SQLAlchemy writes it, the driver runs it without SQLAlchemy's per-call cost."""
@@ -63,6 +81,7 @@ class Statements:
     def __init__(self, dialect: sa.Dialect) -> None:
         self._dialect = dialect
         self._compiled: dict[int, Compiled] = {}
+        self._of_rows: dict[tuple[int, int], str] = {}
 
     def compile(self, clause: Executable) -> Compiled:
         """The SQL of a clause, which must live as long as the process (a module-level constant)."""
@@ -74,6 +93,14 @@ class Statements:
             found = self._compiled[id(clause)] = Compiled(clause, str(compiled), names, fixed)
         return found
 
+    def of_rows(self, compiled: Compiled, count: int) -> str:
+        """The SQL that inserts `count` rows at once."""
+        key = (id(compiled.clause), count)
+        found = self._of_rows.get(key)
+        if found is None:
+            found = self._of_rows[key] = compiled.of_rows(count)
+        return found
+
 
 class Transaction:
     """What an operation works with. Statements are module-level constants, so that each is compiled once."""
@@ -82,11 +109,14 @@ class Transaction:
         self._cursor = cursor
         self._statements = statements
         self._base = tail.size
+        self._postponed: tuple[Compiled, list[list[Any]]] | None = None
         self.leaves: list[tuple[Leaf, Sequence[Seal]]] = []
 
     def run(self, clause: Executable, /, **values: Any) -> int:
         """Execute; gives the number of rows that changed."""
         compiled = self._statements.compile(clause)
+        if self._postponed is not None and self._postponed[0].table in compiled.text:
+            self.flush()
         if compiled.fixed:
             values = {**compiled.fixed, **values}
         self._cursor.execute(compiled.text, [values[name] for name in compiled.names])
@@ -101,7 +131,32 @@ class Transaction:
 
     def many(self, clause: Executable, rows: Sequence[Sequence[Any]]) -> None:
         """Insert rows, each in the order of the statement's columns."""
-        self._cursor.executemany(self._statements.compile(clause).text, rows)
+        compiled = self._statements.compile(clause)
+        done = 0
+        while done < len(rows):
+            count = min(LARGEST_INSERT, 1 << (len(rows) - done).bit_length() - 1)  # few texts, which SQLite keeps
+            parameters = [value for row in rows[done : done + count] for value in row]
+            self._cursor.execute(self._statements.of_rows(compiled, count), parameters)
+            done += count
+
+    def postpone(self, clause: Executable, /, **values: Any) -> None:
+        """Insert a row later, together with others: before the next statement on its table, or with the group."""
+        compiled = self._statements.compile(clause)
+        if self._postponed is None or self._postponed[0] is not compiled:
+            self.flush()
+            self._postponed = (compiled, [])
+        self._postponed[1].append([values[name] for name in compiled.names])
+
+    def forget(self, leaves: int) -> None:
+        """Drop what an operation postponed, and its records: all but the first `leaves`."""
+        self._postponed = None
+        del self.leaves[leaves:]
+
+    def flush(self) -> None:
+        """Insert what was postponed."""
+        if self._postponed is not None:
+            (compiled, rows), self._postponed = self._postponed, None
+            self.many(compiled.clause, rows)
 
     def one(self, clause: Executable, /, **values: Any) -> tuple[Any, ...] | None:
         """The first row, or None."""
@@ -123,6 +178,10 @@ class Transaction:
         """Append a record to the ledger; gives its position. It is there when the group is committed."""
         self.leaves.append((leaf, seals))
         return self._base + len(self.leaves) - 1
+
+
+class _Failed(Exception):
+    """An operation of a group raised."""
 
 
 class _Operation(NamedTuple):
@@ -174,7 +233,7 @@ class Writer:
             if self._closed:
                 return
             self._closed = True
-            self._queue.put(_CLOSE)
+            self._queue.put(None)  # nothing comes after it
         self._thread.join()
         self._raw.close()
 
@@ -195,7 +254,7 @@ class Writer:
     def _work(self) -> None:
         while True:
             first = self._queue.get()
-            if first is _CLOSE:
+            if first is None:
                 return
             group = [first]
             closing = False
@@ -204,7 +263,7 @@ class Writer:
                     following = self._queue.get_nowait()
                 except queue.Empty:
                     break
-                if following is _CLOSE:
+                if following is None:
                     closing = True
                     break
                 group.append(following)
@@ -213,32 +272,19 @@ class Writer:
                 return
 
     def _commit(self, group: list[_Operation]) -> None:
-        cursor = self._cursor
         results: list[tuple[_Operation, Any]] = []
         failures: list[tuple[_Operation, BaseException]] = []
         tail = self.tail.copy()
         try:
-            cursor.execute("BEGIN IMMEDIATE")
-            transaction = Transaction(cursor, self._statements, tail)
-            for operation in group:
-                leaves = len(transaction.leaves)
-                cursor.execute("SAVEPOINT operation")
-                try:
-                    value = operation.work(transaction)
-                except BaseException as error:
-                    if not self._in_transaction():  # SQLite gave up the whole group (full disk, I/O error)
-                        raise
-                    del transaction.leaves[leaves:]
-                    cursor.execute("ROLLBACK TO operation")
-                    failures.append((operation, self._translate(error)))
-                else:
-                    results.append((operation, value))
-                cursor.execute("RELEASE operation")
-            _extend(transaction, tail)
-            cursor.execute("COMMIT")
+            try:
+                results = self._together(group, tail)
+            except _Failed:
+                tail = self.tail.copy()
+                results, failures = self._each(group, tail)
+            self._cursor.execute("COMMIT")
         except BaseException as error:
             with suppress(Exception):  # no transaction is open any more: SQLite rolled back by itself
-                cursor.execute("ROLLBACK")
+                self._cursor.execute("ROLLBACK")
             refused = self._translate(error)
             for operation in group:
                 operation.future.set_exception(refused)
@@ -250,6 +296,52 @@ class Writer:
             operation.future.set_exception(failure)
         for operation, value in results:
             operation.future.set_result(value)
+
+    def _together(self, group: list[_Operation], tail: merkle.Frontier) -> list[tuple[_Operation, Any]]:
+        """Carry out a group in which nothing fails.
+
+        Raises:
+            _Failed: something did, and all of it has been rolled back.
+        """
+        self._cursor.execute("BEGIN IMMEDIATE")
+        transaction = Transaction(self._cursor, self._statements, tail)
+        try:
+            results = [(operation, operation.work(transaction)) for operation in group]
+            transaction.flush()
+        except BaseException as error:
+            if not self._in_transaction():  # SQLite gave up the whole group (full disk, I/O error)
+                raise
+            self._cursor.execute("ROLLBACK")
+            raise _Failed from error
+        _extend(transaction, tail)
+        return results
+
+    def _each(
+        self, group: list[_Operation], tail: merkle.Frontier
+    ) -> tuple[list[tuple[_Operation, Any]], list[tuple[_Operation, BaseException]]]:
+        """Carry out a group in which something fails: gives what succeeded and what did not."""
+        cursor = self._cursor
+        results: list[tuple[_Operation, Any]] = []
+        failures: list[tuple[_Operation, BaseException]] = []
+        cursor.execute("BEGIN IMMEDIATE")
+        transaction = Transaction(cursor, self._statements, tail)
+        for operation in group:
+            leaves = len(transaction.leaves)
+            cursor.execute("SAVEPOINT operation")
+            try:
+                value = operation.work(transaction)
+                transaction.flush()
+            except BaseException as error:
+                if not self._in_transaction():
+                    raise
+                transaction.forget(leaves)
+                cursor.execute("ROLLBACK TO operation")
+                failures.append((operation, self._translate(error)))
+            else:
+                results.append((operation, value))
+            cursor.execute("RELEASE operation")
+        _extend(transaction, tail)
+        return results, failures
 
     def _in_transaction(self) -> bool:
         connection = cast("sqlite3.Connection", self._raw.driver_connection)
