@@ -12,7 +12,7 @@ from .views import RecordView
 class Summary(NamedTuple):
     """`verdict` is that of the rules on the wish, or on the result where that was stricter; "" where none judged.
 
-    `args` and `result` are None where they were erased. `started` is `ended` less the duration on record.
+    `args` and `result` are None where they were erased; of a tool message, `result` is the content. `started` is `ended` less the duration on record.
     """
 
     kind: str
@@ -43,10 +43,17 @@ def of(view: RecordView) -> Summary:
         approver=str(approval.get("by") or ""),
         outcome=record.get("outcome") or "",
         args=view.opened.get("args"),
-        result=view.opened.get("result"),
+        result=_said(view.opened.get("result")),
         started=view.time - timedelta(milliseconds=record.get("duration_ms") or 0),
         ended=view.time,
     )
+
+
+def _said(result: Any) -> Any:
+    """What a tool gave, without LangChain's message around it."""
+    if isinstance(result, Mapping) and result.get("type") == "tool":
+        return result.get("content")
+    return result
 
 
 def _judgements(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -286,11 +286,7 @@ def describe(outcome: Outcome) -> str:
 
 
 def text_of(result: Any) -> str:
-    """The text a tool gave, from a recorded result: text, a tool message, or another JSON value."""
-    if isinstance(result, Mapping):
-        message = cast("Mapping[str, Any]", result)
-        if message.get("type") == "tool":
-            return text_of(message.get("content"))
+    """The text a tool gave."""
     return result if isinstance(result, str) else "" if result is None else str(result)
 
 
