@@ -12,7 +12,8 @@ from .views import RecordView
 class Summary(NamedTuple):
     """`verdict` is that of the rules on the wish, or on the result where that was stricter; "" where none judged.
 
-    `args` and `result` are None where they were erased; of a tool message, `result` is the content. `started` is `ended` less the duration on record.
+    `args` and `result` are None where they were erased; of a tool message, `result` is the content. `started` is
+    `ended` less the duration on record.
     """
 
     kind: str
