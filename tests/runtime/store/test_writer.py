@@ -3,10 +3,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -29,7 +28,7 @@ def writer(tmp_path: Path) -> Iterator[Writer]:
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[Writer]:
+def opened(folder: Path) -> Generator[Writer]:
     database.prepare(folder).dispose()
     engine = database.connect(folder)
     writer = Writer(engine, folder)
@@ -38,7 +37,7 @@ def opened(folder: Path) -> Iterator[Writer]:
     engine.dispose()
 
 
-def put(size: int, note: str = "") -> Any:
+def put(size: int, note: str = "") -> Callable[[Transaction], int]:
     return lambda transaction: transaction.run(_NOTE, size=size, note=note)
 
 
@@ -48,7 +47,7 @@ def sizes(folder: Path) -> list[int]:
 
 
 @contextmanager
-def one_group(writer: Writer) -> Iterator[None]:
+def one_group(writer: Writer) -> Generator[None]:
     """What is submitted inside is committed together: the writer is busy meanwhile."""
     begun, leave = threading.Event(), threading.Event()
 
