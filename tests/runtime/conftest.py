@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -62,6 +63,12 @@ class House:
     def counts(self) -> Counter[str]:
         """How often each thing happened."""
         return Counter(":".join(str(part) for part in entry) for entry in self.done)
+
+    def forget(self) -> None:
+        """Begin anew: an empty world, an empty data directory, no rules."""
+        self.log.unlink(missing_ok=True)
+        self._rules.unlink(missing_ok=True)
+        shutil.rmtree(self.folder / "data", ignore_errors=True)
 
     async def finish(self, service: Service, given: Any, **more: Any) -> RunView:
         """Start a run and wait until it has ended or waits for a person."""

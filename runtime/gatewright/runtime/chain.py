@@ -33,13 +33,14 @@ from gatewright.agents.errors import (
     LimitError,
     TerminatedError,
     UnavailableError,
+    UsageError,
 )
 from gatewright.safety import approvals, canonical, records
 from gatewright.safety.events import Event, Hook, Past
 from gatewright.safety.guard import Guard
 from gatewright.safety.verdicts import Decision
 
-from . import codec, identifiers, journal, requests, results, runs
+from . import codec, identifiers, journal, judgements, requests, results, runs
 from .clock import Clock, moment
 from .courses import Act, Course, Pause, Step, adrive, drive
 from .history import Cases, LazyHistory
@@ -49,7 +50,8 @@ from .store.writer import Leaf, Seal, Transaction, Writer
 
 R = TypeVar("R")
 
-GRACE = 2.0  # seconds a repeated step has to ask again for what it did before, when it asks for something new
+GRACE = 10.0  # seconds a repeated step has to ask again for what it did before, when it asks for something new
+PATIENCE = 5.0  # seconds that parallel calls of a failed step have to come to their end
 RETRY = 0.5  # seconds between tries to write an outcome that the disk refused
 
 _BEFORE: Mapping[str, Hook] = {
@@ -132,8 +134,9 @@ class RunChain:
         self._closed: GatewrightError | None = None
         self._unsettled: list[tuple[Callable[[Transaction], Any], Future[Any]]] = []
         self._lock = threading.Lock()
-        self.steps = Steps()
-        self.steps.failed = self._release  # type: ignore[method-assign]  # the hook it offers
+        self._performing = 0
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.steps = Steps(self)
 
     # What agents call
 
@@ -143,7 +146,21 @@ class RunChain:
 
     async def aperform(self, effect: Effect, action: Callable[[Mapping[str, Any]], Awaitable[R]]) -> R:
         """See `gatewright.agents.Chain.aperform`."""
-        return cast("R", await adrive(self._course(effect), action))
+        task = asyncio.create_task(adrive(self._course(effect), action))
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+        try:
+            return cast("R", await asyncio.shield(task))
+        except asyncio.CancelledError:
+            # An agent that gives up waiting does not undo what was begun: it goes on, so that its outcome is known.
+            if self._closed is not None:
+                task.cancel()
+            raise
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # of whom nobody waits for any more
 
     def ask(self, agent: str, payload: Mapping[str, Any], *, topic: str) -> Any:
         """See `gatewright.agents.ask`."""
@@ -164,19 +181,18 @@ class RunChain:
         """Why no further effect is performed; None while effects are."""
         return self._closed
 
-    def divergence(self) -> DivergenceError | None:
-        """What the finished steps of this execution should have asked for, by the journal, and did not."""
-        for step in self.steps.finished:
-            if missing := self._journal.missing(step):
-                return DivergenceError(
-                    f"step {step!r} was executed again and ended without {_title(missing[0])}, which the journal "
-                    f"holds; {_DETERMINISM}"
-                )
-        return None
-
     def released(self) -> list[str]:
         """Keys of effects that failed together with their step: they are performed again when the run is retried."""
         return self._journal.released()
+
+    async def calm(self) -> None:
+        """Refuse new effects, and wait a while for those that are being performed (parallel calls of a failed step)."""
+        self.close(runs.SupersededError(f"this execution of run {self._run.run_id!r} is over"))
+        deadline = time.monotonic() + PATIENCE
+        while self._performing and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+        for task in list(self._tasks):
+            task.cancel()
 
     async def settle(self) -> None:
         """Wait until everything that was performed is on the disk."""
@@ -184,19 +200,40 @@ class RunChain:
         for _operation, future in list(self._unsettled):
             await asyncio.wrap_future(future)
 
+    # What the steps tell
+
+    def begun(self, step: str) -> None:
+        """A step begins, or begins again: what it did is to be asked for again."""
+        self._journal.begin(step)
+
+    def ended(self, step: str) -> None:
+        """A step is over: it must have asked for all that it did before, and wait for nothing."""
+        if missing := self._journal.missing(step):
+            self._diverged(step, "ended without it", missing[0])
+        if waiting := self._journal.waiting(step):
+            self.close(
+                UsageError(
+                    f"step {step!r} went on although {_title(waiting[0])} waits to be approved or answered; let "
+                    "GraphInterrupt pass where the agent catches exceptions, and hand it on from threads"
+                )
+            )
+
+    def failed(self, step: str, error: BaseException) -> None:
+        """A step failed: what failed with it may be performed again."""
+        related: set[int] = set()
+        pending: list[BaseException | None] = [error]
+        while pending:
+            found = pending.pop()
+            if found is not None and id(found) not in related:
+                related.add(id(found))
+                pending += [found.__cause__, found.__context__]
+        self._journal.release_failed(related)
+
     # The chain
 
     def _course(self, effect: Effect, act: Callable[[Entry, Grant], Course] | None = None) -> Course:
         if self._closed is not None:
             raise self._closed
-        if len(self._journal) >= self._max_effects:
-            self.close(
-                LimitError(
-                    f"run {self._run.run_id!r} asked for more than {self._max_effects} effects; if that is not a "
-                    "loop, raise worker.max_effects"
-                )
-            )
-            raise cast("GatewrightError", self._closed)
         yield from self._settle()
         labels = effect.labels | self._guard.labels(effect.name)
         digest = journal.digest_of(effect, self._run.salt)
@@ -205,18 +242,28 @@ class RunChain:
         key = journal.key_of(step, effect, digest, occurrence)
         entry = self._journal.take(key)
         if entry is None:
+            self._limit()
             yield from self._expect(step, effect)
             entry = Entry(key, step, effect.kind, effect.name, digest, "released", self._run.epoch, attempt=0)
             entry.named = effect.call_id is not None
             self._journal.add(entry)
         elif entry.digest != digest:
-            raise self._diverged(f"{_title(entry)} with other arguments", entry)
+            raise self._diverged(step, f"asked for {_title(entry)} with other arguments", entry)
         if entry.status == "done":
             return self._recorded(entry)
         grant = yield from self._permit(effect, entry, labels)
         if isinstance(grant, _Known):
             return grant.value
         return (yield from self._carry_out(effect, entry, grant, labels, act))
+
+    def _limit(self) -> None:
+        if len(self._journal) >= self._max_effects:
+            error = LimitError(
+                f"run {self._run.run_id!r} asked for more than {self._max_effects} effects; if that is not a loop, "
+                "raise worker.max_effects"
+            )
+            self.close(error)
+            raise error
 
     def _recorded(self, entry: Entry) -> Any:
         if entry.outcome == "ok":
@@ -236,26 +283,15 @@ class RunChain:
         deadline = time.monotonic() + GRACE
         while missing := [entry for entry in self._journal.missing(step) if not entry.named]:
             if time.monotonic() > deadline:
-                raise self._diverged(f"{effect.kind} {effect.name!r}", missing[0])
+                raise self._diverged(step, f"asked for {effect.kind} {effect.name!r}", missing[0])
             yield Pause(0.02)
 
-    def _diverged(self, asked: str, expected: Entry) -> DivergenceError:
+    def _diverged(self, step: str, did: str, expected: Entry) -> DivergenceError:
         error = DivergenceError(
-            f"step {expected.step!r} was executed again and asked for {asked} where the journal holds "
-            f"{_title(expected)}; {_DETERMINISM}"
+            f"step {step!r} was executed again and {did} where the journal holds {_title(expected)}; {_DETERMINISM}"
         )
         self.close(error)
         return error
-
-    def _release(self, step: str, error: BaseException) -> None:
-        related: set[int] = set()
-        pending: list[BaseException | None] = [error]
-        while pending:
-            found = pending.pop()
-            if found is not None and id(found) not in related:
-                related.add(id(found))
-                pending += [found.__cause__, found.__context__]
-        self._journal.release_failed(step, related)
 
     # guard and approve
 
@@ -283,14 +319,14 @@ class RunChain:
         return self._guard.evaluate(self._event(hook, effect, labels, args, text=text))
 
     def _permit(self, effect: Effect, entry: Entry, labels: frozenset[str]) -> Generator[Step, Any, Grant | _Known]:
-        stored = requests.judgement_of(entry.guard)
+        stored = None if entry.guard is None else judgements.load(entry.guard)
         if entry.status == "parked" and stored is not None:
-            return Grant(effect.args, stored)
+            return _granted(effect, stored)
         if entry.status == "intended" and stored is not None:
             return (yield from self._unknown(effect, entry, stored, labels))
         request = self._requests.get(entry.key)
         if entry.status == "asked" and request is not None and stored is not None:
-            decided = yield from self._decided(effect, entry, labels, request, stored)
+            decided = yield from self._decided(effect, entry, labels, request, stored.judgement)
             if decided is not None:
                 return decided
         decision = self._judge(effect, labels, effect.args)
@@ -339,28 +375,38 @@ class RunChain:
         return Grant(args, stored, answer, request)
 
     def _unknown(
-        self, effect: Effect, entry: Entry, stored: records.Judgement, labels: frozenset[str]
+        self, effect: Effect, entry: Entry, stored: judgements.Stored, labels: frozenset[str]
     ) -> Generator[Step, Any, Grant | _Known]:
         """The process died while this was being performed: repeat what may be repeated, else ask what happened."""
+        grant = _granted(effect, stored)
         if {"idempotent", "reads"} & labels or effect.kind in ("message", "decision"):
-            return Grant(effect.args, stored)
+            return grant
         request = self._requests.get(f"{entry.key}?")
-        if request is None:
-            now = self._office.clock.now()
-            request = requests.about_outcome(self._run, effect, self._guard.digest, now=now)
-            yield self._office.writer.submit(
-                lambda tx: requests.open_request(tx, self._run.run_id, self._run, f"{entry.key}?", request, now=now)
-            )
-            self._announce(request)
+        if request is None or request.state not in ("open", "approved", "answered", "rejected"):
+            request = yield from self._ask_outcome(effect, entry, grant.args)
         if request.state == "open":
             self._park(request.id)
         answer = requests.approval_part(request)
         if request.state == "approved":
-            return Grant(effect.args, stored, answer, request)
+            return Grant(grant.args, grant.judgement, answer, request)
         if request.state == "answered" and request.vote is not None:
-            self._finish(effect, entry, "ok", request.vote.value, before=stored, approval=answer)
-            return _Known(request.vote.value)
-        self._deny(effect, entry, stored, f"given up by {answer.by}: {answer.reason}", approval=answer)
+            value = request.vote.value
+            self._finish(effect, entry, "ok", value, before=grant.judgement, args=grant.args, approval=answer)
+            return _Known(value)
+        self._deny(effect, entry, grant.judgement, f"given up by {answer.by}: {answer.reason}", approval=answer)
+
+    def _ask_outcome(
+        self, effect: Effect, entry: Entry, args: Mapping[str, Any]
+    ) -> Generator[Step, Any, approvals.Request]:
+        now = self._office.clock.now()
+        shown = dataclasses.replace(effect, args=args)
+        request = requests.about_outcome(self._run, shown, self._guard.digest, now=now)
+        yield self._office.writer.submit(
+            lambda tx: requests.open_request(tx, self._run.run_id, self._run, f"{entry.key}?", request, now=now)
+        )
+        self._requests[f"{entry.key}?"] = request
+        self._announce(request)
+        return request
 
     def _request(
         self,
@@ -372,7 +418,7 @@ class RunChain:
     ) -> Course:
         now = self._office.clock.now()
         request = requests.about_action(self._run, effect, args, decision, self._guard.digest, now=now)
-        entry.status, entry.guard = "asked", requests.dump(judgement)
+        entry.status, entry.guard = "asked", judgements.dump(judgement)
 
         def write(transaction: Transaction) -> None:
             requests.open_request(transaction, self._run.run_id, self._run, entry.key, request, now=now)
@@ -422,37 +468,57 @@ class RunChain:
         labels: frozenset[str],
         act: Callable[[Entry, Grant], Course] | None,
     ) -> Course:
-        entry.attempt += entry.status in ("released", "asked")
-        yield from self._intend(effect, entry, grant, labels)
+        entry.attempt += entry.status != "parked"
+        with self._lock:
+            self._performing += 1
+        try:
+            yield from self._intend(effect, entry, grant, labels)
+            return (yield from self._performed(effect, entry, grant, labels, act))
+        finally:
+            with self._lock:
+                self._performing -= 1
+
+    def _performed(
+        self,
+        effect: Effect,
+        entry: Entry,
+        grant: Grant,
+        labels: frozenset[str],
+        act: Callable[[Entry, Grant], Course] | None,
+    ) -> Course:
         started = time.monotonic()
         try:
             if act is not None:
                 value = yield from act(entry, grant)
             else:
-                value = yield Act(grant.args, self._idempotency_key(entry))
+                self.steps.begin(entry.key)
+                value = yield Act(grant.args, entry.key, self._idempotency_key(entry))
+                self.ended(entry.key)
         except GraphBubbleUp:
             if entry.status == "intended":
                 entry.status = "parked"
-                self._write(lambda tx: journal.put(tx, self._run.run_id, entry, now=self._office.clock.now()))
+                kept, now = entry.copy(), self._office.clock.now()
+                self._write(lambda tx: journal.put(tx, self._run.run_id, kept, now=now))
             raise
         except Exception as error:
             entry.exception = error
-            self._after(effect, entry, labels, grant, None, error, started)
-            raise
+            return self._after(effect, entry, labels, grant, None, error, started)
         return self._after(effect, entry, labels, grant, value, None, started)
 
     def _intend(self, effect: Effect, entry: Entry, grant: Grant, labels: frozenset[str]) -> Course:
-        entry.status, entry.epoch, entry.guard = "intended", self._run.epoch, requests.dump(grant.judgement)
+        entry.status, entry.epoch = "intended", self._run.epoch
+        changed = None if grant.args == effect.args else grant.args
+        entry.guard = judgements.dump(grant.judgement, args=changed, approval=grant.approval)
         harmless = "reads" in labels or effect.kind == "decision"
         if harmless and grant.consumes is None:
             return
-        now = self._office.clock.now()
+        kept, now = entry.copy(), self._office.clock.now()
 
         def write(transaction: Transaction) -> None:
             self._fence(transaction)
             if grant.consumes is not None:
                 requests.consume(transaction, grant.consumes, now=now)
-            journal.put(transaction, self._run.run_id, entry, now=now)
+            journal.put(transaction, self._run.run_id, kept, now=now)
 
         if effect.kind in ("model", "message") and grant.consumes is None:
             self._write(write)  # repeating it does no harm: say so, and do not wait
@@ -562,7 +628,7 @@ class RunChain:
         run, now = self._run, self._office.clock.now()
         entry.status, entry.outcome, entry.value = "done", outcome, value
         entry.attempt = max(entry.attempt, 1)
-        entry.guard = requests.dump(before) if before is not None else entry.guard
+        entry.guard = judgements.dump(before) if before is not None else None
         shown_args = canonical.json_value(dict(effect.args if args is None else args))
         sealing = {"args": codec.Encoded("json", orjson.dumps(shown_args)), "result": encoded or codec.encode(value)}
         salted = {field: records.seal(part.value) for field, part in sealing.items()}
@@ -595,9 +661,11 @@ class RunChain:
         leaf = Leaf("effect", run.run_id, run.case_id, record.encode())
         seals = [Seal(field, *sealing[field], salted[field].salt) for field in sealing]
 
+        kept = entry.copy()
+
         def write(transaction: Transaction) -> None:
             position = transaction.append(leaf, seals)
-            journal.put(transaction, run.run_id, entry, now=now, leaf=position)
+            journal.put(transaction, run.run_id, kept, now=now, leaf=position)
 
         self._write(write)
         self._office.cases.note(
@@ -657,7 +725,7 @@ class RunChain:
 
     def _message(self, agent: str, payload: Mapping[str, Any], topic: str, *, reply: bool) -> Effect:
         if agent not in self._colleagues:
-            raise LookupError(f"this team has no agent {agent!r}; it has {sorted(self._colleagues)}")
+            raise UsageError(f"this team has no agent {agent!r}; it has {sorted(self._colleagues)}")
         args = {"topic": topic, "payload": dict(payload), "reply": reply}
         return Effect(kind="message", name=agent, args=args, labels=frozenset({"idempotent"}))
 
@@ -696,6 +764,11 @@ _DETERMINISM = (
     "agents must be deterministic between their effects: take time, random numbers and outside data through effects, "
     "and let runs finish on the code that they began on"
 )
+
+
+def _granted(effect: Effect, stored: judgements.Stored) -> Grant:
+    """What was granted when it was performed before, as it was stored."""
+    return Grant(effect.args if stored.args is None else stored.args, stored.judgement, stored.approval)
 
 
 def _title(entry: Entry) -> str:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from gatewright.agents.effects import IDEMPOTENCY_KEY
 
+from .identity import WITHIN
+
 
 class Act(NamedTuple):
-    """Perform the effect with these arguments; `key` is its idempotency key."""
+    """Perform the effect at `place` with these arguments; `key` is its idempotency key."""
 
     args: Mapping[str, Any]
+    place: str
     key: str
 
 
@@ -22,6 +26,16 @@ class Pause(NamedTuple):
     """Wait a moment."""
 
     seconds: float
+
+
+@contextmanager
+def _performing(act: Act) -> Iterator[None]:
+    key, within = IDEMPOTENCY_KEY.set(act.key), WITHIN.set(act.place)
+    try:
+        yield
+    finally:
+        WITHIN.reset(within)
+        IDEMPOTENCY_KEY.reset(key)
 
 
 Step = Future[Any] | Act | Pause
@@ -40,11 +54,8 @@ def drive(course: Course, action: Callable[[Mapping[str, Any]], Any]) -> Any:
         reply, error = None, None
         try:
             if isinstance(step, Act):
-                token = IDEMPOTENCY_KEY.set(step.key)
-                try:
+                with _performing(step):
                     reply = action(step.args)
-                finally:
-                    IDEMPOTENCY_KEY.reset(token)
             elif isinstance(step, Pause):
                 threading.Event().wait(step.seconds)
             else:
@@ -65,11 +76,8 @@ async def adrive(course: Course, action: Callable[[Mapping[str, Any]], Any]) -> 
         reply, error = None, None
         try:
             if isinstance(step, Act):
-                token = IDEMPOTENCY_KEY.set(step.key)
-                try:
+                with _performing(step):
                     reply = await action(step.args)
-                finally:
-                    IDEMPOTENCY_KEY.reset(token)
             elif isinstance(step, Pause):
                 await asyncio.sleep(step.seconds)
             else:

@@ -192,6 +192,8 @@ class Engine:
         try:
             await self._execute(active)
         except asyncio.CancelledError:
+            if active.chain is not None:
+                await active.chain.calm()
             if active.cancelled is not None:
                 await self._end(run, "cancelled", detail=dict(active.cancelled))
             else:
@@ -402,6 +404,8 @@ class Engine:
 
     async def _failed(self, active: _Active, error: Exception) -> None:
         run = active.claimed
+        if active.chain is not None:
+            await active.chain.calm()
         failure = {"type": type(error).__name__, "message": str(error) or repr(error)}
         permanent = isinstance(error, GatewrightError | GraphRecursionError) or not _transient(error)
         if isinstance(error, RecordedError):  # what a process that died had recorded and not yet retried

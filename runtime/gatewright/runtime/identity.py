@@ -12,7 +12,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -36,19 +36,33 @@ def _positions(path: Any) -> Iterator[str]:
             yield from _positions(part)
 
 
+class Watcher(Protocol):
+    """Who is told how steps go."""
+
+    def begun(self, step: str) -> None:
+        """A step begins, or begins again under a retry policy."""
+
+    def ended(self, step: str) -> None:
+        """A step came to its end."""
+
+    def failed(self, step: str, error: BaseException) -> None:
+        """A step failed."""
+
+
 class Steps(BaseCallbackHandler):
     """Notes the place of every task of one execution, and how often each (kind, name) has been asked for in it."""
 
     run_inline = True  # in the task's own flow, before its code runs
 
-    def __init__(self) -> None:
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
         self._lock = threading.Lock()
         self._places: dict[str, str] = {}
         self._members: dict[UUID, str] = {}
-        self._roots: dict[UUID, str] = {}
+        self._steps: dict[UUID, str] = {}
+        self._calls: dict[str, int] = {}  # by namespace: the highest number of a sub-graph that was invoked in it
+        self._earlier: dict[str, int] = {}  # by namespace: how many of those an earlier try of the task invoked
         self._occurrences: dict[str, dict[tuple[str, str], int]] = defaultdict(lambda: defaultdict(int))
-        self.visited: set[str] = set()
-        self.finished: set[str] = set()
 
     def on_chain_start(
         self,
@@ -73,51 +87,73 @@ class Steps(BaseCallbackHandler):
             if positions := ".".join(_positions(metadata.get("langgraph_path"))):
                 place += f"#{positions}"
             self._places[namespace] = place
-            self._roots[run_id] = namespace
-            step = self._path(namespace)
-            self._occurrences.pop(step, None)  # a task that starts again counts its effects anew
-            self.visited.add(step)
-            self.finished.discard(step)
+            self._count(namespace)
+            step = self._steps[run_id] = self._path(namespace)
+        self.begin(step)
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Note that a task came to its end."""
         with self._lock:
             self._members.pop(run_id, None)
-            namespace = self._roots.pop(run_id, None)
-            if namespace is not None:
-                self.finished.add(self._path(namespace))
+            step = self._steps.pop(run_id, None)
+        if step is not None:
+            self._watcher.ended(step)
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Note that a task failed or parked."""
         with self._lock:
             self._members.pop(run_id, None)
-            namespace = self._roots.pop(run_id, None)
-            if namespace is not None and not isinstance(error, GraphBubbleUp):
-                self.failed(self._path(namespace), error)
+            step = self._steps.pop(run_id, None)
+        if step is not None and not isinstance(error, GraphBubbleUp):
+            self._watcher.failed(step, error)
 
-    def failed(self, step: str, error: BaseException) -> None:
-        """Called when a task failed; the chain replaces it to release the effects that failed with it."""
+    def begin(self, step: str) -> None:
+        """Begin to count the effects of a step (of a task, or of an effect that is made of others) anew."""
+        with self._lock:
+            self._occurrences.pop(step, None)
+        self._watcher.begun(step)
+
+    def _count(self, namespace: str) -> None:
+        """LangGraph numbers the sub-graphs that a task invokes, none for the first, and on when it is tried again."""
+        if namespace in self._calls:
+            self._earlier[namespace] = self._calls[namespace] + 1
+        parent, _, _task = namespace.rpartition(LEVEL)
+        caller, _, last = parent.rpartition(LEVEL)
+        number = int(last) if last.isdigit() else 0
+        if parent:
+            caller = caller if last.isdigit() else parent
+            self._calls[caller] = max(number, self._calls.get(caller, 0))
 
     def _path(self, namespace: str) -> str:
         levels = namespace.split(LEVEL)
         path: list[str] = []
         for depth, level in enumerate(levels):
+            if level.isdigit():
+                continue
+            caller = LEVEL.join(levels[:depth])
+            number = 0
+            if depth and levels[depth - 1].isdigit():
+                caller, number = LEVEL.join(levels[: depth - 1]), int(levels[depth - 1])
+            if number := number - self._earlier.get(caller, 0):
+                path.append(str(number))
             place = self._places.get(LEVEL.join(levels[: depth + 1]))
-            # a level no task was seen to start at: its name, or LangGraph's count of calls of one sub-graph
             path.append(place if place is not None else level.partition(":")[0])
-        return "/".join(path)
+        step, within = "/".join(path), WITHIN.get()
+        if not within:
+            return step
+        return within if within.startswith(f"{step}/") else f"{within}>{step}"
 
     def here(self) -> str:
-        """The path of the step that the calling code belongs to."""
+        """The path of the step that the calling code belongs to: of the effect, where an effect is made of others."""
         try:
             config = get_config()
         except RuntimeError:  # not inside a runnable
-            return OUTSIDE
+            return WITHIN.get() or OUTSIDE
         metadata = config.get("metadata") or {}
         configurable = config.get("configurable") or {}
         namespace = metadata.get("langgraph_checkpoint_ns") or configurable.get("checkpoint_ns")
         if not namespace:
-            return OUTSIDE
+            return WITHIN.get() or OUTSIDE
         with self._lock:
             return self._path(namespace)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hmac
 import threading
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -44,6 +46,10 @@ class Entry:
     named: bool = False  # told apart by a call id, so that its order in the step says nothing
     taken: bool = field(default=False, compare=False)
 
+    def copy(self) -> Entry:
+        """The entry as it is now, for a write that happens later."""
+        return copy.copy(self)
+
 
 def digest_of(effect: Effect, salt: bytes) -> str:
     """What makes two wishes the same: kind, name and arguments, keyed with the thread's secret salt.
@@ -58,8 +64,8 @@ def digest_of(effect: Effect, salt: bytes) -> str:
 def key_of(step: str, effect: Effect, digest: str, occurrence: int) -> str:
     """The place of an effect in its run: the step, what it is, and which of several it is.
 
-    With a tool-call id that is the id; without, the arguments and the count of equal wishes before it, so that
-    parallel calls need not come in the same order each time.
+    With a tool-call id that is the id, and the arguments do not count; without, the arguments and the count of equal
+    wishes before it, so that parallel calls need not come in the same order each time.
     """
     which = f"id:{effect.call_id}" if effect.call_id is not None else f"{digest[:16]}:{occurrence}"
     return f"{step}/{effect.kind}:{effect.name}/{which}"
@@ -90,6 +96,7 @@ _PUT = sa.text(
     " :outcome, :leaf, :guard, :child_run_id, :started_at) ON CONFLICT (run_id, key) DO UPDATE SET"
     " status = excluded.status, attempt = excluded.attempt, epoch = excluded.epoch, outcome = excluded.outcome,"
     " leaf = excluded.leaf, guard = excluded.guard, child_run_id = excluded.child_run_id, digest = excluded.digest"
+    " WHERE effect.epoch <= excluded.epoch"  # what an execution that has been given up learns late changes nothing
 )
 _RELEASE = (
     sa.update(_EFFECT)
@@ -100,7 +107,7 @@ _RELEASE = (
 
 def put(transaction: Transaction, run_id: str, entry: Entry, *, now: int, leaf: int | None = None) -> None:
     """Write the row of an entry as it is now."""
-    transaction.run(
+    transaction.postpone(
         _PUT,
         run_id=run_id,
         key=entry.key,
@@ -131,9 +138,10 @@ class Journal:
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self._lock = threading.Lock()
         self._entries = {entry.key: entry for entry in entries}
-        self._open: dict[str, int] = {}
+        self._steps: dict[str, list[Entry]] = defaultdict(list)
         for entry in self._entries.values():
-            self._open[entry.step] = self._open.get(entry.step, 0) + 1
+            self._steps[entry.step].append(entry)
+        self._due = {step: len(entries) for step, entries in self._steps.items()}  # entries not met again yet
 
     @classmethod
     def load(cls, transaction: Transaction, run_id: str) -> Journal:
@@ -150,14 +158,22 @@ class Journal:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def begin(self, step: str) -> None:
+        """A step is executed (again): what it did before is to be met again."""
+        with self._lock:
+            entries = self._steps.get(step)
+            if entries:
+                for entry in entries:
+                    entry.taken = False
+                self._due[step] = len(entries)
+
     def take(self, key: str) -> Entry | None:
         """The entry at this place, marked as met again in this execution; None where there is none."""
         with self._lock:
             entry = self._entries.get(key)
             if entry is not None and not entry.taken:
                 entry.taken = True
-                if entry.step in self._open:
-                    self._open[entry.step] -= 1
+                self._due[entry.step] -= 1
             return entry
 
     def add(self, entry: Entry) -> None:
@@ -165,20 +181,25 @@ class Journal:
         with self._lock:
             entry.taken = True
             self._entries[entry.key] = entry
+            self._steps[entry.step].append(entry)
 
     def missing(self, step: str) -> list[Entry]:
-        """Entries of the step that have not been met in this execution. Cheap when there are none."""
+        """What the step did and has not asked for again in this execution. Cheap when there is nothing."""
         with self._lock:
-            if not self._open.get(step):
+            if not self._due.get(step):
                 return []
-            entries = [entry for entry in self._entries.values() if entry.step == step]
-        return [entry for entry in entries if not entry.taken and entry.status in ("done", "intended")]
+            return [entry for entry in self._steps[step] if not entry.taken and entry.status in ("done", "intended")]
 
-    def release_failed(self, step: str, errors: set[int]) -> None:
-        """Let the step's effects that failed with one of these exceptions (by `id`) be performed again."""
+    def waiting(self, step: str) -> list[Entry]:
+        """What the step asked for in this execution and must wait for."""
+        with self._lock:
+            return [entry for entry in self._steps.get(step, ()) if entry.taken and entry.status in ("asked", "parked")]
+
+    def release_failed(self, errors: set[int]) -> None:
+        """Let the effects that failed with one of these exceptions (by `id`) be performed again."""
         with self._lock:
             for entry in self._entries.values():
-                if entry.step == step and entry.exception is not None and id(entry.exception) in errors:
+                if entry.exception is not None and id(entry.exception) in errors:
                     entry.status = "released"
 
     def released(self) -> list[str]:

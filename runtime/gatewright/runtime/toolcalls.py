@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, Literal, NamedTuple, cast
 
+import orjson
 from langchain_core.messages import ToolMessage
+from langchain_core.messages.tool import ToolOutputMixin
 from langchain_core.tools import BaseTool
 
 from gatewright.agents.effects import ACTIVE, Effect, RunContext
@@ -128,6 +130,10 @@ class _Way:
         _ENTERED.reset(self._token)
 
 
+def _all_messages(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, ToolOutputMixin) for item in value)
+
+
 class _Call:
     """One call of a tool at an entry point, as a wish and as the act that fulfils it."""
 
@@ -147,6 +153,13 @@ class _Call:
             return self._given
         return {**args, **self._injected} if isinstance(self._given, Mapping) else args["input"]
 
+    def result(self, value: Any) -> Any:
+        """What the caller gets: as LangChain, a message where the call has an id, also of what a person answered."""
+        if self.call_id is None or isinstance(value, ToolOutputMixin) or _all_messages(value):
+            return value
+        content = value if isinstance(value, str) else orjson.dumps(value).decode()
+        return ToolMessage(content=content, name=self.tool.name, tool_call_id=self.call_id)
+
     def refused(self, denied: DeniedError) -> ToolMessage:
         """What a model is told that asked for the call: the refusal as the call's result."""
         if self.call_id is None:
@@ -160,7 +173,7 @@ def _perform(context: RunContext, call: _Call, original: Callable[[Any], Any]) -
             return original(call.given(arguments))
 
     try:
-        return context.chain.perform(call.effect, act)
+        return call.result(context.chain.perform(call.effect, act))
     except DeniedError as denied:
         return call.refused(denied)
 
@@ -171,7 +184,7 @@ async def _aperform(context: RunContext, call: _Call, original: Callable[[Any], 
             return await original(call.given(arguments))
 
     try:
-        return await context.chain.aperform(call.effect, act)
+        return call.result(await context.chain.aperform(call.effect, act))
     except DeniedError as denied:
         return call.refused(denied)
 
