@@ -19,6 +19,7 @@ from .graphs import INPUT, NODES
 
 PROGRAM = Path(sys.executable).with_name("gatewright")
 ROOT = Path(__file__).parents[1]
+_PATHS = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
 START = 60.0  # seconds a service may take to answer
 STOP = 40.0  # seconds a service may take to drain
 
@@ -39,7 +40,7 @@ class Server:
             process = subprocess.Popen(
                 [str(PROGRAM), *arguments, "--port", "0", "--json"],
                 cwd=folder,
-                env={**os.environ, "PYTHONPATH": str(ROOT), **(environ or {})},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(_PATHS), **(environ or {})},
                 stdout=subprocess.PIPE,
                 stderr=errors,
             )
