@@ -19,6 +19,7 @@ from langgraph.checkpoint.base import (
     ChannelVersions,
     Checkpoint,
     CheckpointMetadata,
+    CheckpointTuple,
     get_checkpoint_metadata,
 )
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
@@ -27,6 +28,8 @@ from .store.database import FILE
 from .store.writer import Transaction, Writer
 
 RUN_KEY = "gatewright_run"  # under `configurable`: LangGraph keeps it in the metadata of the run's checkpoints
+
+MOST_FRESH = 100_000  # new threads to remember until they are executed
 
 _PUT = (
     "INSERT OR REPLACE INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type,"
@@ -44,6 +47,7 @@ class GroupCommitSaver(AsyncSqliteSaver):
     def __init__(self, connection: aiosqlite.Connection, writer: Writer) -> None:
         super().__init__(connection)
         self._writer = writer
+        self._fresh: set[str] = set()
 
     @classmethod
     async def open(cls, folder: Path, writer: Writer) -> GroupCommitSaver:
@@ -52,6 +56,19 @@ class GroupCommitSaver(AsyncSqliteSaver):
         saver = cls(connection, writer)
         await saver.setup()
         return saver
+
+    def expect(self, thread_id: str) -> None:
+        """Say that a thread is new: its first execution need not look for a checkpoint."""
+        if len(self._fresh) < MOST_FRESH:
+            self._fresh.add(thread_id)
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """The checkpoint that `config` names, or the newest of its thread."""
+        place = config.get("configurable", {})
+        if place.get("thread_id") in self._fresh and not place.get("checkpoint_ns"):
+            self._fresh.discard(str(place["thread_id"]))
+            return None
+        return await super().aget_tuple(config)
 
     async def aput(
         self,

@@ -118,6 +118,10 @@ class Engine:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def executes(self, run_id: str) -> bool:
+        """Whether a run is being executed here, now."""
+        return run_id in self._active
+
     @property
     def executing(self) -> int:
         """How many runs are being executed."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict, deque
+from itertools import islice
 from typing import Any, Literal, cast
 
 from .views import Event, RunView
 
 KEPT = 1000  # events of a run that a late watcher still gets
 RUNS = 4096  # runs whose events are kept, the newest
+LOOKED_AT = 64  # of the oldest runs, to find one that nobody waits for
 
 EventType = Literal["run", "update", "effect", "approval"]
 
@@ -22,6 +24,15 @@ class _Feed:
         self.events: deque[Event] = deque(maxlen=KEPT)
         self.count = 0
         self.waiters: set[asyncio.Future[None]] = set()
+        self.patient: set[asyncio.Future[None]] = set()  # those who wait for the next `run` event alone
+
+    def wake(self, type: str | None) -> None:
+        """Let those go who wait for an event of this type; all of them for None."""
+        for waiters in (self.waiters, self.patient) if type in ("run", None) else (self.waiters,):
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+            waiters.clear()
 
 
 class Hub:
@@ -44,17 +55,15 @@ class Hub:
         feed = self._feed(run_id)
         feed.events.append(Event(seq=feed.count, type=type, data=data))
         feed.count += 1
-        for waiter in feed.waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        feed.waiters.clear()
+        feed.wake(type)
 
     def _feed(self, run_id: str) -> _Feed:
         feed = self._feeds.get(run_id)
         if feed is None:
             feed = self._feeds[run_id] = _Feed()
             if len(self._feeds) > RUNS:
-                oldest = next((id for id, kept in self._feeds.items() if not kept.waiters), None)
+                some = islice(self._feeds.items(), LOOKED_AT)  # not all: thousands may be waited for
+                oldest = next((id for id, kept in some if not (kept.waiters or kept.patient)), None)
                 if oldest is not None:
                     del self._feeds[oldest]
         return feed
@@ -73,6 +82,24 @@ class Hub:
                 feed.waiters.discard(waiter)
         return [event for event in feed.events if event.seq > after]
 
+    async def told(self, run_id: str, after: int, *, timeout: float) -> bool:
+        """Wait for a `run` event after number `after`; false when there was none in `timeout` seconds.
+
+        Unlike `changed` it sleeps through everything else that a run does.
+        """
+        feed = self._feed(run_id)
+        if self._closed or any(event.type == "run" and event.seq > after for event in feed.events):
+            return True
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        feed.patient.add(waiter)
+        try:
+            await asyncio.wait_for(waiter, timeout)
+        except TimeoutError:
+            return False
+        finally:
+            feed.patient.discard(waiter)
+        return True
+
     def last(self, run_id: str) -> int:
         """The number of the newest event of a run; -1 where there is none."""
         feed = self._feeds.get(run_id)
@@ -90,9 +117,7 @@ class Hub:
         """Let everybody who waits go."""
         self._closed = True
         for feed in self._feeds.values():
-            for waiter in feed.waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
+            feed.wake(None)
 
     @property
     def closed(self) -> bool:

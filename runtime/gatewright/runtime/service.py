@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, TypeVar
 
 import orjson
 import sqlalchemy as sa
@@ -320,6 +320,8 @@ class Service:
         thread = self._new_thread(deployment, thread_id, metadata, settings)
         if multitask in ("interrupt", "rollback"):
             await self._make_way(thread.id, multitask)
+        if thread_id is None:
+            self._saver.expect(thread.id)
         reserved = self._engine.reserve()
         claimed: runs.Claimed | None = None
 
@@ -421,16 +423,16 @@ class Service:
             TimeoutError: it did not in `timeout` seconds.
         """
         async with asyncio.timeout(timeout):
-            seen = self._hub.last(run_id)
-            view = self._hub.newest_run(run_id)
-            if view is None or view.status == "waiting":  # long ago, or somebody may have answered since
-                view = await self.run(run_id)
-            if _settled(view):
-                return view
-            async for event in self.events(run_id, after=seen):
-                if event.type == "run" and _settled(event.data["run"]):
-                    return cast("RunView", event.data["run"])
-        return await self.run(run_id)
+            told = True
+            while True:
+                seen = self._hub.last(run_id)
+                view = self._hub.newest_run(run_id)
+                stale = view is None or view.status == "waiting"  # long ago, or somebody may have answered since
+                if self._hub.closed or not told or (stale and not self._engine.executes(run_id)):
+                    view = await self.run(run_id)
+                if self._hub.closed or (view is not None and _settled(view)):
+                    return view if view is not None else await self.run(run_id)
+                told = await self._hub.told(run_id, seen, timeout=HEARTBEAT)
 
     async def events(self, run_id: str, *, after: int = -1) -> AsyncIterator[Event]:
         """What happens in a run, from event number `after` on; ends with the run, or when the service stops.
