@@ -81,6 +81,12 @@ class House:
             await service.decide(approval.id, verb, by="kim", reason="kim says so", value=value)
         return await service.wait(run.id, timeout=30)
 
+    async def decide_all(self, service: Service, run: RunView, verb: Verb, value: Any = None) -> RunView:
+        """Decide alike until the run has ended."""
+        while run.status == "waiting":
+            run = await self.decide(service, run, verb, value)
+        return run
+
     async def waiting(self, service: Service, run: RunView) -> list[ApprovalView]:
         """What a run waits for from people."""
         assert run.status == "waiting", (run.status, run.error, run.output)

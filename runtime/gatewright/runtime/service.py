@@ -430,6 +430,8 @@ class Service:
                 stale = view is None or view.status == "waiting"  # long ago, or somebody may have answered since
                 if self._hub.closed or not told or (stale and not self._engine.executes(run_id)):
                     view = await self.run(run_id)
+                elif stale:
+                    view = None  # it goes on: what was said last is over
                 if self._hub.closed or (view is not None and _settled(view)):
                     return view if view is not None else await self.run(run_id)
                 told = await self._hub.told(run_id, seen, timeout=HEARTBEAT)
