@@ -132,6 +132,7 @@ class RunChain:
         self._colleagues = colleagues
         self._max_effects = max_effects
         self._closed: GatewrightError | None = None
+        self._lost: Exception | None = None
         self._unsettled: list[tuple[Callable[[Transaction], Any], Future[Any]]] = []
         self._lock = threading.Lock()
         self._performing = 0
@@ -195,10 +196,19 @@ class RunChain:
             task.cancel()
 
     async def settle(self) -> None:
-        """Wait until everything that was performed is on the disk."""
+        """Write again what could not be written; does not wait for what is on its way."""
         await adrive(self._settle(), _never)
-        for _operation, future in list(self._unsettled):
-            await asyncio.wrap_future(future)
+
+    def check_recorded(self) -> None:
+        """In an operation of the writer, so behind all that this chain has recorded: check that nothing of it was lost.
+
+        Raises:
+            UnavailableError: something could not be written; `settle`, then try again.
+        """
+        with self._lock:
+            lost = [future.exception() for _operation, future in self._unsettled if future.done()]
+        if error := next(filter(None, [self._lost, *lost]), None):
+            raise UnavailableError(f"what run {self._run.run_id!r} did could not be recorded yet: {error}") from error
 
     # What the steps tell
 
@@ -691,8 +701,16 @@ class RunChain:
     # writing
 
     def _write(self, operation: Callable[[Transaction], Any]) -> None:
-        """Write without waiting; `_settle` looks after it."""
-        future = self._office.writer.submit(operation)
+        """Write without waiting, together with what is written next; `_settle` looks after it."""
+
+        def write(transaction: Transaction) -> None:
+            try:
+                operation(transaction)
+            except Exception as error:
+                self._lost = error
+                raise
+
+        future = self._office.writer.submit(write, urgent=False)
         with self._lock:
             self._unsettled.append((operation, future))
 
@@ -708,6 +726,7 @@ class RunChain:
             if self._closed is not None or not isinstance(failed[0][1].exception(), UnavailableError):
                 raise cast("BaseException", failed[0][1].exception())
             yield Pause(RETRY)
+            self._lost = None
             for operation, _future in failed:
                 self._write(operation)
             with self._lock:

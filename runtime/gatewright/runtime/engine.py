@@ -60,7 +60,18 @@ class _Active:
     chain: RunChain | None = None
     task: asyncio.Task[None] | None = None
     cancelled: Mapping[str, str] | None = None
+    following: list[runs.Claimed] | None = None  # what takes its place; None where nobody has looked yet
+    begun: bool = False
+    interrupted: bool = False
+    settling: bool = False  # how this execution comes out is being written: too late to interrupt it
     delivered: tuple[str, ...] = ()  # the agent's own questions whose answers this execution handed over
+
+    def interrupt(self) -> None:
+        """Stop executing, unless it has come to its end anyway."""
+        if not self.begun:  # a task that is cancelled before its first step would never see to the run
+            self.interrupted = True
+        elif self.task is not None and not self.settling:
+            self.task.cancel()
 
 
 class Engine:
@@ -75,6 +86,7 @@ class Engine:
         self._active: dict[str, _Active] = {}
         self._reserved = 0
         self._stirred = asyncio.Event()
+        self._begun = asyncio.Event()  # a reserved place was used or given back
         self._loop = asyncio.get_running_loop()
         self._tasks: list[asyncio.Task[None]] = []
         self._draining = False
@@ -105,18 +117,25 @@ class Engine:
     async def drain(self, timeout: float) -> None:
         """Stop claiming; let steps finish for up to `timeout` seconds, then give every run back to the queue."""
         self._draining = True
+        self.wake()
+        await asyncio.gather(*self._tasks[:1])  # what is being claimed begins, and ends below
+        while self._reserved:
+            self._begun.clear()
+            await self._begun.wait()
         for active in self._active.values():
             active.control.request_drain()
-        running = [active.task for active in self._active.values() if active.task is not None]
-        if running:
+        if running := self._running():
             await asyncio.wait(running, timeout=timeout)
-        for active in list(self._active.values()):
-            if active.task is not None:
-                active.task.cancel()
-        await asyncio.gather(*(a.task for a in self._active.values() if a.task is not None), return_exceptions=True)
+        while running := self._running():
+            for active in self._active.values():
+                active.interrupt()
+            await asyncio.wait(running)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _running(self) -> list[asyncio.Task[None]]:
+        return [active.task for active in self._active.values() if active.task is not None]
 
     def executes(self, run_id: str) -> bool:
         """Whether a run is being executed here, now."""
@@ -144,9 +163,11 @@ class Engine:
     def begin(self, claimed: runs.Claimed | None) -> None:
         """Use a reserved place: execute the run, or give the place back."""
         self._reserved -= 1
+        self._begun.set()
         if claimed is not None:
             self._start(claimed)
-        self.wake()
+        else:
+            self.wake()
 
     def _until(self, now: int) -> int:
         return now + int(self._worker.lease * MICROSECONDS)
@@ -193,26 +214,36 @@ class Engine:
     async def _hold(self, active: _Active) -> None:
         """Execute a run and see to it that it is ended, parked or given back, whatever happens."""
         run = active.claimed
+        active.begun = True
         try:
+            if active.interrupted:
+                raise asyncio.CancelledError
             await self._execute(active)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, Exception) as error:
+            active.settling = True
             if active.chain is not None:
                 await active.chain.calm()
-            if active.cancelled is not None:
-                await self._end(run, "cancelled", detail=dict(active.cancelled))
-            else:
-                await self._give_back(run, attempt=run.attempt, delay=0.0)
-        except runs.SupersededError:
-            pass
-        except UnavailableError as error:
-            await self._give_back(run, attempt=run.attempt, delay=self._worker.retry_delay, error=error)
-        except Exception as error:
-            await self._failed(active, error)
+            await self._interrupted(active, error)
         finally:
             del self._active[run.id]
             if active.chain is not None:
                 active.chain.close(runs.SupersededError(f"run {run.id!r} is not executed any more"))
-            self.wake()
+            for claimed in active.following or ():
+                self._start(claimed)
+            if active.following is None:
+                self.wake()
+
+    async def _interrupted(self, active: _Active, error: BaseException) -> None:
+        """See to a run whose execution ended without a result."""
+        run = active.claimed
+        if active.cancelled is not None:
+            await self._end(run, "cancelled", detail=dict(active.cancelled))
+        elif isinstance(error, asyncio.CancelledError | GraphDrained):
+            await self._give_back(run, attempt=run.attempt, delay=0.0)
+        elif isinstance(error, UnavailableError):
+            await self._give_back(run, attempt=run.attempt, delay=self._worker.retry_delay, error=error)
+        elif isinstance(error, Exception) and not isinstance(error, runs.SupersededError):
+            await self._failed(active, error)
 
     async def _execute(self, active: _Active) -> None:
         run = active.claimed
@@ -244,6 +275,7 @@ class Engine:
         await chain.settle()
         if chain.closed is not None:
             raise chain.closed
+        active.settling = True
         if interrupts:
             await self._park(active, interrupts)
             return
@@ -372,9 +404,9 @@ class Engine:
             waiting = runs.park(transaction, run.id, run.epoch, waiting_for, attempt=run.attempt, now=now)
             return waiting, waiting_for
 
-        waiting, waiting_for = await self._write(write)
-        if waiting:
-            self._publish(run, "waiting", waiting_for=waiting_for)
+        parked = await self._insist(run, write)
+        if parked is not None and parked[0]:
+            self._publish(run, "waiting", waiting_for=parked[1])
 
     async def _end(
         self,
@@ -385,8 +417,12 @@ class Engine:
         failure: Mapping[str, str] | None = None,
         guard: records.GuardPart | None = None,
         detail: Mapping[str, Any] | None = None,
+        chain: RunChain | None = None,
     ) -> None:
+        keys = chain.released() if chain is not None else []  # performed again if somebody resumes the run
+
         def write(transaction: Transaction) -> list[str]:
+            release(transaction, run.id, keys)
             return runs.end_held(
                 transaction,
                 run.id,
@@ -399,7 +435,7 @@ class Engine:
                 detail=detail,
             )
 
-        ended = await self._insist(write)
+        ended = await self._insist(run, write)
         if ended is None:
             return
         self._publish(run, status, output=output, failure=failure)
@@ -408,19 +444,12 @@ class Engine:
 
     async def _failed(self, active: _Active, error: Exception) -> None:
         run = active.claimed
-        if active.chain is not None:
-            await active.chain.calm()
         failure = {"type": type(error).__name__, "message": str(error) or repr(error)}
         permanent = isinstance(error, GatewrightError | GraphRecursionError) or not _transient(error)
         if isinstance(error, RecordedError):  # what a process that died had recorded and not yet retried
             permanent = False
-        if isinstance(error, GraphDrained):
-            await self._give_back(run, attempt=run.attempt, delay=0.0)
-        elif permanent or run.attempt >= self._worker.max_attempts:
-            chain = active.chain
-            await self._end(run, "failed", failure=failure)
-            if chain is not None and (keys := chain.released()):
-                await self._insist(lambda tx: release(tx, run.id, keys))
+        if permanent or run.attempt >= self._worker.max_attempts:
+            await self._end(run, "failed", failure=failure, chain=active.chain)
         else:
             delay = min(self._worker.retry_delay * 2 ** (run.attempt - 1), LONGEST_DELAY) * random.uniform(0.8, 1.2)
             await self._give_back(run, attempt=run.attempt + 1, delay=delay, error=error, chain=active.chain)
@@ -443,22 +472,41 @@ class Engine:
             available = self._office.clock.now() + int(delay * MICROSECONDS)
             runs.requeue(transaction, run.id, attempt=attempt, available=available, failure=failure)
 
-        await self._insist(write)
+        await self._insist(run, write)
         self._publish(run, "queued", failure=failure)
         if delay:
             self._loop.call_later(delay, self.wake)
 
-    async def _insist(self, operation: Callable[[Transaction], T]) -> T | None:
-        """Write what must be written; a full disk is waited for. None where the run is not ours any more."""
+    async def _insist(self, run: runs.Claimed, operation: Callable[[Transaction], T]) -> T | None:
+        """Write what becomes of a run, behind all that its chain has recorded; a full disk is waited for.
+
+        The next run that can start takes its place in the same operation. None where the run is not ours any more.
+        """
+        active = self._active.get(run.id)
+        chain = active.chain if active is not None else None
+
+        def write(transaction: Transaction) -> tuple[T, list[runs.Claimed]]:
+            if chain is not None:
+                chain.check_recorded()
+            result, now = operation(transaction), self._office.clock.now()
+            if active is None or active.following is not None or self._draining:
+                return result, []
+            return result, runs.claim(transaction, owner=self._owner, until=self._until(now), most=1, now=now)
+
         while True:
             try:
-                return await self._write(operation)
+                result, following = await self._write(write)
+                if active is not None:
+                    active.following = following
+                return result
             except runs.SupersededError:
                 return None
             except UnavailableError:
                 if self._draining:
                     return None  # the next process finds the run as it was and executes it again, by its journal
                 await asyncio.sleep(self._worker.retry_delay or POLL)
+                if chain is not None:
+                    await chain.settle()
 
     def stop(self, run_id: str, why: Mapping[str, str]) -> asyncio.Task[None] | None:
         """Stop executing a run that is cancelled; gives the task to wait for, None where it is not executed here."""
@@ -466,12 +514,11 @@ class Engine:
         if active is None:
             return None
         active.cancelled = why
-        if active.chain is not None:
+        if active.chain is not None and not active.settling:
             active.chain.close(
                 CancelledRunError(f"run {run_id!r} was cancelled: {why.get('reason') or 'no reason given'}")
             )
-        if active.task is not None:
-            active.task.cancel()
+        active.interrupt()
         return active.task
 
     async def _write(self, operation: Callable[[Transaction], T]) -> T:

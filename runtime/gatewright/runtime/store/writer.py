@@ -15,6 +15,7 @@ import queue
 import re
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -32,6 +33,7 @@ from . import database, schema
 T = TypeVar("T")
 
 LARGEST_GROUP = 512  # operations
+LINGER = 0.005  # seconds that an operation nobody waits for may stay in memory
 LARGEST_INSERT = 64  # rows of one statement; the widest has 14 columns, and SQLite takes 32,766 parameters
 _VALUES = re.compile(r"VALUES (\((?:\?, )*\?\))")
 
@@ -187,6 +189,7 @@ class _Failed(Exception):
 class _Operation(NamedTuple):
     work: Callable[[Transaction], Any]
     future: Future[Any]
+    urgent: bool
 
 
 _INSERT_LEAF = sa.insert(schema.Leaf.__table__)  # type: ignore[attr-defined]  # SQLModel adds it
@@ -211,8 +214,11 @@ class Writer:
         self._thread = threading.Thread(target=self._work, name="gatewright-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, work: Callable[[Transaction], T]) -> Future[T]:
+    def submit(self, work: Callable[[Transaction], T], *, urgent: bool = True) -> Future[T]:
         """Run `work` in the next group; the future is done when the group is durable.
+
+        Nobody waits for what is not `urgent`: it goes to the disk with the next urgent operation, at the latest after
+        `LINGER` seconds, and keeps its place in the order.
 
         The future raises what `work` raised, or UnavailableError when the database refused the whole group (full
         disk): then nothing of it happened. What has been submitted is carried out: whoever waits for the future may
@@ -222,7 +228,7 @@ class Writer:
         future.set_running_or_notify_cancel()  # else a waiting task that is cancelled would cancel it
         with self._lock:  # nothing may be queued behind the end
             if not self._closed:
-                self._queue.put(_Operation(work, future))
+                self._queue.put(_Operation(work, future, urgent))
                 return future
         future.set_exception(UnavailableError("the service is closing; send the request again when it is back"))
         return future
@@ -256,17 +262,19 @@ class Writer:
             first = self._queue.get()
             if first is None:
                 return
-            group = [first]
-            closing = False
+            group, urgent, closing = [first], first.urgent, False
+            deadline = time.monotonic() + LINGER
             while len(group) < LARGEST_GROUP:
                 try:
-                    following = self._queue.get_nowait()
+                    patience = 0.0 if urgent else max(deadline - time.monotonic(), 0.0)
+                    following = self._queue.get(timeout=patience) if patience else self._queue.get_nowait()
                 except queue.Empty:
                     break
                 if following is None:
                     closing = True
                     break
                 group.append(following)
+                urgent = urgent or following.urgent
             self._commit(group)
             if closing:
                 return
