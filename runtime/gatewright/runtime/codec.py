@@ -18,7 +18,7 @@ _SERDE = JsonPlusSerializer()
 
 
 class Encoded(NamedTuple):
-    """A value as bytes. `type` is `json`, `llm` (a model's answer) or a type of LangGraph's serializer."""
+    """A value as bytes. `type` is `json`, `llm` (a model's answer), `tuples` or a type of LangGraph's serializer."""
 
     type: str
     value: bytes
@@ -55,6 +55,8 @@ def encode(value: Any) -> Encoded:
                 "llm_output": value.llm_output,
             }
             return Encoded("llm", _SERDE.dumps_typed(plain)[1])
+        if _has_tuple(value):
+            return Encoded("tuples", _SERDE.dumps_typed(_without_tuples(value))[1])
         return Encoded(*_SERDE.dumps_typed(value))
     except Exception as error:
         raise UsageError(
@@ -71,7 +73,40 @@ def decode(encoded: Encoded) -> Any:
         plain = _SERDE.loads_typed(("msgpack", encoded.value))
         batches = [[_restore(item) for item in batch] for batch in plain["generations"]]
         return LLMResult(generations=batches, llm_output=plain["llm_output"])
+    if encoded.type == "tuples":
+        return _with_tuples(_SERDE.loads_typed(("msgpack", encoded.value)))
     return _SERDE.loads_typed((encoded.type, encoded.value))
+
+
+_TUPLE = "$gatewright.tuple"  # LangGraph's serializer gives lists for tuples
+
+
+def _has_tuple(value: Any) -> bool:
+    kind = type(value)
+    if kind is dict:
+        return any(map(_has_tuple, value.values()))
+    return kind is tuple or (kind is list and any(map(_has_tuple, value)))
+
+
+def _without_tuples(value: Any) -> Any:
+    kind = type(value)
+    if kind is tuple:
+        return {_TUPLE: [_without_tuples(item) for item in value]}
+    if kind is list:
+        return [_without_tuples(item) for item in value]
+    if kind is dict:
+        return {key: _without_tuples(item) for key, item in value.items()}
+    return value
+
+
+def _with_tuples(value: Any) -> Any:
+    if type(value) is list:
+        return [_with_tuples(item) for item in value]
+    if type(value) is dict:
+        if value.keys() == {_TUPLE}:
+            return tuple(_with_tuples(item) for item in value[_TUPLE])
+        return {key: _with_tuples(item) for key, item in value.items()}
+    return value
 
 
 def _generation(generation: Any) -> dict[str, Any]:

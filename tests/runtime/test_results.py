@@ -1,0 +1,65 @@
+"""Results and failures as rules see them and as agents get them back."""
+
+from __future__ import annotations
+
+import pytest
+from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.tools import ToolException
+
+from gatewright.agents.errors import DeniedError, TerminatedError
+from gatewright.runtime import codec, results
+
+
+@pytest.mark.parametrize(
+    "error", [DeniedError("no"), TerminatedError("over"), ToolException("broken"), ValueError("bad"), KeyError("key")]
+)
+def test_an_error_that_agents_may_catch_comes_back_as_its_class(error: Exception) -> None:
+    assert type(results.revive(results.failure(error))) is type(error)
+
+
+class OwnError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("error", [OwnError("odd"), UnicodeDecodeError("utf-8", b"x", 0, 1, "bad")])
+def test_another_error_comes_back_with_its_name_and_message(error: Exception) -> None:
+    again = results.revive(results.failure(error))
+
+    assert isinstance(again, results.RecordedError)
+    assert type(error).__name__ in str(again) and str(error) in str(again)
+
+
+def test_rules_see_what_a_tool_said_and_not_its_wrapping() -> None:
+    assert results.judged(codec.plain(ToolMessage("paid", tool_call_id="1"))) == "paid"
+
+
+def test_what_rules_put_in_place_of_a_tools_answer_keeps_its_shape() -> None:
+    message = ToolMessage("paid", tool_call_id="1")
+
+    changed = results.with_result(message, codec.plain(message), {"hidden": True})
+
+    assert isinstance(changed, ToolMessage)
+    assert (changed.content, changed.tool_call_id) == ('{"hidden":true}', "1")
+
+
+def test_a_models_answer_may_only_be_given_another_content() -> None:
+    answer = LLMResult(generations=[[ChatGeneration(message=AIMessage("secret", id="a"))]])
+
+    changed = results.with_result(answer, codec.plain(answer), {"content": "x"})
+
+    assert changed.generations[0][0].text == "x"
+    with pytest.raises(DeniedError, match="set its content"):
+        results.with_result(answer, codec.plain(answer), "x")
+
+
+def test_the_tokens_of_all_answers_are_added_up() -> None:
+    def answer(taken: int) -> ChatGeneration:
+        usage = {"input_tokens": taken, "output_tokens": 1, "total_tokens": taken + 1}
+        return ChatGeneration(message=AIMessage("x", usage_metadata=usage))
+
+    counted = results.usage(LLMResult(generations=[[answer(2)], [answer(3)]]))
+
+    assert counted is not None
+    assert (counted.input_tokens, counted.output_tokens) == (5, 2)
+    assert results.usage("text") is None
