@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from gatewright.agents.effects import IDEMPOTENCY_KEY
 
 from .identity import WITHIN
+from .store.writer import arrival
 
 
 class Act(NamedTuple):
@@ -81,6 +82,6 @@ async def adrive(course: Course, action: Callable[[Mapping[str, Any]], Any]) -> 
             elif isinstance(step, Pause):
                 await asyncio.sleep(step.seconds)
             else:
-                reply = await asyncio.wrap_future(step)
+                reply = await arrival(step)
         except BaseException as raised:
             error = raised

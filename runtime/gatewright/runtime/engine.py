@@ -32,7 +32,7 @@ from .deployments import LoadedAgent, LoadedDeployment
 from .hub import Hub
 from .journal import Journal, release
 from .results import RecordedError
-from .store.writer import Transaction
+from .store.writer import Transaction, arrival
 from .views import Failure, RunStatus, RunView
 
 T = TypeVar("T")
@@ -522,7 +522,7 @@ class Engine:
         return active.task
 
     async def _write(self, operation: Callable[[Transaction], T]) -> T:
-        return await asyncio.wrap_future(self._office.writer.submit(operation))
+        return await arrival(self._office.writer.submit(operation))
 
     def _publish(
         self,

@@ -11,14 +11,18 @@ event loop, which costs more than SQLite does. Hence no savepoints where nothing
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import re
 import sqlite3
 import threading
 import time
+import weakref
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -184,6 +188,48 @@ class Transaction:
 
 class _Failed(Exception):
     """An operation of a group raised."""
+
+
+class _Mailbox:
+    """Results on their way to an event loop: one wake-up brings all that a group gave."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._letters: deque[tuple[asyncio.Future[Any], Future[Any]]] = deque()
+        self._called = False
+
+    def post(self, waiter: asyncio.Future[Any], done: Future[Any]) -> None:
+        """Called by the thread that made the result."""
+        self._letters.append((waiter, done))
+        if not self._called:  # set back before the letters are taken out, so that none is left behind
+            self._called = True
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self.loop.call_soon_threadsafe(self._open)
+
+    def _open(self) -> None:
+        self._called = False
+        while self._letters:
+            waiter, done = self._letters.popleft()
+            if waiter.done():  # whoever waited has been cancelled
+                continue
+            if (error := done.exception()) is not None:
+                waiter.set_exception(error)
+            else:
+                waiter.set_result(done.result())
+
+
+_mailboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Mailbox] = weakref.WeakKeyDictionary()
+
+
+async def arrival(future: Future[T]) -> T:
+    """What a submitted operation gave. Unlike `asyncio.wrap_future`, a group of them wakes the event loop once."""
+    loop = asyncio.get_running_loop()
+    mailbox = _mailboxes.get(loop)
+    if mailbox is None:
+        mailbox = _mailboxes[loop] = _Mailbox(loop)
+    waiter: asyncio.Future[T] = loop.create_future()
+    future.add_done_callback(partial(mailbox.post, waiter))
+    return await waiter
 
 
 class _Operation(NamedTuple):
