@@ -302,6 +302,40 @@ async def test_a_rule_changes_what_a_model_is_asked(house: House) -> None:
     assert run.output["out"] == ["heard: a card"]
 
 
+async def test_a_result_that_a_rule_spoils_is_recorded_as_an_error(house: House) -> None:
+    house.rules({**CARD, "on": {"hook": "model.after"}, "set": {"result": "a card"}})
+
+    async with house.open("gates:talking") as service:
+        run = await house.finish(service, JOB)
+        (record,) = await house.effects(service, run)
+
+    assert run.error is not None and "set its content" in run.error.message
+    assert (record["outcome"], record["guard"]["after"]["verdict"]) == ("error", "modify")
+
+
+async def test_the_limit_counts_effects_and_not_how_often_their_step_was_executed(house: House) -> None:
+    house.rules(ASK)
+
+    async with house.open("gates:twice", max_effects=2) as service:
+        run = await house.decide_all(service, await house.finish(service, JOB), "approve")
+    house.forget()
+    async with house.open("gates:twice", max_effects=1) as service:
+        over = await house.finish(service, JOB)
+
+    assert run.status == "succeeded", run.error
+    assert over.error is not None and (over.error.type, house.done) == ("LimitError", [["pay", 1]])
+
+
+async def test_what_an_agent_gave_up_waiting_for_comes_to_its_end_and_is_recorded(house: House) -> None:
+    async with house.open("gates:giving_up") as service:
+        run = await house.finish(service, JOB)
+        records = await house.effects(service, run)
+
+    assert run.output["out"] == ["too slow"]
+    assert house.done == [["slow", 1]]
+    assert [record["outcome"] for record in records] == ["ok"]
+
+
 # What nobody knows
 
 

@@ -17,11 +17,8 @@ import hashlib
 import threading
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping
-from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn, TypeVar, cast
 
-import orjson
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from langgraph.types import Interrupt
 
@@ -32,27 +29,28 @@ from gatewright.agents.errors import (
     GatewrightError,
     LimitError,
     TerminatedError,
-    UnavailableError,
     UsageError,
 )
 from gatewright.safety import approvals, canonical, records
-from gatewright.safety.events import Event, Hook, Past
+from gatewright.safety.events import Event, Hook
 from gatewright.safety.guard import Guard
 from gatewright.safety.verdicts import Decision
 
 from . import codec, identifiers, journal, judgements, requests, results, runs
-from .clock import Clock, moment
+from .clock import moment
 from .courses import Act, Course, Pause, Step, adrive, drive
-from .history import Cases, LazyHistory
+from .history import LazyHistory
 from .identity import Steps
 from .journal import Entry, Journal
-from .store.writer import Leaf, Seal, Transaction, Writer
+from .recording import Execution as Execution
+from .recording import Office as Office
+from .recording import Recorder
+from .store.writer import Transaction
 
 R = TypeVar("R")
 
 GRACE = 10.0  # seconds a repeated step has to ask again for what it did before, when it asks for something new
-PATIENCE = 5.0  # seconds that parallel calls of a failed step have to come to their end
-RETRY = 0.5  # seconds between tries to write an outcome that the disk refused
+PATIENCE = 5.0  # seconds that calls nobody waits for have to come to their end
 
 _BEFORE: Mapping[str, Hook] = {
     "tool": "tool.before",
@@ -66,30 +64,6 @@ _AFTER: Mapping[str, Hook] = {
     "function": "function.after",
     "decision": "decision",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Execution:
-    """Which run is executed, and by which holder of it (`epoch`)."""
-
-    run_id: str
-    thread_id: str
-    case_id: str
-    deployment: str
-    agent: str
-    epoch: int
-    salt: bytes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Office:
-    """What chains share: the writer, the histories, the clock, and where events are told."""
-
-    writer: Writer
-    cases: Cases
-    clock: Clock
-    publish: Callable[[str, str, dict[str, Any]], None]
-    wake: Callable[[], None]
 
 
 class Grant(NamedTuple):
@@ -132,8 +106,7 @@ class RunChain:
         self._colleagues = colleagues
         self._max_effects = max_effects
         self._closed: GatewrightError | None = None
-        self._lost: Exception | None = None
-        self._unsettled: list[tuple[Callable[[Transaction], Any], Future[Any]]] = []
+        self._recorder = Recorder(execution, office)
         self._lock = threading.Lock()
         self._performing = 0
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -189,26 +162,23 @@ class RunChain:
     async def calm(self) -> None:
         """Refuse new effects, and wait a while for those that are being performed (parallel calls of a failed step)."""
         self.close(runs.SupersededError(f"this execution of run {self._run.run_id!r} is over"))
-        deadline = time.monotonic() + PATIENCE
-        while self._performing and time.monotonic() < deadline:
-            await asyncio.sleep(0.01)
+        await self._quiet()
         for task in list(self._tasks):
             task.cancel()
 
+    async def _quiet(self) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while self._performing and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+
     async def settle(self) -> None:
-        """Write again what could not be written; does not wait for what is on its way."""
-        await adrive(self._settle(), _never)
+        """Wait a while for what is being performed, and write again what could not be written."""
+        await self._quiet()
+        await adrive(self._recorder.settle(insist=lambda: self._closed is None), _never)
 
     def check_recorded(self) -> None:
-        """In an operation of the writer, so behind all that this chain has recorded: check that nothing of it was lost.
-
-        Raises:
-            UnavailableError: something could not be written; `settle`, then try again.
-        """
-        with self._lock:
-            lost = [future.exception() for _operation, future in self._unsettled if future.done()]
-        if error := next(filter(None, [self._lost, *lost]), None):
-            raise UnavailableError(f"what run {self._run.run_id!r} did could not be recorded yet: {error}") from error
+        """See `Recorder.check`."""
+        self._recorder.check()
 
     # What the steps tell
 
@@ -244,8 +214,8 @@ class RunChain:
     def _course(self, effect: Effect, act: Callable[[Entry, Grant], Course] | None = None) -> Course:
         if self._closed is not None:
             raise self._closed
-        yield from self._settle()
-        labels = effect.labels | self._guard.labels(effect.name)
+        yield from self._recorder.settle(insist=lambda: self._closed is None)
+        labels = self._labels(effect)
         digest = journal.digest_of(effect, self._run.salt)
         step = self.steps.here()
         occurrence = self.steps.occurrence(step, effect.kind, f"{effect.name}:{effect.call_id or digest}")
@@ -508,7 +478,7 @@ class RunChain:
             if entry.status == "intended":
                 entry.status = "parked"
                 kept, now = entry.copy(), self._office.clock.now()
-                self._write(lambda tx: journal.put(tx, self._run.run_id, kept, now=now))
+                self._recorder.write(lambda tx: journal.put(tx, self._run.run_id, kept, now=now))
             raise
         except Exception as error:
             entry.exception = error
@@ -531,7 +501,7 @@ class RunChain:
             journal.put(transaction, self._run.run_id, kept, now=now)
 
         if effect.kind in ("model", "message") and grant.consumes is None:
-            self._write(write)  # repeating it does no harm: say so, and do not wait
+            self._recorder.write(write)  # repeating it does no harm: say so, and do not wait
         else:
             yield self._office.writer.submit(write)
 
@@ -552,28 +522,23 @@ class RunChain:
         """Judge the result, record it, and give it to the agent (or what rules made of it)."""
         after: records.Judgement | None = None
         hook = _AFTER.get(effect.kind)
-        if hook is not None and self._guard.wants(hook, effect.name, effect.labels):
-            shown = None if error is not None else codec.plain(value)
-            event = self._event(
-                hook,
-                effect,
-                labels,
-                grant.args,
-                result=results.judged(shown),
-                error="" if error is None else str(error),
-                **({"text": results.text(shown)} if effect.kind == "model" else {}),
-            )
-            decision = self._guard.evaluate(event)
-            after = requests.judgement(decision)
-            if decision.verdict in ("ask", "deny", "terminate"):
-                return self._withhold(effect, entry, grant, decision, after, started)
-            if decision.result is not None and error is None:
-                value = results.with_result(value, shown, decision.result)
+        judged = hook is not None and self._guard.wants(hook, effect.name, effect.labels)
+        encoded: codec.Encoded | None = None
         try:
+            shown = codec.plain(value) if judged and error is None else None
+            if hook is not None and judged:
+                decision = self._judge_result(hook, effect, labels, grant, shown, error)
+                after = requests.judgement(decision)
+                if decision.verdict in ("ask", "deny", "terminate"):
+                    return self._withhold(effect, entry, grant, decision, after, started)
+                if decision.result is not None and error is None:
+                    value = results.with_result(value, shown, decision.result)
             encoded = codec.encode(value) if error is None else None
-        except GatewrightError as unrecordable:
-            entry.exception = error = cast("Exception", unrecordable)
-            encoded = None
+        except (
+            UsageError,
+            results.UnfitError,
+        ) as unfit:  # it cannot be shown to rules, changed as they say, or recorded
+            entry.exception = error = unfit
         self._finish(
             effect,
             entry,
@@ -590,6 +555,20 @@ class RunChain:
         if error is not None:
             raise error
         return value
+
+    def _judge_result(
+        self, hook: Hook, effect: Effect, labels: frozenset[str], grant: Grant, shown: Any, error: Exception | None
+    ) -> Decision:
+        event = self._event(
+            hook,
+            effect,
+            labels,
+            grant.args,
+            result=results.judged(shown),
+            error="" if error is None else str(error),
+            **({"text": results.text(shown)} if effect.kind == "model" else {}),
+        )
+        return self._guard.evaluate(event)
 
     def _withhold(
         self,
@@ -619,123 +598,12 @@ class RunChain:
             self.close(refusal)
         raise refusal
 
-    def _finish(
-        self,
-        effect: Effect,
-        entry: Entry,
-        outcome: journal.Outcome,
-        value: Any,
-        *,
-        encoded: codec.Encoded | None = None,
-        before: records.Judgement | None = None,
-        after: records.Judgement | None = None,
-        args: Mapping[str, Any] | None = None,
-        approval: records.ApprovalPart | None = None,
-        duration: float | None = None,
-        usage: records.UsagePart | None = None,
-    ) -> None:
-        """Note the outcome in the journal and the ledger, and tell whoever watches."""
-        run, now = self._run, self._office.clock.now()
-        entry.status, entry.outcome, entry.value = "done", outcome, value
-        entry.attempt = max(entry.attempt, 1)
-        entry.guard = judgements.dump(before) if before is not None else None
-        shown_args = canonical.json_value(dict(effect.args if args is None else args))
-        sealing = {"args": codec.Encoded("json", orjson.dumps(shown_args)), "result": encoded or codec.encode(value)}
-        salted = {field: records.seal(part.value) for field, part in sealing.items()}
-        record = records.Record(
-            kind="effect",
-            time=records.timestamp(moment(now)),
-            deployment=run.deployment,
-            agent=run.agent,
-            run_id=run.run_id,
-            thread_id=run.thread_id,
-            case_id=run.case_id,
-            step=entry.step,
-            effect=records.EffectPart(
-                kind=effect.kind,
-                name=effect.name,
-                key=entry.key,
-                digest=entry.digest,
-                call_id=effect.call_id,
-                attempt=entry.attempt,
-                labels=effect.labels | self._guard.labels(effect.name),
-            ),
-            guard=records.GuardPart(before=before, after=after),
-            approval=approval,
-            outcome=outcome,
-            error=value["type"] if outcome == "error" else None,
-            duration_ms=None if duration is None else int(duration * 1000),
-            usage=usage,
-            sealed={field: sealed.commitment for field, sealed in salted.items()},
-        )
-        leaf = Leaf("effect", run.run_id, run.case_id, record.encode())
-        seals = [Seal(field, *sealing[field], salted[field].salt) for field in sealing]
+    def _finish(self, effect: Effect, entry: Entry, outcome: journal.Outcome, value: Any, **more: Any) -> None:
+        """Note the outcome, see `Recorder.finish`."""
+        self._recorder.finish(effect, entry, outcome, value, labels=self._labels(effect), **more)
 
-        kept = entry.copy()
-
-        def write(transaction: Transaction) -> None:
-            position = transaction.append(leaf, seals)
-            journal.put(transaction, run.run_id, kept, now=now, leaf=position)
-
-        self._write(write)
-        self._office.cases.note(
-            run.case_id,
-            run.run_id,
-            entry.key,
-            lambda: Past(
-                kind=effect.kind,
-                name=effect.name,
-                args=cast("Mapping[str, Any]", shown_args),
-                result=codec.plain(value),
-                ok=outcome == "ok",
-                verdict=before.verdict if before is not None else "allow",
-                time=moment(now),
-            ),
-        )
-        self._office.publish(
-            run.run_id,
-            "effect",
-            {"kind": effect.kind, "name": effect.name, "outcome": outcome, "verdict": before.verdict if before else ""},
-        )
-
-    # writing
-
-    def _write(self, operation: Callable[[Transaction], Any]) -> None:
-        """Write without waiting, together with what is written next; `_settle` looks after it."""
-
-        def write(transaction: Transaction) -> None:
-            try:
-                operation(transaction)
-            except Exception as error:
-                self._lost = error
-                raise
-
-        future = self._office.writer.submit(write, urgent=False)
-        with self._lock:
-            self._unsettled.append((operation, future))
-
-    def _settle(self) -> Course:
-        """Before the next effect: what could not be written is written again until it is."""
-        while True:
-            with self._lock:
-                waiting = [(op, f) for op, f in self._unsettled if not f.done() or f.exception() is not None]
-                failed = [(op, f) for op, f in waiting if f.done()]
-                self._unsettled = [(op, f) for op, f in waiting if not f.done()]
-            if not failed:
-                return
-            if self._closed is not None or not isinstance(failed[0][1].exception(), UnavailableError):
-                raise cast("BaseException", failed[0][1].exception())
-            yield Pause(RETRY)
-            self._lost = None
-            for operation, _future in failed:
-                self._write(operation)
-            with self._lock:
-                newest = [future for _operation, future in self._unsettled]
-            for future in newest:
-                try:
-                    yield future
-                except UnavailableError:
-                    pass
+    def _labels(self, effect: Effect) -> frozenset[str]:
+        return effect.labels | self._guard.labels(effect.name)
 
     def _idempotency_key(self, entry: Entry) -> str:
         return hashlib.sha256(f"{self._run.run_id}\n{entry.key}".encode()).hexdigest()[:32]

@@ -21,6 +21,10 @@ class RecordedError(GatewrightError):
     """An effect that failed before the process was restarted fails again; the message names the first error."""
 
 
+class UnfitError(DeniedError):
+    """Rules changed a result into something that the agent cannot be given; mend the rule's `set`."""
+
+
 def failure(error: BaseException) -> dict[str, str]:
     return {"type": type(error).__name__, "message": str(error)}
 
@@ -28,7 +32,7 @@ def failure(error: BaseException) -> dict[str, str]:
 def revive(failure: Any) -> BaseException:
     """A recorded error as an exception of the class that agents may be catching."""
     kind, message = failure["type"], failure["message"]
-    if kind == "DeniedError":
+    if kind in ("DeniedError", "UnfitError"):
         return DeniedError(message)
     if kind == "TerminatedError":
         return TerminatedError(message)
@@ -68,7 +72,7 @@ def with_result(value: Any, shown: Any, result: Any) -> Any:
         if isinstance(message, BaseMessage) and isinstance(result, Mapping) and "content" in result:
             changed = message.model_copy(update={"content": result["content"]})
             return LLMResult(generations=[[type(generation)(message=changed)]], llm_output=value.llm_output)  # type: ignore[call-arg]
-        raise DeniedError("a rule changed a model's answer in a way that cannot be given to the agent; set its content")
+        raise UnfitError("a rule changed a model's answer in a way that cannot be given to the agent; set its content")
     if isinstance(value, ToolMessage):
         content = result if isinstance(result, str) else orjson.dumps(result).decode()
         return value.model_copy(update={"content": content})

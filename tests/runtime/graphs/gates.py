@@ -1,5 +1,6 @@
 """Steps at which people are asked, processes die and second thoughts come: `TURN` says what is done another time."""
 
+import asyncio
 import json
 import operator
 import os
@@ -164,6 +165,23 @@ def _echo(state: Job) -> Job:
     return {"out": [str(Echo().invoke([HumanMessage("my card is 4111")]).content)]}
 
 
+@tool
+async def slow(amount: int) -> str:
+    """Pay slowly."""
+    await asyncio.sleep(0.1)
+    happen("slow", amount)
+    return "paid"
+
+
+async def _giving_up(state: Job) -> Job:
+    try:
+        await asyncio.wait_for(slow.ainvoke({"amount": 1}), 0.02)
+    except TimeoutError:
+        return {"out": ["too slow"]}
+    raise AssertionError("it is slower than that")
+
+
+giving_up = graph(_giving_up)
 echoing = graph(_echo)
 paying = graph(_paying)
 twice = graph(lambda state: {"out": [pay.invoke({"amount": 1}), pay.invoke({"amount": 2})]})
