@@ -114,3 +114,24 @@ def test_a_session_that_was_altered_does_not_hold(data: st.DataObject) -> None:
 )
 def test_loopback_is_told_apart(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
+
+
+@pytest.mark.parametrize("host", ["[", "a@127.0.0.1", "127.0.0.1:x", "[::1", "127.0.0.1/x", "2130706433"])
+async def test_a_host_that_is_no_host_is_not_taken_for_loopback(host: str) -> None:
+    async with client() as http:
+        assert (await http.get("/", headers={"host": host})).status_code == 421
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://[", "null", "", "http://127.0.0.1.evil.example", "http://127.0.0.1@evil.example"]
+)
+async def test_an_origin_that_is_not_this_service_changes_nothing(origin: str) -> None:
+    async with client() as http:
+        assert (await http.post("/", headers={"origin": origin})).status_code == 403
+
+
+async def test_every_answer_forbids_other_sites_to_embed_it() -> None:
+    async with client() as http:
+        for answer in (await http.get("/"), await http.get("/", headers={"host": "evil.example"})):
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert answer.headers["cross-origin-resource-policy"] == "same-origin"

@@ -225,3 +225,51 @@ async def test_many_clients_at_once_each_get_their_own_run(http: httpx.AsyncClie
     answers = await asyncio.gather(*(http.post("/v1/runs/wait", json=body) for body in bodies))
 
     assert [answer.json()["output"]["order"] for answer in answers] == [f"N-{n}" for n in range(20)]
+
+
+@pytest.mark.parametrize("number", ["9223372036854775808", "-2", "x"])
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/records/{}", "/v1/ledger/proof/{}", "/v1/records?after={}", "/v1/runs?offset={}", "/v1/approvals?offset={}"],
+)
+async def test_a_number_that_the_database_cannot_count_to_is_refused(
+    http: httpx.AsyncClient, path: str, number: str
+) -> None:
+    answer = await http.get(path.format(number))
+
+    assert (answer.status_code, answer.json()["error"]["type"]) == (422, "UsageError")
+
+
+@pytest.mark.parametrize("query", ["approvals?state=opne", "records?kind=efect", "runs?status=runing"])
+async def test_an_unknown_word_in_a_filter_is_refused_and_the_known_are_named(
+    http: httpx.AsyncClient, query: str
+) -> None:
+    answer = await http.get(f"/v1/{query}")
+
+    assert answer.status_code == 422
+    assert "input should be" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("value", ["NaN", '"\\ud800"', "1e999", str(2**64), "[" * 250 + "]" * 250])
+@pytest.mark.parametrize("key", ["metadata", "settings"])
+async def test_what_could_not_be_shown_again_is_not_stored(http: httpx.AsyncClient, key: str, value: str) -> None:
+    body = f'{{"deployment": "clerk", "{key}": {{"a": {value}}}}}'
+
+    answer = await http.post("/v1/threads", content=body, headers={"content-type": "application/json"})
+
+    assert answer.status_code == 422
+    assert "not valid JSON" in answer.json()["error"]["message"]
+    assert (await http.get("/v1/threads")).json() == []
+
+
+async def test_a_body_that_is_not_sent_as_json_is_refused_with_the_remedy(http: httpx.AsyncClient) -> None:
+    answer = await http.post("/v1/runs", data={"deployment": "clerk"})
+
+    assert answer.status_code == 422
+    assert "content-type: application/json" in answer.json()["error"]["message"]
+
+
+async def test_files_of_the_service_are_not_read_for_clients(http: httpx.AsyncClient) -> None:
+    parameters = (await http.get("/openapi.json")).json()["paths"]["/v1/conversations"]["get"]["parameters"]
+
+    assert [parameter["name"] for parameter in parameters] == ["deployment"]

@@ -30,7 +30,7 @@ ARGS = st.fixed_dictionaries(
         "amount": st.floats(max_value=500, allow_nan=False, allow_infinity=False),
     },
     optional={
-        "count": st.integers(),
+        "count": st.integers(-(2**63), 2**64 - 1),
         "cabin": st.sampled_from(["economy", "business"]),
         "insured": st.booleans(),
         "legs": st.lists(st.text()),

@@ -10,15 +10,16 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import re
 import secrets
 import time
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from starlette.datastructures import Headers
 from starlette.responses import RedirectResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .errors import answer
 
@@ -27,6 +28,9 @@ SESSION_SECONDS = 12 * 60 * 60
 OPEN_PATHS = ("/livez", "/readyz", "/sign-in")
 OPEN_FOLDER = "/static/"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:@/]+)(?::\d{1,5})?")
+NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+SAME_ORIGIN = (b"cross-origin-resource-policy", b"same-origin")
 
 
 def is_loopback(host: str) -> bool:
@@ -56,7 +60,13 @@ class Access:
         refusal = (
             self._refusal(scope) if scope["type"] == "http" else answer(404, "NotFoundError", "no websockets here")
         )
-        await (refusal or self.app)(scope, receive, send)
+
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":  # no page of another site may embed or guess at an answer
+                message["headers"] = [*message.get("headers", ()), NO_SNIFFING, SAME_ORIGIN]
+            await send(message)
+
+        await (refusal or self.app)(scope, receive, marked)
 
     def _refusal(self, scope: Scope) -> ASGIApp | None:
         headers = Headers(scope=scope)
@@ -113,9 +123,11 @@ def _foreign(headers: Mapping[str, str], host: str) -> bool:
     """Whether a browser says that the request was made by a page of another site."""
     origin = headers.get("origin")
     if origin is not None:
-        return urlsplit(origin).netloc != host
+        return origin.partition("://")[2] != host
     return headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
 
 
 def _name(host: str) -> str:
-    return urlsplit(f"//{host}").hostname or "" if host else ""
+    """The host without its port; "" where it is not of that form."""
+    found = HOST.fullmatch(host)
+    return found[1] if found else ""

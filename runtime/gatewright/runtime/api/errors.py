@@ -85,7 +85,8 @@ def install(app: FastAPI) -> None:
 
 def _explain(detail: dict[str, Any]) -> str:
     if detail["type"] == "json_invalid":
-        reason = detail.get("ctx", {}).get("error", "")
-        return f"the body is not valid JSON: {reason} at character {detail['loc'][-1]}"
+        return f"the body is not valid JSON: {detail.get('ctx', {}).get('error', '')}"
+    if detail["loc"] == ("body",) and detail["type"] in ("model_attributes_type", "missing"):
+        return "the body must be a JSON object, sent with `content-type: application/json`"
     place = ".".join(str(part) for part in detail["loc"])
     return f"{place}: {detail['msg'][:1].lower()}{detail['msg'][1:]}"

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import orjson
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Response
+from fastapi import Path as PathParameter
 from pydantic import BaseModel
 
 from gatewright.agents import Conversation
-from gatewright.agents.errors import UsageError
 from gatewright.runtime.operations import Host
 from gatewright.runtime.views import (
+    ApprovalState,
     ApprovalView,
     LedgerView,
     Overview,
@@ -28,13 +28,16 @@ from gatewright.runtime.views import (
     ThreadView,
     Verb,
 )
+from gatewright.safety import records
 
-from . import requests, streams
-from .access import is_loopback
+from . import bodies, requests, streams
 from .errors import ErrorBody
 
+LARGEST = 2**63 - 1  # what the database can count to
+
 Limit = Annotated[int, Query(ge=1, le=1000)]
-Offset = Annotated[int, Query(ge=0)]
+Offset = Annotated[int, Query(ge=0, le=LARGEST)]
+Index = Annotated[int, PathParameter(ge=0, le=LARGEST)]
 MISTAKES: dict[int | str, dict[str, Any]] = {
     401: {"model": ErrorBody},
     404: {"model": ErrorBody},
@@ -63,7 +66,7 @@ def plain(value: Any) -> Response:
 
 def routes(service: Host, closing: asyncio.Event) -> APIRouter:
     """All resources of `service`; streams and waits end when `closing` is set."""
-    router = APIRouter(prefix="/v1", responses=MISTAKES)
+    router = APIRouter(prefix="/v1", responses=MISTAKES, route_class=bodies.Route)
     _threads(router, service)
     _runs(router, service, closing)
     _approvals(router, service)
@@ -215,7 +218,7 @@ async def _closed(closing: asyncio.Event, drain: float) -> None:
 def _approvals(router: APIRouter, service: Host) -> None:
     @router.get("/approvals", tags=["approvals"], response_model=list[ApprovalView])
     async def list_approvals(
-        state: str = "open",
+        state: ApprovalState | Literal["any"] = "open",
         run_id: str | None = None,
         case_id: str | None = None,
         limit: Limit = 100,
@@ -254,15 +257,15 @@ def _records(router: APIRouter, service: Host) -> None:
     async def list_records(
         run_id: str | None = None,
         case_id: str | None = None,
-        kind: str | None = None,
-        after: Annotated[int, Query(ge=-1)] = -1,
+        kind: records.Kind | None = None,
+        after: Annotated[int, Query(ge=-1, le=LARGEST)] = -1,
         limit: Limit = 100,
     ) -> Response:
         """In log order, from the one that follows index `after`."""
         return many(await service.records(run_id=run_id, case_id=case_id, kind=kind, after=after, limit=limit))
 
     @router.get("/records/{index}", tags=["ledger"], response_model=RecordView)
-    async def show_record(index: int) -> Response:
+    async def show_record(index: Index) -> Response:
         return one(await service.record(index))
 
     @router.get("/ledger", tags=["ledger"], response_model=LedgerView)
@@ -270,7 +273,7 @@ def _records(router: APIRouter, service: Host) -> None:
         return one(await service.ledger())
 
     @router.get("/ledger/proof/{index}", tags=["ledger"], response_model=dict[str, Any])
-    async def prove_inclusion(index: int) -> Response:
+    async def prove_inclusion(index: Index) -> Response:
         return plain(await service.inclusion_proof(index))
 
     @router.get("/overview", tags=["ledger"], response_model=Overview)
@@ -280,11 +283,9 @@ def _records(router: APIRouter, service: Host) -> None:
 
 def _conversations(router: APIRouter, service: Host) -> None:
     @router.get("/conversations", tags=["conversations"], response_model=list[Conversation])
-    async def list_conversations(request: Request, deployment: str, path: str | None = None) -> Response:
-        """Of the deployment's world. `path` names a file on the service's machine, for clients on that machine."""
-        if path is not None and not (request.client and is_loopback(request.client.host)):
-            raise UsageError(f"path {path!r} is read on the service's machine; ask from that machine")
-        return many(await service.conversations(deployment, Path(path) if path else None))
+    async def list_conversations(deployment: str) -> Response:
+        """The small set that comes with the deployment's world. Files are read by those who have them."""
+        return many(await service.conversations(deployment, None))
 
     @router.post("/conversations/score", tags=["conversations"], response_model=requests.Score)
     async def score_conversation(body: requests.Held) -> Response:

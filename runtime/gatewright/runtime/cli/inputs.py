@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
+
+from gatewright.runtime import jsontext
 
 
 class JSONText(click.ParamType[Any]):
@@ -20,7 +21,7 @@ class JSONText(click.ParamType[Any]):
             return value
         text = self._text(value, param, ctx)
         try:
-            return json.loads(text)
+            return jsontext.parse(text)
         except ValueError as error:
             self.fail(f"{_short(text)} is not JSON: {error}; a text needs quotes: '\"yes\"'", param, ctx)
 

@@ -15,6 +15,8 @@ from jsonschema.exceptions import SchemaError, ValidationError
 from jsonschema.protocols import Validator
 from jsonschema.validators import validator_for
 
+from gatewright.runtime import jsontext
+
 PREFIX = "value"
 LONG_TEXT = 60  # characters; longer values get a text area
 
@@ -126,7 +128,7 @@ def _parse(name: str, schema: Mapping[str, Any], text: str, errors: dict[str, st
         errors[name] = "is needed"
         return None
     try:
-        return json.loads(text)
+        return jsontext.parse(text)
     except ValueError as error:
         errors[name] = f"is not JSON: {error}"
         return None

