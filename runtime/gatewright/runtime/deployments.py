@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any, cast
 
@@ -24,7 +25,7 @@ from pydantic import PydanticUserError
 
 from gatewright.agents import RecordedChatModel, Resources, Team
 from gatewright.agents.errors import GatewrightError, UsageError
-from gatewright.agents.worlds import World
+from gatewright.agents.worlds import Conversation, World
 from gatewright.safety.guard import Guard
 from gatewright.safety.packs import Pack
 
@@ -127,6 +128,23 @@ def load(
     guard = Guard([_pack(rules, tools)])
     interception.install()  # classes of tools and models that loading has defined
     return LoadedDeployment(name, team.entry if team is not None else name, agents, guard, world)
+
+
+def conversations(settings: config.Deployment, path: Path) -> list[Conversation]:
+    """The recorded conversations in a file, read without a service and with the rights of this process.
+
+    Raises:
+        UsageError: the deployment has no world, or the file holds no conversations of it.
+    """
+    team = _team(settings.team) if settings.team else None
+    if team is None or not team.world:
+        raise UsageError("the deployment has no world, so it has no recorded conversations to hold")
+    with TemporaryDirectory(prefix="gatewright-") as state:
+        world = _world(team, settings, Path(state))
+        try:
+            return world.conversations(path)
+        finally:
+            world.close()
 
 
 def _pack(path: Path | None, tools: Sequence[Any]) -> Pack:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -44,7 +45,7 @@ async def connect(config: Config, *, execute: bool = False) -> AsyncGenerator[Op
     """
     found = presence.find(config.data_dir)
     if found is not None:
-        async with HTTPClient(found.url, token=found.token()) as client:
+        async with HTTPClient(found.url, token=found.token(), config=config) as client:
             yield client
         return
     from gatewright.runtime.service import Service
@@ -57,9 +58,20 @@ async def connect(config: Config, *, execute: bool = False) -> AsyncGenerator[Op
 
 
 class HTTPClient:
-    """`Operations` of a service in another process. Errors come back as the classes they left as."""
+    """`Operations` of a service in another process. Errors come back as the classes they left as.
 
-    def __init__(self, url: str, *, token: str = "", transport: httpx.AsyncBaseTransport | None = None) -> None:
+    `config` is the caller's own: it says what reads a file of conversations, which no service does for its clients.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str = "",
+        config: Config | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._config = config or Config()
         self._http = httpx.AsyncClient(
             base_url=f"{url}/v1",
             headers={"authorization": f"Bearer {token}"} if token else {},
@@ -228,8 +240,13 @@ class HTTPClient:
         return await self._one(Overview, "GET", "/overview")
 
     async def conversations(self, deployment: str, path: Path | None) -> list[Conversation]:
-        file = str(path.resolve()) if path else None
-        return await self._many(Conversation, "/conversations", dict(deployment=deployment, path=file))
+        if path is None:
+            return await self._many(Conversation, "/conversations", dict(deployment=deployment))
+        if deployment not in self._config.deployments:
+            raise errors.NotFoundError(f"there is no deployment {deployment!r} in this configuration")
+        from gatewright.runtime import deployments
+
+        return await asyncio.to_thread(deployments.conversations, self._config.deployments[deployment], path.resolve())
 
     async def score(self, deployment: str, conversation: Conversation, case_id: str, replies: list[str]) -> float:
         body = {
