@@ -43,7 +43,7 @@ class House:
         return Config(
             data_dir=self.folder / "data",
             deployments={"x": found},
-            worker=Worker(**{"retry_delay": 0.0, **worker}),
+            worker=Worker.model_validate({"retry_delay": 0.0, **worker}),
         )
 
     @asynccontextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -30,7 +30,7 @@ class Pause(NamedTuple):
 
 
 @contextmanager
-def _performing(act: Act) -> Iterator[None]:
+def _performing(act: Act) -> Generator[None]:
     key, within = IDEMPOTENCY_KEY.set(act.key), WITHIN.set(act.place)
     try:
         yield

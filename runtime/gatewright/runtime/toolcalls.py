@@ -219,8 +219,10 @@ def _arun(original: Any, owner: type) -> Any:
 
 def _asked(input: Any) -> tuple[Any, str | None, Callable[[Any], Any]]:
     """The arguments in the input of `invoke`, its tool-call id, and how to write other arguments in the same form."""
-    if isinstance(input, Mapping) and input.get("type") == "tool_call":
-        return input["args"], input["id"], lambda given: {**input, "args": given}
+    if isinstance(input, Mapping):
+        call = cast("Mapping[str, Any]", input)
+        if call.get("type") == "tool_call":
+            return call["args"], call["id"], lambda given: {**call, "args": given}
     return input, None, lambda given: given
 
 
