@@ -127,7 +127,7 @@ async def test_a_service_that_does_not_answer_is_told() -> None:
 
 
 async def test_without_a_running_service_the_data_directory_is_opened(config: Config) -> None:
-    async with connect(config, execute=True) as client:
+    async with connect(config, execute=True, create=True) as client:
         assert isinstance(client, Service)
         run = await client.wait((await client.start_run("clerk", SMALL)).id)
 

@@ -1,7 +1,11 @@
 """The commands, as a person or a script types them: on a data directory of their own, and beside a running service."""
 
 import json
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +26,7 @@ class Project(Protocol):
     def program(self, *args: str, **environ: str) -> Result: ...
 
 
+PROGRAM = Path(sys.executable).with_name("gatewright")
 SMALL = json.dumps({"order": "A-17", "amount": 40})
 LARGE = json.dumps({"order": "B-02", "amount": 400})
 
@@ -113,7 +118,12 @@ def test_a_cancelled_run_is_a_no(project: Project) -> None:
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [
-        (["run", "start", "clark", "--input", "{}"], 2, "no deployment 'clark'"),
+        (["run", "start", "clark", "--input", "{}"], 2, "no deployment 'clark'; did you mean 'clerk'?"),
+        (["run", "start", "support", "--input", "{}"], 2, "configured are: clerk"),
+        (["run", "list", "--status", "runing"], 2, "'runing' is not one of 'queued'"),
+        (["run", "list", "--offset", str(2**63)], 2, "--offset"),
+        (["audit", "show", "--kind", "efect"], 2, "'efect' is not one of 'effect'"),
+        (["audit", "show", str(2**63)], 2, "is not in the range"),
         (["run", "start", "clerk", "--input", "{"], 2, "is not JSON"),
         (["run", "start", "clerk", "--auto-approve"], 2, "--auto-approve belongs to --episodes"),
         (["run", "show", "nowhere"], 2, "'nowhere'"),
@@ -122,11 +132,49 @@ def test_a_cancelled_run_is_a_no(project: Project) -> None:
     ],
 )
 def test_mistakes_are_told_with_their_exit_code(project: Project, args: list[str], code: int, said: str) -> None:
+    project("db", "upgrade")
+
     result = project(*args)
 
     assert result.code == code
     assert result.err.startswith(("error: ", "Usage"))
     assert said in result.err
+
+
+@pytest.mark.parametrize("args", [["run"], ["run", "show", "x"], ["approvals"], ["audit"], ["audit", "export"]])
+def test_looking_where_nothing_has_run_leaves_nothing_behind(project: Project, args: list[str]) -> None:
+    before = sorted(project.path.iterdir())
+
+    result = project(*args)
+
+    assert result.code == 4
+    assert "nothing has run here yet" in result.err
+    assert sorted(project.path.iterdir()) == before
+
+
+def test_a_worker_executes_what_was_queued_and_ends_cleanly(project: Project) -> None:
+    queued = project("run", "start", "clerk", "--input", SMALL, "--no-wait", "--json")
+    worker = subprocess.Popen([str(PROGRAM), "worker", "--json"], cwd=project.path, stdout=subprocess.PIPE, text=True)
+    try:
+        assert worker.stdout is not None
+        began = json.loads(worker.stdout.readline())
+        while not ended(project.path, queued.json["id"]):
+            assert worker.poll() is None
+    finally:
+        worker.terminate()
+        worker.communicate(timeout=60)
+
+    shown = project("run", "show", queued.json["id"], "--json")
+    assert began == {"data_dir": str(project.path / ".gatewright")}
+    assert worker.returncode == 0
+    assert shown.json["output"]["answer"] == "40.00 refunded for order A-17"
+
+
+def ended(folder: Path, run_id: str) -> bool:
+    """Whether a run has ended, as the database says while the worker holds the directory."""
+    with closing(sqlite3.connect(f"file:{folder}/.gatewright/gatewright.sqlite?mode=ro", uri=True)) as database:
+        (status,) = database.execute("select status from run where id = ?", [run_id]).fetchone()
+    return status not in ("queued", "running")
 
 
 def test_the_ledger_is_verified_shown_and_exported(anywhere: Project) -> None:
@@ -143,8 +191,6 @@ def test_the_ledger_is_verified_shown_and_exported(anywhere: Project) -> None:
 
 
 def test_a_ledger_that_holds_passes_and_one_that_was_changed_does_not(project: Project) -> None:
-    import sqlite3
-
     project("run", "start", "clerk", "--input", SMALL)
     before = project("audit", "verify", "--json")
     with sqlite3.connect(project.path / ".gatewright" / "gatewright.sqlite") as database:

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -14,10 +14,11 @@ from gatewright.agents.errors import UnavailableError, UsageError
 from gatewright.runtime import summaries
 from gatewright.runtime.operations import Operations
 from gatewright.runtime.views import LedgerView, RecordView
+from gatewright.safety.records import Kind
 
 from .clients import connect
 from .desk import Desk, desk, facts
-from .grammar import Group
+from .grammar import LARGEST, Group
 
 if TYPE_CHECKING:
     from gatewright.runtime.ledger import Verified
@@ -67,11 +68,11 @@ def verify(desk: Desk, keys: Sequence[str], held: Sequence[str], witnesses: Sequ
 
 
 @audit.command("show")
-@click.argument("index", type=click.IntRange(0), required=False)
+@click.argument("index", type=click.IntRange(0, LARGEST), required=False)
 @click.option("--run", "run_id", help="Only records of this run.")
 @click.option("--case", "case_id", help="Only records of this case.")
-@click.option("--kind", help="Only this kind: effect, approval, run, key.")
-@click.option("--after", type=click.IntRange(-1), default=-1, help="Begin behind this index.")
+@click.option("--kind", type=click.Choice(get_args(Kind)), help="Only this kind.")
+@click.option("--after", type=click.IntRange(-1, LARGEST), default=-1, help="Begin behind this index.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @desk
 def show(

@@ -37,17 +37,28 @@ CONNECTIONS = 128
 
 
 @asynccontextmanager
-async def connect(config: Config, *, execute: bool = False) -> AsyncGenerator[Operations]:
+async def connect(config: Config, *, execute: bool = False, create: bool = False) -> AsyncGenerator[Operations]:
     """The operations of the service on `config.data_dir`.
 
     Args:
         execute: where no service is running, execute runs in this process as long as the context is open.
+        create: make the data directory if there is none.
+
+    Raises:
+        UnavailableError: there is no data directory, or another process that is no service holds it.
     """
     found = presence.find(config.data_dir)
     if found is not None:
         async with HTTPClient(found.url, token=found.token(), config=config) as client:
             yield client
         return
+    from gatewright.runtime.store import database
+
+    if not create and not (config.data_dir / database.FILE).exists():
+        raise errors.UnavailableError(
+            f"nothing has run here yet: there is no database in {str(config.data_dir)!r}; start something with "
+            "`gatewright run start` or `gatewright serve`, or name another folder with --data-dir"
+        )
     from gatewright.runtime.service import Service
 
     service = await Service.open(config, execute=execute)

@@ -248,7 +248,7 @@ async def hold(desk: Desk, config: Config, deployment: str, path: Path | None, *
             f"gatewright approvals {verbs} {approval.id}"
         )
 
-    async with connect(config, execute=True) as client:
+    async with connect(config, execute=True, create=True) as client:
         conversations = await client.conversations(deployment, path)
         if not conversations:
             raise UsageError(f"{str(path)!r} holds no conversations")

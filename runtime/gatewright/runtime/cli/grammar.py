@@ -15,6 +15,8 @@ import click
 
 from .desk import Desk
 
+LARGEST = 2**63 - 1  # what the database can count to
+
 
 class Lazy(NamedTuple):
     """Where a command is, and the line that `--help` says of it."""

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import getpass
 import json
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from gatewright.agents.errors import UsageError
 from gatewright.runtime.api import presence
-from gatewright.runtime.views import FINAL, Event, RunView
+from gatewright.runtime.views import FINAL, Event, RunStatus, RunView
 
 from .clients import connect
 from .desk import Desk, desk, facts
-from .grammar import Group
+from .grammar import LARGEST, Group
 from .inputs import JSONText
 
 PASSED = 0
@@ -72,15 +73,17 @@ def start(
             f"{deployment!r} in its configuration instead of --model {model!r}"
         )
     if deployment not in config.deployments:
+        close = difflib.get_close_matches(deployment, config.deployments, n=1)
         known = ", ".join(sorted(config.deployments)) or "none"
-        raise UsageError(f"there is no deployment {deployment!r}; configured are: {known}")
+        remedy = f"did you mean {close[0]!r}?" if close else f"configured are: {known}"
+        raise UsageError(f"there is no deployment {deployment!r}; {remedy}")
     if episodes:
         from .episodes import hold
 
         return desk.run(hold(desk, config, deployment, episodes, auto_approve=auto_approve))
 
     async def begin() -> RunView:
-        async with connect(config, execute=wait) as client:
+        async with connect(config, execute=wait, create=True) as client:
             accepted = await client.start_run(deployment, input_, thread_id=thread_id)
             if not wait:
                 return accepted
@@ -104,12 +107,12 @@ def start(
 
 
 @run.command("list")
-@click.option("--status", help="Only runs in this status.")
+@click.option("--status", type=click.Choice(get_args(RunStatus)), help="Only runs in this status.")
 @click.option("--deployment", help="Only of this deployment.")
 @click.option("--thread", "thread_id", help="Only of this thread.")
 @click.option("--case", "case_id", help="Only of this case.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
-@click.option("--offset", type=click.IntRange(0), default=0)
+@click.option("--offset", type=click.IntRange(0, LARGEST), default=0)
 @desk
 def list_runs(
     desk: Desk,
@@ -158,7 +161,7 @@ def show(desk: Desk, run_id: str) -> None:
 
 @run.command("watch")
 @click.argument("run_id")
-@click.option("--after", type=click.IntRange(-1), default=-1, help="Begin behind this event.")
+@click.option("--after", type=click.IntRange(-1, LARGEST), default=-1, help="Begin behind this event.")
 @desk
 def watch(desk: Desk, run_id: str, after: int) -> int:
     """Print a run's events as they come (in JSON mode, one object a line), until it ends."""
