@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,13 @@ from langgraph.checkpoint.base import (
     CheckpointTuple,
     get_checkpoint_metadata,
 )
+from langgraph.checkpoint.base import id as ids
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from .store.database import FILE
 from .store.writer import Transaction, Writer
 
+_LAST = "_last_v6_timestamp"  # where LangGraph keeps the time of the last id it made
 RUN_KEY = "gatewright_run"  # under `configurable`: LangGraph keeps it in the metadata of the run's checkpoints
 
 MOST_FRESH = 100_000  # new threads to remember until they are executed
@@ -55,7 +58,19 @@ class GroupCommitSaver(AsyncSqliteSaver):
         connection = await aiosqlite.connect(folder / FILE, timeout=10.0)
         saver = cls(connection, writer)
         await saver.setup()
+        await saver._continue_ids()
         return saver
+
+    async def _continue_ids(self) -> None:
+        """Let ids of checkpoints go on from the newest one, even if the machine's clock has been set back since.
+
+        LangGraph takes the checkpoint with the largest id for the newest, and makes ids from the time.
+        """
+        rows = await self.conn.execute_fetchall("SELECT checkpoint_id FROM checkpoints ORDER BY rowid DESC LIMIT 1")
+        for (newest,) in rows:
+            with suppress(ValueError):  # an id that somebody else has made
+                latest = max(getattr(ids, _LAST) or 0, ids.UUID(newest).time)
+                setattr(ids, _LAST, latest)
 
     def expect(self, thread_id: str) -> None:
         """Say that a thread is new: its first execution need not look for a checkpoint."""

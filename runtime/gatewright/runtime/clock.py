@@ -1,4 +1,4 @@
-"""The time as the service tells it: never backwards, whatever happens to the machine's clock."""
+"""The time as the service tells it: always forward, whatever happens to the machine's clock."""
 
 from __future__ import annotations
 
@@ -10,17 +10,25 @@ MICROSECONDS = 1_000_000  # in a second
 
 
 class Clock:
-    """Wall-clock time in microseconds since the epoch that never decreases while the process lives."""
+    """Wall-clock time in microseconds since the epoch that always goes forward while the process lives.
+
+    Where the machine's clock is set back, time goes on at half its speed until the machine has caught up; were it to
+    stand still, what is due in a second would be due only then.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._last = 0
+        self._told = 0
+        self._at = time.monotonic_ns() // 1000
 
     def now(self) -> int:
-        """The time, or the last one told where the machine's clock has been set back."""
+        """The time."""
         with self._lock:
-            self._last = max(self._last, time.time_ns() // 1000)
-            return self._last
+            at = time.monotonic_ns() // 1000
+            told = max(self._told + (at - self._at) // 2, time.time_ns() // 1000)
+            if told > self._told:
+                self._told, self._at = told, at
+            return self._told
 
 
 def moment(microseconds: int) -> datetime:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import uuid
 from collections.abc import Callable, Mapping
@@ -40,6 +41,7 @@ T = TypeVar("T")
 POLL = 1.0  # seconds between looks at the queue when nobody said that something is in it
 LONGEST_DELAY = 300.0  # seconds between two tries of a run
 
+_log = logging.getLogger(__name__)
 _TRANSIENT = RetryPolicy().retry_on
 
 
@@ -184,6 +186,9 @@ class Engine:
                         partial(runs.claim, owner=self._owner, until=self._until(now), most=most, now=now)
                     )
                 except UnavailableError:
+                    claimed = []
+                except Exception:  # one run that cannot be claimed must not keep all others from it
+                    _log.exception("runs cannot be claimed; trying again in %s s", POLL)
                     claimed = []
                 for run in claimed:
                     self._start(run)
@@ -506,7 +511,8 @@ class Engine:
                     return None  # the next process finds the run as it was and executes it again, by its journal
                 await asyncio.sleep(self._worker.retry_delay or POLL)
                 if chain is not None:
-                    await chain.settle()
+                    with suppress(UnavailableError):  # the disk is still full
+                        await chain.settle()
 
     def stop(self, run_id: str, why: Mapping[str, str]) -> asyncio.Task[None] | None:
         """Stop executing a run that is cancelled; gives the task to wait for, None where it is not executed here."""

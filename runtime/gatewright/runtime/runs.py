@@ -28,7 +28,7 @@ _RUN = schema.Run.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 _THREAD = schema.Thread.__table__  # type: ignore[attr-defined]
 _APPROVAL = schema.Approval.__table__  # type: ignore[attr-defined]
 _EFFECT = schema.Effect.__table__  # type: ignore[attr-defined]
-_CHILD = _RUN.alias("child")
+_OTHER = _RUN.alias("other")
 _SEALED = schema.Sealed.__table__  # type: ignore[attr-defined]
 
 MAX_CRASHES = 20  # processes that may die under a run, one after the other, without its getting any further
@@ -196,6 +196,10 @@ _PROMOTE = (
         .where(_RUN.c.thread_id == sa.bindparam("thread"), _RUN.c.status == "queued")
         .scalar_subquery(),
         _RUN.c.available_at.is_(None),
+        ~sa.exists().where(
+            _OTHER.c.thread_id == sa.bindparam("thread"),
+            sa.or_(_OTHER.c.status == "running", _OTHER.c.status == "waiting"),
+        ),
     )
     .values(available_at=sa.bindparam("now"))
 )
@@ -236,7 +240,7 @@ _UNDELIVERED = (
     .where(
         _EFFECT.c.run_id == sa.bindparam("of_run"),
         _EFFECT.c.child_run_id.is_not(None),
-        ~sa.exists().where(_CHILD.c.id == _EFFECT.c.child_run_id),
+        ~sa.exists().where(_OTHER.c.id == _EFFECT.c.child_run_id),
     )
     .values(status="intended", child_run_id=sa.null())
 )

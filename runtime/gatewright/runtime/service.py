@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -44,6 +45,7 @@ from .views import (
 
 T = TypeVar("T")
 
+READERS = 4  # threads that read the database
 HEARTBEAT = 15.0  # seconds after which a silent stream of events looks whether the run has ended elsewhere
 
 _RUN = schema.Run.__table__  # type: ignore[attr-defined]  # SQLModel adds it
@@ -74,6 +76,8 @@ class Service:
         self._folder = folder
         self._lock = database.Lock(folder)
         self._clock = Clock()
+        self._loop = asyncio.get_running_loop()
+        self._readers = ThreadPoolExecutor(READERS, "gatewright-reader")  # agents may use up the loop's own threads
         self._deployments: dict[str, LoadedDeployment] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._read: Database
@@ -158,6 +162,7 @@ class Service:
                 deployment.world.close()
         await self._saver.close()
         self._writer.close()
+        self._readers.shutdown()
         self._read.dispose()
         self._lock.release()
 
@@ -308,7 +313,8 @@ class Service:
         Raises:
             NotFoundError: there is no such deployment.
             UsageError: the input does not fit the graph.
-            ConflictError: the thread is busy and `multitask` is `reject`, or belongs to another deployment.
+            ConflictError: the thread is busy and `multitask` is `reject`, or belongs to another deployment; or
+                `run_id` is that of another run.
         """
         loaded = self._deployment(deployment)
         loaded.agents[loaded.entry].check(input)
@@ -318,12 +324,13 @@ class Service:
             raise UsageError(f"the input is not JSON: {error}") from error
         chosen = run_id if run_id is not None else identifiers.new("run")
         thread = self._new_thread(deployment, thread_id, metadata, settings)
+        if run_id is not None and (known := await self._known(run_id, deployment, thread_id, input)) is not None:
+            return known
         if multitask in ("interrupt", "rollback"):
             await self._make_way(thread.id, multitask)
         if thread_id is None:
             self._saver.expect(thread.id)
         reserved = self._engine.reserve()
-        claimed: runs.Claimed | None = None
 
         def write(transaction: Transaction) -> runs.Claimed | None:
             now = self._clock.now()
@@ -336,11 +343,19 @@ class Service:
             runs.accept(transaction, chosen, thread.id, body, now=now)
             return self._engine.claim_this(transaction, chosen) if reserved else None
 
+        future = self._writer.submit(write)
         try:
-            claimed = await self._write(write)
-        finally:
+            claimed = await asyncio.wrap_future(future)
+        except asyncio.CancelledError:  # the caller has gone; the run may be accepted all the same
             if reserved:
-                self._engine.begin(claimed)
+                future.add_done_callback(self._begin_later)
+            raise
+        except BaseException:
+            if reserved:
+                self._engine.begin(None)
+            raise
+        if reserved:
+            self._engine.begin(claimed)
         if not reserved:
             self._engine.wake()
         now = moment(self._clock.now())
@@ -361,6 +376,24 @@ class Service:
             started_at=None,
             finished_at=None,
         )
+
+    def _begin_later(self, accepted: Future[runs.Claimed | None]) -> None:
+        claimed = None if accepted.exception() is not None else accepted.result()
+        with suppress(RuntimeError):  # the loop is closed: the next process finds the run
+            self._loop.call_soon_threadsafe(self._engine.begin, claimed)
+
+    async def _known(self, run_id: str, deployment: str, thread_id: str | None, input: Any) -> RunView | None:
+        """The run that an earlier, equal request has started."""
+        try:
+            view = await self.run(run_id)
+        except NotFoundError:
+            return None
+        if (view.deployment, view.input) != (deployment, input) or thread_id not in (None, view.thread_id):
+            raise ConflictError(
+                f"run id {run_id!r} is that of another run, on thread {view.thread_id!r} of deployment "
+                f"{view.deployment!r}; choose another id"
+            )
+        return view
 
     def _join(self, transaction: Transaction, thread: runs.NewThread, *, now: int) -> None:
         try:
@@ -451,7 +484,7 @@ class Service:
                 yield Event(seq=0, type="run", data={"run": view})
                 if view.status in FINAL:
                     return
-        seen = after
+        seen = after if after <= self._hub.last(run_id) else -1  # numbers of an earlier process say nothing here
         while not self._hub.closed:
             events = await self._hub.changed(run_id, seen, timeout=HEARTBEAT)
             for event in events:
@@ -476,17 +509,18 @@ class Service:
             ConflictError: it has ended already.
         """
         why = {"by": by, "reason": reason}
-        task = self._engine.stop(run_id, why)
-        if task is not None:
+        if (task := self._engine.stop(run_id, why)) is not None:
             await asyncio.wait([task])
-        else:
+            view = await self.run(run_id)
+            if view.status == "cancelled":
+                return view
 
-            def write(transaction: Transaction) -> list[str]:
-                return runs.end(transaction, run_id, "cancelled", now=self._clock.now(), detail=why)
+        def write(transaction: Transaction) -> list[str]:  # it waits, is queued, or was parked at this very moment
+            return runs.end(transaction, run_id, "cancelled", now=self._clock.now(), detail=why)
 
-            for ended in await self._write(write):
-                self._engine.stop(ended, why)
-                self._hub.publish(ended, "run", {"run": await self.run(ended)})
+        for ended in await self._write(write):
+            self._engine.stop(ended, why)
+            self._hub.publish(ended, "run", {"run": await self.run(ended)})
         self._engine.wake()
         return await self.run(run_id)
 
@@ -670,7 +704,7 @@ class Service:
                 return read(connection)
 
         try:
-            return await asyncio.to_thread(query)
+            return await self._loop.run_in_executor(self._readers, query)
         except exc.DatabaseError as error:
             raise database.unavailable(error, self._folder) from error
 
