@@ -8,10 +8,14 @@ from collections import OrderedDict, deque
 from itertools import islice
 from typing import Any, Literal, cast
 
+from pydantic import BaseModel
+
 from .views import Event, RunView
 
 KEPT = 1000  # events of a run that a late watcher still gets
 RUNS = 4096  # runs whose events are kept, the newest
+WEIGHT = 64 * 2**20  # bytes that all events may weigh together, by a rough measure; the least recently told go first
+MEASURED = 1000  # values of an event that are looked at to weigh it
 LOOKED_AT = 64  # of the oldest runs, to find one that nobody waits for
 
 EventType = Literal["run", "update", "effect", "approval"]
@@ -23,6 +27,7 @@ class _Feed:
     def __init__(self) -> None:
         self.events: deque[Event] = deque(maxlen=KEPT)
         self.count = 0
+        self.weight = 0
         self.waiters: set[asyncio.Future[None]] = set()
         self.patient: set[asyncio.Future[None]] = set()  # those who wait for the next `run` event alone
 
@@ -42,6 +47,7 @@ class Hub:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._feeds: OrderedDict[str, _Feed] = OrderedDict()
+        self._weight = 0
         self._closed = False
 
     def publish(self, run_id: str, type: str, data: dict[str, Any]) -> None:
@@ -53,24 +59,34 @@ class Hub:
 
     def _publish(self, run_id: str, type: EventType, data: dict[str, Any]) -> None:
         feed = self._feed(run_id)
+        self._feeds.move_to_end(run_id)
         feed.events.append(Event(seq=feed.count, type=type, data=data))
         feed.count += 1
         feed.wake(type)
+        weight = weigh(data)
+        feed.weight += weight
+        self._weight += weight
+        self._make_room()
 
     def _feed(self, run_id: str) -> _Feed:
         feed = self._feeds.get(run_id)
         if feed is None:
             feed = self._feeds[run_id] = _Feed()
-            if len(self._feeds) > RUNS:
-                some = islice(self._feeds.items(), LOOKED_AT)  # not all: thousands may be waited for
-                oldest = next((id for id, kept in some if not (kept.waiters or kept.patient)), None)
-                if oldest is not None:
-                    del self._feeds[oldest]
+            self._make_room()
         return feed
+
+    def _make_room(self) -> None:
+        while len(self._feeds) > 1 and (len(self._feeds) > RUNS or self._weight > WEIGHT):
+            some = islice(self._feeds.items(), min(LOOKED_AT, len(self._feeds) - 1))  # thousands may be waited for
+            oldest = next((id for id, kept in some if not (kept.waiters or kept.patient)), None)
+            if oldest is None:
+                return
+            self._weight -= self._feeds.pop(oldest).weight
 
     async def changed(self, run_id: str, after: int, *, timeout: float) -> list[Event]:
         """The events of a run after number `after`; waits for one up to `timeout` seconds, then gives none."""
         feed = self._feed(run_id)
+        feed.count = max(feed.count, after + 1)  # its beginning may have been dropped meanwhile: go on counting
         if feed.count - 1 <= after and not self._closed:
             waiter: asyncio.Future[None] = self._loop.create_future()
             feed.waiters.add(waiter)
@@ -123,3 +139,22 @@ class Hub:
     def closed(self) -> bool:
         """Whether the service is going away."""
         return self._closed
+
+
+def weigh(data: Any) -> int:
+    """About how many bytes a value holds, from its first texts and parts; exact only in its order of magnitude."""
+    total, pending = 0, [data]
+    for _ in range(MEASURED):
+        if not pending:
+            break
+        part = pending.pop()
+        total += 64
+        if isinstance(part, str | bytes):
+            total += len(part)
+        elif isinstance(part, dict):
+            pending.extend(part.values())
+        elif isinstance(part, list | tuple):
+            pending.extend(part)
+        elif isinstance(part, BaseModel):
+            pending.extend(part.__dict__.values())
+    return total + 64 * len(pending)
