@@ -6,9 +6,9 @@ the file. Here it reads as it always does; what it writes goes through the one w
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,10 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.base import id as ids
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
+from gatewright.agents.errors import GatewrightError
+
 from .store.database import FILE
-from .store.writer import Transaction, Writer
+from .store.writer import Transaction, Writer, arrival
 
 _LAST = "_last_v6_timestamp"  # where LangGraph keeps the time of the last id it made
 RUN_KEY = "gatewright_run"  # under `configurable`: LangGraph keeps it in the metadata of the run's checkpoints
@@ -44,6 +46,14 @@ _PUT_WRITES = (
 )
 
 
+class LostCheckpointError(GatewrightError):
+    """A checkpoint did not reach the disk; the run is executed again, by its journal."""
+
+
+def _nothing(transaction: Transaction) -> None:
+    """What was submitted before is on the disk when this is."""
+
+
 class GroupCommitSaver(AsyncSqliteSaver):
     """`AsyncSqliteSaver` whose checkpoints share commits with everything else that is written at that moment."""
 
@@ -51,6 +61,8 @@ class GroupCommitSaver(AsyncSqliteSaver):
         super().__init__(connection)
         self._writer = writer
         self._fresh: set[str] = set()
+        self._under_way: dict[str, Future[None]] = {}
+        self._lost: dict[str, BaseException] = {}
 
     @classmethod
     async def open(cls, folder: Path, writer: Writer) -> GroupCommitSaver:
@@ -83,7 +95,57 @@ class GroupCommitSaver(AsyncSqliteSaver):
         if place.get("thread_id") in self._fresh and not place.get("checkpoint_ns"):
             self._fresh.discard(str(place["thread_id"]))
             return None
+        await self._written(str(place.get("thread_id")))
         return await super().aget_tuple(config)
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        """The checkpoints of a thread, newest first."""
+        if config is not None:
+            await self._written(str(config.get("configurable", {}).get("thread_id")))
+        async for saved in super().alist(config, filter=filter, before=before, limit=limit):
+            yield saved
+
+    def check_written(self, thread_id: str) -> None:
+        """In an operation of the writer, so behind all that was saved before: check that nothing of it was lost.
+
+        Raises:
+            LostCheckpointError: something was; the run must be executed again.
+        """
+        if (error := self._lost.pop(thread_id, None)) is not None:
+            raise LostCheckpointError(f"a checkpoint of thread {thread_id!r} could not be saved: {error}") from error
+
+    async def _written(self, thread_id: str) -> None:
+        """Wait until what was saved of a thread can be read again."""
+        future = self._under_way.get(thread_id)
+        if future is not None and not future.done():
+            await arrival(self._writer.submit(_nothing))
+
+    def _save(self, thread_id: str, text: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Write with what is written next: a run ends, or parks, behind it, and `check_written` looks after it."""
+
+        def write(transaction: Transaction) -> None:
+            try:
+                transaction.raw(text, rows)
+            except Exception as error:
+                self._lost[thread_id] = error
+                raise
+
+        def told(written: Future[None]) -> None:
+            if (error := written.exception()) is not None:
+                self._lost[thread_id] = error
+            if self._under_way.get(thread_id) is written:
+                del self._under_way[thread_id]
+
+        future = self._writer.submit(write, urgent=False)
+        self._under_way[thread_id] = future
+        future.add_done_callback(told)
 
     async def aput(
         self,
@@ -92,7 +154,7 @@ class GroupCommitSaver(AsyncSqliteSaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """Save a checkpoint; done when it is durable."""
+        """Save a checkpoint; durable when the run has parked or ended."""
         place = config.get("configurable", {})
         type_, body = self.serde.dumps_typed(checkpoint)
         row = (
@@ -104,7 +166,7 @@ class GroupCommitSaver(AsyncSqliteSaver):
             body,
             json.dumps(get_checkpoint_metadata(config, metadata), ensure_ascii=False).encode("utf-8", "ignore"),
         )
-        await asyncio.wrap_future(self._writer.submit(lambda transaction: transaction.raw(_PUT, [row])))
+        self._save(row[0], _PUT, [row])
         return {
             "configurable": {
                 "thread_id": place["thread_id"],
@@ -116,7 +178,7 @@ class GroupCommitSaver(AsyncSqliteSaver):
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        """Save what a task wrote, linked to a checkpoint; done when it is durable."""
+        """Save what a task wrote, linked to a checkpoint; durable when the run has parked or ended."""
         place = config.get("configurable", {})
         special = all(channel in WRITES_IDX_MAP for channel, _value in writes)
         rows = [
@@ -133,7 +195,7 @@ class GroupCommitSaver(AsyncSqliteSaver):
             for position, (channel, value) in enumerate(writes)
         ]
         verb = "INSERT OR REPLACE " if special else "INSERT OR IGNORE "
-        await asyncio.wrap_future(self._writer.submit(lambda transaction: transaction.raw(verb + _PUT_WRITES, rows)))
+        self._save(str(place["thread_id"]), verb + _PUT_WRITES, rows)
 
     async def forget(self, thread_id: str, run_id: str) -> None:
         """Delete the checkpoints that a run has written, so that its thread is as it was before."""
@@ -148,7 +210,7 @@ class GroupCommitSaver(AsyncSqliteSaver):
                 where = "thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?"
                 transaction.raw(f"DELETE FROM {table} WHERE {where}", rows)
 
-        await asyncio.wrap_future(self._writer.submit(delete))
+        await arrival(self._writer.submit(delete))
 
     async def close(self) -> None:
         """Release the reading connection."""

@@ -26,7 +26,7 @@ from gatewright.safety.events import Event, Hook
 
 from . import codec, requests, runs
 from .chain import Execution, Office, RunChain, waits_for
-from .checkpoints import RUN_KEY
+from .checkpoints import RUN_KEY, GroupCommitSaver, LostCheckpointError
 from .clock import MICROSECONDS, moment
 from .config import Worker
 from .deployments import LoadedAgent, LoadedDeployment
@@ -79,8 +79,16 @@ class _Active:
 class Engine:
     """Executes the runs of a database, up to `worker.concurrency` at a time, on the running event loop."""
 
-    def __init__(self, office: Office, hub: Hub, deployments: Mapping[str, LoadedDeployment], worker: Worker) -> None:
+    def __init__(
+        self,
+        office: Office,
+        hub: Hub,
+        saver: GroupCommitSaver,
+        deployments: Mapping[str, LoadedDeployment],
+        worker: Worker,
+    ) -> None:
         self._office = office
+        self._saver = saver
         self._hub = hub
         self._deployments = deployments
         self._worker = worker
@@ -245,7 +253,7 @@ class Engine:
             await self._end(run, "cancelled", detail=dict(active.cancelled))
         elif isinstance(error, asyncio.CancelledError | GraphDrained):
             await self._give_back(run, attempt=run.attempt, delay=0.0)
-        elif isinstance(error, UnavailableError):
+        elif isinstance(error, UnavailableError | LostCheckpointError):
             await self._give_back(run, attempt=run.attempt, delay=self._worker.retry_delay, error=error)
         elif isinstance(error, Exception) and not isinstance(error, runs.SupersededError):
             await self._failed(active, error)
@@ -493,6 +501,8 @@ class Engine:
         def write(transaction: Transaction) -> tuple[T, list[runs.Claimed]]:
             if chain is not None:
                 chain.check_recorded()
+            if active is None or not active.settling:  # what failed or was cancelled goes on from what there is
+                self._saver.check_written(run.thread_id)
             result, now = operation(transaction), self._office.clock.now()
             if active is None or active.following is not None or self._draining:
                 return result, []

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-import hmac
 import threading
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -58,7 +58,7 @@ def digest_of(effect: Effect, salt: bytes) -> str:
     the salt has been erased together with them.
     """
     wish = {"kind": effect.kind, "name": effect.name, "args": canonical.json_value(dict(effect.args))}
-    return hmac.digest(salt, canonical.canonical(wish), "sha256").hex()
+    return blake2b(canonical.canonical(wish), key=salt, digest_size=32).hexdigest()
 
 
 def key_of(step: str, effect: Effect, digest: str, occurrence: int) -> str:

@@ -289,6 +289,11 @@ def unfinished(transaction: Transaction, thread_id: str) -> list[str]:
     return [row[0] for row in transaction.all(_BUSY, thread_id=thread_id)]
 
 
+def exists(transaction: Transaction, run_id: str) -> bool:
+    """Whether a run of that id has been accepted."""
+    return transaction.one(_STATE, run_id=run_id) is not None
+
+
 def accept(
     transaction: Transaction,
     run_id: str,
@@ -299,7 +304,7 @@ def accept(
     now: int,
 ) -> None:
     """Put a run in the queue of its thread. Accepting the same id twice is one acceptance."""
-    if transaction.one(_STATE, run_id=run_id) is not None:
+    if exists(transaction, run_id):
         return
     deployment, agent, case_id = thread(transaction, thread_id)
     transaction.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -18,7 +19,7 @@ from gatewright.agents.errors import ConflictError, NotFoundError, UnavailableEr
 from gatewright.agents.worlds import Conversation
 from gatewright.safety import approvals as voting
 
-from . import codec, deployments, identifiers, interception, ledger, requests, runs
+from . import codec, deployments, identifiers, interception, judgements, ledger, requests, runs
 from .chain import Office
 from .checkpoints import GroupCommitSaver
 from .clock import Clock, moment
@@ -28,7 +29,7 @@ from .engine import Engine
 from .history import Cases
 from .hub import Hub
 from .store import database, schema
-from .store.writer import Transaction, Writer
+from .store.writer import Transaction, Writer, arrival
 from .views import (
     FINAL,
     ApprovalView,
@@ -51,6 +52,7 @@ HEARTBEAT = 15.0  # seconds after which a silent stream of events looks whether 
 _RUN = schema.Run.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 _THREAD = schema.Thread.__table__  # type: ignore[attr-defined]
 _APPROVAL = schema.Approval.__table__  # type: ignore[attr-defined]
+_EFFECT = schema.Effect.__table__  # type: ignore[attr-defined]
 _SEALED = schema.Sealed.__table__  # type: ignore[attr-defined]
 _INPUT = _SEALED.alias("sealed_input")
 _OUTPUT = _SEALED.alias("sealed_output")
@@ -61,7 +63,14 @@ _RUNS = sa.select(_RUN, _INPUT.c.value.label("sealed_input"), _OUTPUT.c.value.la
     )
 )
 
+_APPROVALS = sa.select(_APPROVAL, _EFFECT.c.guard).select_from(
+    _APPROVAL.outerjoin(_EFFECT, sa.and_(_EFFECT.c.run_id == _APPROVAL.c.run_id, _EFFECT.c.key == _APPROVAL.c.key))
+)
+
 _TOUCH = sa.update(_RUN).where(_RUN.c.number < 0).values(epoch=0)  # asks for the right to write and changes nothing
+
+
+_KNOWN = ConflictError("a request with this run id has been accepted before")
 
 
 class Service:
@@ -131,7 +140,7 @@ class Service:
                 publish=self._hub.publish,
                 wake=self._wake,
             )
-            self._engine = Engine(office, self._hub, self._deployments, self.config.worker)
+            self._engine = Engine(office, self._hub, self._saver, self._deployments, self.config.worker)
             if execute:
                 await self._engine.start()
             self._tasks = [asyncio.create_task(self._sign())]
@@ -180,7 +189,9 @@ class Service:
 
     def _deployment(self, name: str) -> LoadedDeployment:
         if name not in self._deployments:
-            raise NotFoundError(f"there is no deployment {name!r}; configured are {self.deployments()}")
+            near = difflib.get_close_matches(name, self._deployments, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"configured are {self.deployments()}"
+            raise NotFoundError(f"there is no deployment {name!r}; {hint}")
         return self._deployments[name]
 
     async def check(self) -> None:
@@ -324,9 +335,9 @@ class Service:
             raise UsageError(f"the input is not JSON: {error}") from error
         chosen = run_id if run_id is not None else identifiers.new("run")
         thread = self._new_thread(deployment, thread_id, metadata, settings)
-        if run_id is not None and (known := await self._known(run_id, deployment, thread_id, input)) is not None:
-            return known
         if multitask in ("interrupt", "rollback"):
+            if run_id is not None and (known := await self._known(run_id, deployment, thread_id, input)) is not None:
+                return known
             await self._make_way(thread.id, multitask)
         if thread_id is None:
             self._saver.expect(thread.id)
@@ -334,6 +345,8 @@ class Service:
 
         def write(transaction: Transaction) -> runs.Claimed | None:
             now = self._clock.now()
+            if run_id is not None and runs.exists(transaction, run_id):
+                raise _KNOWN
             if thread_id is None:
                 runs.create_thread(transaction, thread, now=now)
             else:
@@ -345,15 +358,18 @@ class Service:
 
         future = self._writer.submit(write)
         try:
-            claimed = await asyncio.wrap_future(future)
+            claimed = await arrival(future)
         except asyncio.CancelledError:  # the caller has gone; the run may be accepted all the same
             if reserved:
                 future.add_done_callback(self._begin_later)
             raise
-        except BaseException:
+        except BaseException as error:
             if reserved:
                 self._engine.begin(None)
-            raise
+            known = await self._known(chosen, deployment, thread_id, input) if error is _KNOWN else None
+            if known is None:
+                raise
+            return known
         if reserved:
             self._engine.begin(claimed)
         if not reserved:
@@ -550,7 +566,7 @@ class Service:
         offset: int = 0,
     ) -> list[ApprovalView]:
         """Requests to people, oldest first."""
-        query = sa.select(_APPROVAL)
+        query = _APPROVALS
         for column, value in (
             (_APPROVAL.c.state, state),
             (_APPROVAL.c.run_id, run_id),
@@ -567,7 +583,7 @@ class Service:
         Raises:
             NotFoundError: there is none of that id.
         """
-        query = sa.select(_APPROVAL).where(_APPROVAL.c.id == approval_id)
+        query = _APPROVALS.where(_APPROVAL.c.id == approval_id)
         found = await self._query(lambda connection: [_approval(row) for row in connection.execute(query)])
         if not found:
             raise NotFoundError(f"there is no approval {approval_id!r}")
@@ -696,7 +712,7 @@ class Service:
     # database
 
     async def _write(self, operation: Callable[[Transaction], T]) -> T:
-        return await asyncio.wrap_future(self._writer.submit(operation))
+        return await arrival(self._writer.submit(operation))
 
     async def _query(self, read: Callable[[Connection], T]) -> T:
         def query() -> T:
@@ -742,6 +758,10 @@ def _loaded(value: bytes | None) -> Any:
     return None if value is None else orjson.loads(value)
 
 
+def _asking(guard: str) -> list[str]:
+    return [rule.id for rule in judgements.load(guard).judgement.rules if rule.verdict == "ask"]
+
+
 def _approval(row: Any) -> ApprovalView:
     request = requests.load(row.request)
     vote = request.vote
@@ -762,6 +782,7 @@ def _approval(row: Any) -> ApprovalView:
         action=action,
         digest=request.digest,
         reason=request.prompt,
+        rules=[] if row.guard is None else _asking(row.guard),
         form=dict(request.schema) if request.schema is not None else {},
         created_at=moment(row.created_at),
         decided_at=None if row.decided_at is None else moment(row.decided_at),
