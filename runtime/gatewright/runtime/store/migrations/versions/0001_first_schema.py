@@ -8,126 +8,149 @@ down_revision = None
 
 
 def upgrade() -> None:
-    op.create_table('checkpoint',
-    sa.Column('size', sa.BigInteger(), nullable=False),
-    sa.Column('note', sa.Text(), nullable=False),
-    sa.Column('created_at', sa.BigInteger(), nullable=False),
-    sa.PrimaryKeyConstraint('size')
+    op.create_table(
+        "checkpoint",
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("size"),
     )
-    op.create_table('leaf',
-    sa.Column('position', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
-    sa.Column('kind', sa.String(), nullable=False),
-    sa.Column('run_id', sa.String(), nullable=True),
-    sa.Column('case_id', sa.String(), nullable=True),
-    sa.Column('body', sa.LargeBinary(), nullable=False),
-    sa.Column('hash', sa.LargeBinary(), nullable=False),
-    sa.PrimaryKeyConstraint('position')
+    op.create_table(
+        "leaf",
+        sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("run_id", sa.String(), nullable=True),
+        sa.Column("case_id", sa.String(), nullable=True),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("position"),
     )
-    with op.batch_alter_table('leaf', schema=None) as batch_op:
-        batch_op.create_index('leaf_case', ['case_id', 'position'], unique=False)
-        batch_op.create_index('leaf_run', ['run_id', 'position'], unique=False)
+    with op.batch_alter_table("leaf", schema=None) as batch_op:
+        batch_op.create_index("leaf_case", ["case_id", "position"], unique=False)
+        batch_op.create_index("leaf_run", ["run_id", "position"], unique=False)
 
-    op.create_table('node',
-    sa.Column('level', sa.Integer(), nullable=False),
-    sa.Column('position', sa.BigInteger(), nullable=False),
-    sa.Column('hash', sa.LargeBinary(), nullable=False),
-    sa.PrimaryKeyConstraint('level', 'position')
+    op.create_table(
+        "node",
+        sa.Column("level", sa.Integer(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("level", "position"),
     )
-    op.create_table('sealed',
-    sa.Column('position', sa.BigInteger(), nullable=False),
-    sa.Column('field', sa.String(), nullable=False),
-    sa.Column('type', sa.String(), nullable=False),
-    sa.Column('value', sa.LargeBinary(), nullable=False),
-    sa.Column('salt', sa.LargeBinary(), nullable=False),
-    sa.PrimaryKeyConstraint('position', 'field')
+    op.create_table(
+        "sealed",
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("field", sa.String(), nullable=False),
+        sa.Column("type", sa.String(), nullable=False),
+        sa.Column("value", sa.LargeBinary(), nullable=False),
+        sa.Column("salt", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("position", "field"),
     )
-    op.create_table('thread',
-    sa.Column('id', sa.String(), nullable=False),
-    sa.Column('deployment', sa.String(), nullable=False),
-    sa.Column('agent', sa.String(), nullable=False),
-    sa.Column('case_id', sa.String(), nullable=False),
-    sa.Column('settings', sa.Text(), nullable=False),
-    sa.Column('metadata', sa.Text(), nullable=False),
-    sa.Column('salt', sa.LargeBinary(), nullable=False),
-    sa.Column('created_at', sa.BigInteger(), nullable=False),
-    sa.PrimaryKeyConstraint('id')
+    op.create_table(
+        "thread",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("deployment", sa.String(), nullable=False),
+        sa.Column("agent", sa.String(), nullable=False),
+        sa.Column("case_id", sa.String(), nullable=False),
+        sa.Column("settings", sa.Text(), nullable=False),
+        sa.Column("metadata", sa.Text(), nullable=False),
+        sa.Column("salt", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
     )
-    with op.batch_alter_table('thread', schema=None) as batch_op:
-        batch_op.create_index(batch_op.f('ix_thread_case_id'), ['case_id'], unique=False)
+    with op.batch_alter_table("thread", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_thread_case_id"), ["case_id"], unique=False)
 
-    op.create_table('run',
-    sa.Column('number', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
-    sa.Column('id', sa.String(), nullable=False),
-    sa.Column('thread_id', sa.String(), nullable=False),
-    sa.Column('case_id', sa.String(), nullable=False),
-    sa.Column('deployment', sa.String(), nullable=False),
-    sa.Column('agent', sa.String(), nullable=False),
-    sa.Column('status', sa.String(), nullable=False),
-    sa.Column('epoch', sa.Integer(), nullable=False),
-    sa.Column('attempt', sa.Integer(), nullable=False),
-    sa.Column('crashes', sa.Integer(), nullable=False),
-    sa.Column('lease_owner', sa.String(), nullable=True),
-    sa.Column('lease_until', sa.BigInteger(), nullable=True),
-    sa.Column('available_at', sa.BigInteger(), nullable=True),
-    sa.Column('input', sa.LargeBinary(), nullable=True),
-    sa.Column('leaf', sa.BigInteger(), nullable=True),
-    sa.Column('error', sa.Text(), nullable=True),
-    sa.Column('waiting_for', sa.Text(), nullable=False),
-    sa.Column('parent_run_id', sa.String(), nullable=True),
-    sa.Column('created_at', sa.BigInteger(), nullable=False),
-    sa.Column('started_at', sa.BigInteger(), nullable=True),
-    sa.Column('finished_at', sa.BigInteger(), nullable=True),
-    sa.ForeignKeyConstraint(['thread_id'], ['thread.id'], ),
-    sa.PrimaryKeyConstraint('number'),
-    sa.UniqueConstraint('id')
+    op.create_table(
+        "run",
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("thread_id", sa.String(), nullable=False),
+        sa.Column("case_id", sa.String(), nullable=False),
+        sa.Column("deployment", sa.String(), nullable=False),
+        sa.Column("agent", sa.String(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("crashes", sa.Integer(), nullable=False),
+        sa.Column("lease_owner", sa.String(), nullable=True),
+        sa.Column("lease_until", sa.BigInteger(), nullable=True),
+        sa.Column("available_at", sa.BigInteger(), nullable=True),
+        sa.Column("input", sa.LargeBinary(), nullable=True),
+        sa.Column("leaf", sa.BigInteger(), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("waiting_for", sa.Text(), nullable=False),
+        sa.Column("parent_run_id", sa.String(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("started_at", sa.BigInteger(), nullable=True),
+        sa.Column("finished_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["thread_id"],
+            ["thread.id"],
+        ),
+        sa.PrimaryKeyConstraint("number"),
+        sa.UniqueConstraint("id"),
     )
-    with op.batch_alter_table('run', schema=None) as batch_op:
-        batch_op.create_index(batch_op.f('ix_run_parent_run_id'), ['parent_run_id'], unique=False)
-        batch_op.create_index('run_active', ['thread_id'], unique=True, sqlite_where=sa.text("status IN ('running', 'waiting')"), postgresql_where=sa.text("status IN ('running', 'waiting')"))
-        batch_op.create_index('run_case', ['case_id', 'number'], unique=False)
-        batch_op.create_index('run_queue', ['status', 'available_at', 'number'], unique=False)
-        batch_op.create_index('run_thread', ['thread_id', 'number'], unique=False)
+    with op.batch_alter_table("run", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_run_parent_run_id"), ["parent_run_id"], unique=False)
+        batch_op.create_index(
+            "run_active",
+            ["thread_id"],
+            unique=True,
+            sqlite_where=sa.text("status IN ('running', 'waiting')"),
+            postgresql_where=sa.text("status IN ('running', 'waiting')"),
+        )
+        batch_op.create_index("run_case", ["case_id", "number"], unique=False)
+        batch_op.create_index("run_queue", ["status", "available_at", "number"], unique=False)
+        batch_op.create_index("run_thread", ["thread_id", "number"], unique=False)
 
-    op.create_table('approval',
-    sa.Column('number', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
-    sa.Column('id', sa.String(), nullable=False),
-    sa.Column('run_id', sa.String(), nullable=False),
-    sa.Column('key', sa.String(), nullable=False),
-    sa.Column('thread_id', sa.String(), nullable=False),
-    sa.Column('case_id', sa.String(), nullable=False),
-    sa.Column('deployment', sa.String(), nullable=False),
-    sa.Column('agent', sa.String(), nullable=False),
-    sa.Column('state', sa.String(), nullable=False),
-    sa.Column('request', sa.Text(), nullable=False),
-    sa.Column('created_at', sa.BigInteger(), nullable=False),
-    sa.Column('decided_at', sa.BigInteger(), nullable=True),
-    sa.Column('due_at', sa.BigInteger(), nullable=True),
-    sa.ForeignKeyConstraint(['run_id'], ['run.id'], ),
-    sa.PrimaryKeyConstraint('number'),
-    sa.UniqueConstraint('id')
+    op.create_table(
+        "approval",
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("run_id", sa.String(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("thread_id", sa.String(), nullable=False),
+        sa.Column("case_id", sa.String(), nullable=False),
+        sa.Column("deployment", sa.String(), nullable=False),
+        sa.Column("agent", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("request", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("decided_at", sa.BigInteger(), nullable=True),
+        sa.Column("due_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["run_id"],
+            ["run.id"],
+        ),
+        sa.PrimaryKeyConstraint("number"),
+        sa.UniqueConstraint("id"),
     )
-    with op.batch_alter_table('approval', schema=None) as batch_op:
-        batch_op.create_index('approval_run', ['run_id', 'key'], unique=False)
-        batch_op.create_index('approval_state', ['state', 'number'], unique=False)
-        batch_op.create_index(batch_op.f('ix_approval_case_id'), ['case_id'], unique=False)
+    with op.batch_alter_table("approval", schema=None) as batch_op:
+        batch_op.create_index("approval_run", ["run_id", "key"], unique=False)
+        batch_op.create_index("approval_state", ["state", "number"], unique=False)
+        batch_op.create_index(batch_op.f("ix_approval_case_id"), ["case_id"], unique=False)
 
-    op.create_table('effect',
-    sa.Column('run_id', sa.String(), nullable=False),
-    sa.Column('key', sa.String(), nullable=False),
-    sa.Column('step', sa.String(), nullable=False),
-    sa.Column('kind', sa.String(), nullable=False),
-    sa.Column('name', sa.String(), nullable=False),
-    sa.Column('digest', sa.String(), nullable=False),
-    sa.Column('status', sa.String(), nullable=False),
-    sa.Column('attempt', sa.Integer(), nullable=False),
-    sa.Column('epoch', sa.Integer(), nullable=False),
-    sa.Column('outcome', sa.String(), nullable=True),
-    sa.Column('leaf', sa.BigInteger(), nullable=True),
-    sa.Column('guard', sa.Text(), nullable=True),
-    sa.Column('child_run_id', sa.String(), nullable=True),
-    sa.Column('started_at', sa.BigInteger(), nullable=False),
-    sa.ForeignKeyConstraint(['run_id'], ['run.id'], ),
-    sa.PrimaryKeyConstraint('run_id', 'key')
+    op.create_table(
+        "effect",
+        sa.Column("run_id", sa.String(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("step", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("digest", sa.String(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("outcome", sa.String(), nullable=True),
+        sa.Column("leaf", sa.BigInteger(), nullable=True),
+        sa.Column("guard", sa.Text(), nullable=True),
+        sa.Column("child_run_id", sa.String(), nullable=True),
+        sa.Column("started_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["run_id"],
+            ["run.id"],
+        ),
+        sa.PrimaryKeyConstraint("run_id", "key"),
     )
     for table in ("leaf", "node", "checkpoint"):
         for action in ("UPDATE", "DELETE"):
