@@ -212,6 +212,7 @@ def verify(
                     erased += 1
                 else:
                     problems.append((index, problem))
+            problems += _unrecorded(connection)
     except exc.DatabaseError as error:
         raise database.unavailable(error, folder) from error
     finally:
@@ -219,10 +220,15 @@ def verify(
     return Verified(size=report.size, signed=report.signed, root=report.root.hex(), bad=tuple(problems), erased=erased)
 
 
+def _bytes(value: Any) -> bytes:
+    """A column of bytes, whatever somebody has put there: SQLite keeps any type in any column."""
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
+
+
 def _leaves(connection: Connection) -> Iterator[verification.StoredLeaf]:
     query = sa.select(_LEAF.c.position, _LEAF.c.body, _LEAF.c.hash).order_by(_LEAF.c.position)
     for row in connection.execution_options(yield_per=1000).execute(query):
-        yield verification.StoredLeaf(row[0], bytes(row[1]), bytes(row[2]))
+        yield verification.StoredLeaf(row[0], _bytes(row[1]), _bytes(row[2]))
 
 
 def _contents(connection: Connection) -> Iterator[tuple[int, str]]:
@@ -234,7 +240,15 @@ def _contents(connection: Connection) -> Iterator[tuple[int, str]]:
     shown = {
         row[0]: row
         for row in connection.execute(
-            sa.select(effect.c.leaf, effect.c.kind, effect.c.name, effect.c.outcome, effect.c.digest)
+            sa.select(
+                effect.c.leaf,
+                effect.c.kind,
+                effect.c.name,
+                effect.c.outcome,
+                effect.c.digest,
+                effect.c.run_id,
+                effect.c.key,
+            )
         )
     }
     ended = {row[0]: row for row in connection.execute(sa.select(run.c.leaf, run.c.id, run.c.status))}
@@ -243,7 +257,7 @@ def _contents(connection: Connection) -> Iterator[tuple[int, str]]:
         stop = start + 1000
         sealed = {}
         for row in connection.execute(query.where(_SEALED.c.position >= start, _SEALED.c.position < stop)):
-            sealed.setdefault(row[0], {})[row[1]] = verification.Opened(bytes(row[2]), bytes(row[3]))
+            sealed.setdefault(row[0], {})[row[1]] = verification.Opened(_bytes(row[2]), _bytes(row[3]))
         leaves = sa.select(_LEAF).where(_LEAF.c.position >= start, _LEAF.c.position < stop)
         for leaf in connection.execute(leaves.order_by(_LEAF.c.position)):
             yield from _differences(leaf, sealed.get(leaf.position, {}), shown, ended)
@@ -254,7 +268,7 @@ def _differences(
 ) -> Iterator[tuple[int, str]]:
     index = leaf.position
     try:
-        record = records.decode(bytes(leaf.body))
+        record = records.decode(_bytes(leaf.body))
     except Exception as error:
         yield index, f"record {index} cannot be read: {error}"
         return
@@ -267,9 +281,36 @@ def _differences(
             yield index, f"record {index}: the value of {field!r} is {state}"
     journalled = effects.get(index)
     if record.effect is not None and journalled is not None:
-        expected = (record.effect.kind, record.effect.name, record.outcome, record.effect.digest)
+        expected = (
+            record.effect.kind,
+            record.effect.name,
+            record.outcome,
+            record.effect.digest,
+            record.run_id,
+            record.effect.key,
+        )
         if tuple(journalled[1:]) != expected:
             yield index, f"record {index}: the journal says {tuple(journalled[1:4])}, the record {expected[:3]}"
     finished = ended.get(index)
     if finished is not None and (finished[1], finished[2]) != (record.run_id, record.detail.get("status")):
         yield index, f"record {index}: run {finished[1]} is shown as {finished[2]}, the record says otherwise"
+
+
+_UNRECORDED = sa.text("""
+    SELECT 'effect ' || e.key || ' of run ' || e.run_id || ' is shown as performed, and no record says so'
+    FROM effect e JOIN run r ON r.id = e.run_id AND r.status <> 'running'
+    LEFT JOIN leaf l ON l.position = e.leaf AND l.kind = 'effect' AND l.run_id = e.run_id
+    WHERE e.status = 'done' AND l.position IS NULL
+    UNION ALL
+    SELECT 'run ' || r.id || ' is shown as ' || r.status || ', and no record says so'
+    FROM run r LEFT JOIN leaf l ON l.position = r.leaf AND l.kind = 'run' AND l.run_id = r.id
+    WHERE r.status IN ('succeeded', 'failed', 'cancelled') AND l.position IS NULL
+    UNION ALL
+    SELECT 'run ' || l.run_id || ' has a record, and is not shown any more'
+    FROM leaf l LEFT JOIN run r ON r.id = l.run_id WHERE l.kind = 'run' AND r.id IS NULL
+""")
+
+
+def _unrecorded(connection: Connection) -> list[tuple[None, str]]:
+    """What the service shows without a record of it, and what it does not show any more."""
+    return [(None, row[0]) for row in connection.execute(_UNRECORDED)]
