@@ -1,5 +1,6 @@
 """The pages: what they show, that nothing in them is taken for markup, and what their forms do."""
 
+import html
 import re
 from html.parser import HTMLParser
 
@@ -263,3 +264,30 @@ async def test_signing_in_gives_a_session_and_signing_out_ends_it(service: Servi
     assert {"HttpOnly", "SameSite=lax"} <= set(re.split("; ", right.headers["set-cookie"]))
     assert inside.status_code == 200
     assert after.status_code == 303
+
+
+async def test_more_approvals_than_a_page_holds_are_paged(service: Service, browser: httpx.AsyncClient) -> None:
+    for number in range(51):
+        run = await service.start_run("clerk", {"order": f"order-{number:02}", "amount": 400})
+        await service.wait(run.id)
+
+    first, second = (await browser.get("/approvals")).text, (await browser.get("/approvals?offset=50")).text
+
+    assert ('"order-00"' in html.unescape(first), '"order-50"' in html.unescape(first)) == (True, False)
+    assert ('"order-00"' in html.unescape(second), '"order-50"' in html.unescape(second)) == (False, True)
+    assert 'href="?offset=50"' in first
+    assert 'href="?offset=0"' in second
+
+
+async def test_what_has_ended_is_shown_however_much_is_queued_behind_it(
+    service: Service, browser: httpx.AsyncClient
+) -> None:
+    ended = await service.wait((await service.start_run("clerk", {"order": "A-17", "amount": 40})).id)
+    for _ in range(51):
+        await service.wait((await service.start_run("clerk", {"order": "B-02", "amount": 400})).id)
+
+    assert ended.id in (await browser.get("/")).text
+
+
+async def test_a_gate_names_the_rule_that_asks(browser: httpx.AsyncClient, waiting: RunView) -> None:
+    assert "(large-refund)" in (await browser.get("/approvals")).text

@@ -27,6 +27,8 @@ HERE = Path(__file__).parent
 NAME_COOKIE = "gatewright_name"
 PAGE = 50
 LARGEST = 2**63 - 1  # what the database can count to
+GLANCE = 20  # of each kind on the first page
+ACTIVE = ("running", "queued", "waiting")
 STATUSES = ("queued", "running", "waiting", "succeeded", "failed", "cancelled")
 HEADERS = {
     "content-security-policy": (
@@ -95,21 +97,23 @@ class _Pages:
 
     async def home(self, request: Request) -> Response:
         overview = await self._service.overview()
-        active = [run for name in ("running", "queued") for run in await self._service.runs(status=name, limit=20)]
-        waiting = await self._service.runs(status="waiting", limit=20)
-        finished = [run for run in await self._service.runs(limit=PAGE) if run.status in FINAL]
+        active = [run for name in ACTIVE for run in await self._service.runs(status=name, limit=GLANCE)]
+        ended = [run for name in sorted(FINAL) for run in await self._service.runs(status=name, limit=GLANCE)]
+        ended.sort(key=lambda run: run.created_at, reverse=True)
         return self._page(
             "home.html",
             request,
             overview=overview,
             statuses=STATUSES,
-            cards=await self._cards(request, back="/", limit=20),
-            active=[*active, *waiting],
-            finished=finished[:20],
+            cards=await self._cards(request, back="/", limit=GLANCE),
+            active=active,
+            finished=ended[:GLANCE],
         )
 
-    async def _cards(self, request: Request, *, back: str, limit: int, run_id: str | None = None) -> list[cards.Card]:
-        found = await self._service.approvals(run_id=run_id, limit=limit)
+    async def _cards(
+        self, request: Request, *, back: str, limit: int, offset: int = 0, run_id: str | None = None
+    ) -> list[cards.Card]:
+        found = await self._service.approvals(run_id=run_id, limit=limit, offset=offset)
         return [cards.card(approval, by=_name(request), back=back) for approval in found]
 
     async def runs(self, request: Request) -> Response:
@@ -146,7 +150,18 @@ class _Pages:
         )
 
     async def approvals(self, request: Request) -> Response:
-        return self._page("approvals.html", request, cards=await self._cards(request, back="/approvals", limit=100))
+        offset = _number(request.query_params, "offset", 0)
+        here = f"/approvals?offset={offset}" if offset else "/approvals"
+        found = await self._cards(request, back=here, limit=PAGE + 1, offset=offset)
+        return self._page(
+            "approvals.html",
+            request,
+            here=here,
+            cards=found[:PAGE],
+            offset=offset,
+            older=urlencode({"offset": max(offset - PAGE, 0)}),
+            newer=urlencode({"offset": offset + PAGE}) if len(found) > PAGE else "",
+        )
 
     async def approval(self, request: Request) -> Response:
         approval = await self._service.approval(request.path_params["approval_id"])
