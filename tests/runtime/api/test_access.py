@@ -135,3 +135,11 @@ async def test_every_answer_forbids_other_sites_to_embed_it() -> None:
         for answer in (await http.get("/"), await http.get("/", headers={"host": "evil.example"})):
             assert answer.headers["x-content-type-options"] == "nosniff"
             assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+
+
+async def test_a_token_may_hold_any_letters() -> None:
+    async with client(token="tökén") as http:
+        right = await http.get("/", headers={"authorization": "Bearer tökén".encode()})
+        wrong = await http.get("/", headers={"authorization": "Bearer token"})
+
+    assert (right.text, wrong.status_code) == ("in", 401)

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from gatewright.runtime.cli.starting import STARTER
 
+PATIENCE = 120.0  # seconds; a machine under load starts a browser and a service slowly
 CHROMIUM = shutil.which("chromium")
 PROGRAM = Path(sys.executable).with_name("gatewright")
 
@@ -45,6 +46,7 @@ class Watched:
     """A page, with what the browser complained of and where it went."""
 
     def __init__(self, page: Page, url: str) -> None:
+        page.set_default_timeout(PATIENCE * 1000)
         self.page = page
         self.complaints: list[str] = []
         self.elsewhere: list[str] = []
@@ -56,7 +58,7 @@ class Watched:
 def begin(url: str, amount: float = 400) -> str:
     """A run that waits for a person."""
     body = {"deployment": "clerk", "input": {"order": "B-02", "amount": amount}}
-    return str(httpx.post(f"{url}/v1/runs/wait", json=body).json()["id"])
+    return str(httpx.post(f"{url}/v1/runs/wait", json=body, timeout=PATIENCE).json()["id"])
 
 
 def test_a_new_approval_appears_by_itself_and_typing_is_kept(browser: Browser, url: str) -> None:
@@ -79,6 +81,7 @@ def test_a_new_approval_appears_by_itself_and_typing_is_kept(browser: Browser, u
 def test_approving_in_the_browser_lets_the_run_end_and_the_page_follows(browser: Browser, url: str) -> None:
     run_id = begin(url)
     with browser.new_page() as page:
+        page.set_default_timeout(PATIENCE * 1000)
         page.goto(f"{url}/runs/{run_id}")
         page.get_by_label("Your name").fill("Ada")
         page.get_by_role("button", name="Approve", exact=True).click()
@@ -92,6 +95,7 @@ def test_approving_in_the_browser_lets_the_run_end_and_the_page_follows(browser:
 def test_the_form_works_without_javascript(browser: Browser, url: str) -> None:
     run_id = begin(url)
     with browser.new_context(java_script_enabled=False) as context:
+        context.set_default_timeout(PATIENCE * 1000)
         page = context.new_page()
         page.goto(url)
         page.get_by_label("Your name").fill("Ada")
@@ -102,7 +106,7 @@ def test_the_form_works_without_javascript(browser: Browser, url: str) -> None:
         page.get_by_text("Nothing waits for a person.").wait_for()
 
     assert "reason is needed" in alert
-    ended = httpx.get(f"{url}/v1/runs/{run_id}/wait").json()
+    ended = httpx.get(f"{url}/v1/runs/{run_id}/wait", timeout=PATIENCE).json()
     assert ended["status"] in ("failed", "succeeded")
 
 

@@ -88,7 +88,7 @@ class Access:
             return True
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            return hmac.compare_digest(given.encode(), self.token.encode())
+            return hmac.compare_digest(given.encode("latin-1"), self.token.encode())  # the bytes as they were sent
         return session_holds(_cookie(headers.get("cookie", "")), self.token)
 
 
