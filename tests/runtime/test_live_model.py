@@ -1,5 +1,6 @@
 """A live model through `init_chat_model`, against a local server that speaks OpenAI's protocol."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
@@ -8,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from gatewright.agents.errors import UsageError
+from gatewright.runtime.cli import main
 from gatewright.runtime.config import Config, Deployment
 from gatewright.runtime.service import Service
 
@@ -92,3 +95,17 @@ async def test_an_unknown_provider_is_refused_with_a_remedy(tmp_path: Path) -> N
     config = Config(data_dir=tmp_path, deployments={"support": Deployment(team="support", model="nobody:gpt")})
     with pytest.raises(UsageError, match=r"deployment 'support': model 'nobody:gpt' is not known"):
         await Service.open(config)
+
+
+async def test_the_command_line_takes_a_live_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: type[Protocol]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = json.dumps({"messages": [{"role": "user", "content": f"I am {CUSTOMER}"}]})
+    args = ["run", "start", "support", "--model", "openai:gpt-test", "--input", given, "--json"]
+
+    done = await asyncio.to_thread(CliRunner().invoke, main, args)
+
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["output"]["messages"][-1]["content"].startswith('You are {"name"')
+    assert [request["model"] for request in provider.requests] == ["gpt-test"] * 2

@@ -170,6 +170,15 @@ def test_a_worker_executes_what_was_queued_and_ends_cleanly(project: Project) ->
     assert shown.json["output"]["answer"] == "40.00 refunded for order A-17"
 
 
+def test_a_running_service_keeps_its_own_model(project: Project, serving: Callable[..., str]) -> None:
+    serving()
+
+    refused = project("run", "start", "clerk", "--model", "openai:gpt-4o", "--input", SMALL)
+
+    assert refused.code == 2
+    assert "has its own model" in refused.err
+
+
 def ended(folder: Path, run_id: str) -> bool:
     """Whether a run has ended, as the database says while the worker holds the directory."""
     with closing(sqlite3.connect(f"file:{folder}/.gatewright/gatewright.sqlite?mode=ro", uri=True)) as database:
