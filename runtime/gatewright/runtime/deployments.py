@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, cast, get_type_hints
 
 import jsonschema
 from jsonschema.exceptions import best_match
@@ -21,7 +21,7 @@ from langchain_core.language_models import BaseChatModel
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import StateGraph
 from langgraph.pregel import Pregel
-from pydantic import PydanticUserError
+from pydantic import PydanticUserError, TypeAdapter
 
 from gatewright.agents import RecordedChatModel, Resources, Team
 from gatewright.agents.errors import GatewrightError, UsageError
@@ -49,9 +49,8 @@ class LoadedAgent:
         """
         try:
             schema = dict(self.graph.get_input_jsonschema())
-        except PydanticUserError:  # a state that pydantic cannot describe: at least its keys are known
-            keys = getattr(getattr(self.graph, "builder", None), "input_schema", object)
-            schema = {"properties": dict.fromkeys(getattr(keys, "__annotations__", {}), {})}
+        except PydanticUserError:  # before Python 3.12 it cannot describe `typing.TypedDict` as a whole
+            schema = _by_keys(getattr(getattr(self.graph, "builder", None), "input_schema", object))
         schema.pop("required", None)
         properties = {
             key: {} if _mentions_messages(value, schema.get("$defs", {})) else value
@@ -81,6 +80,24 @@ class LoadedAgent:
         if problem is not None:
             place = "".join(f"[{part!r}]" for part in problem.absolute_path) or "the input itself"
             raise UsageError(f"the input does not fit agent {self.name!r}: {place}: {problem.message}")
+
+
+def _by_keys(state: type) -> dict[str, Any]:
+    """The schema of a typed dictionary from those of its keys; a key that cannot be described takes any value."""
+    try:
+        hints = get_type_hints(state, include_extras=True)
+    except (NameError, TypeError):
+        hints = dict.fromkeys(getattr(state, "__annotations__", {}), Any)
+    properties: dict[str, Any] = {}
+    definitions: dict[str, Any] = {}
+    for key, hint in hints.items():
+        try:
+            found = TypeAdapter(hint).json_schema()
+        except PydanticUserError:
+            found = {}
+        definitions |= found.pop("$defs", {})
+        properties[key] = found
+    return {"properties": properties, "$defs": definitions}
 
 
 class LoadedDeployment:
