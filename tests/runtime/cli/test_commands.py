@@ -152,6 +152,17 @@ def test_looking_where_nothing_has_run_leaves_nothing_behind(project: Project, a
     assert sorted(project.path.iterdir()) == before
 
 
+@pytest.mark.parametrize("args", [["db", "check"], ["db", "upgrade"], ["run"], ["doctor"]])
+def test_a_file_that_is_no_database_is_told_with_the_remedy(project: Project, args: list[str]) -> None:
+    (project.path / ".gatewright").mkdir()
+    (project.path / ".gatewright" / "gatewright.sqlite").write_bytes(b"not a database. " * 1000)
+
+    result = project(*args)
+
+    assert result.code == 4
+    assert "restore the file from a backup" in result.err + result.out
+
+
 def test_a_worker_executes_what_was_queued_and_ends_cleanly(project: Project) -> None:
     queued = project("run", "start", "clerk", "--input", SMALL, "--no-wait", "--json")
     worker = subprocess.Popen([str(PROGRAM), "worker", "--json"], cwd=project.path, stdout=subprocess.PIPE, text=True)

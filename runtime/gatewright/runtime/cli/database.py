@@ -38,6 +38,8 @@ def upgrade(desk: Desk) -> None:
 @desk
 def check(desk: Desk) -> int:
     """Say whether the database has this version's schema: exit code 0, or 1 if it must be upgraded."""
+    from sqlalchemy import exc
+
     from gatewright.runtime.store import database, migration
 
     config = desk.config()
@@ -49,6 +51,8 @@ def check(desk: Desk) -> int:
         with engine.connect() as connection:
             found = migration.current(connection)
             differences = migration.drift(connection)
+    except exc.DatabaseError as error:
+        raise database.unavailable(error, config.data_dir) from error
     finally:
         engine.dispose()
     head = migration.head()
