@@ -139,7 +139,7 @@ async def test_every_answer_forbids_other_sites_to_embed_it() -> None:
 
 async def test_a_token_may_hold_any_letters() -> None:
     async with client(token="tökén") as http:
-        right = await http.get("/", headers={"authorization": "Bearer tökén".encode()})
+        right = await http.get("/", headers={b"authorization": "Bearer tökén".encode()})
         wrong = await http.get("/", headers={"authorization": "Bearer token"})
 
     assert (right.text, wrong.status_code) == ("in", 401)

@@ -85,7 +85,7 @@ class HTTPClient:
         self._config = config or Config()
         self._http = httpx.AsyncClient(
             base_url=f"{url}/v1",
-            headers={"authorization": f"Bearer {token}".encode()} if token else {},
+            headers={b"authorization": f"Bearer {token}".encode()} if token else None,
             timeout=httpx.Timeout(60.0, pool=None),
             limits=httpx.Limits(max_connections=CONNECTIONS),
             transport=transport,
