@@ -73,6 +73,37 @@ _TOUCH = sa.update(_RUN).where(_RUN.c.number < 0).values(epoch=0)  # asks for th
 _KNOWN = ConflictError("a request with this run id has been accepted before")
 
 
+class _Place:
+    """A place in the engine for a run that is about to be accepted.
+
+    The run begins while its acceptance is on its way to the disk. What it writes queues behind that, and is refused
+    if the acceptance should fail: no effect of it is performed before it has been accepted.
+    """
+
+    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
+        self._engine = engine
+        self._loop = loop
+        self._reserved = engine.reserve()
+        self._begun = False
+
+    def take(self, transaction: Transaction, run_id: str) -> runs.Claimed | None:
+        """In the accepting operation (which may be called twice): claim the run and let it begin."""
+        claimed = self._engine.claim_this(transaction, run_id) if self._reserved or self._begun else None
+        if claimed is not None and self._reserved:
+            self._use(claimed)
+        return claimed
+
+    def give_back(self, accepted: Future[runs.Claimed | None]) -> None:
+        """When it is known what became of the acceptance: a place that was not used is free again."""
+        if self._reserved:
+            self._use(None)
+
+    def _use(self, claimed: runs.Claimed | None) -> None:
+        self._reserved, self._begun = False, claimed is not None
+        with suppress(RuntimeError):  # the loop is closed: the next process finds the run
+            self._loop.call_soon_threadsafe(self._engine.begin, claimed)
+
+
 class Service:
     """Everything that a deployment is, behind one door. Use it on one event loop.
 
@@ -341,7 +372,7 @@ class Service:
             await self._make_way(thread.id, multitask)
         if thread_id is None:
             self._saver.expect(thread.id)
-        reserved = self._engine.reserve()
+        place = _Place(self._engine, self._loop)
 
         def write(transaction: Transaction) -> runs.Claimed | None:
             now = self._clock.now()
@@ -354,25 +385,18 @@ class Service:
                 if multitask == "reject" and (busy := runs.unfinished(transaction, thread.id)):
                     raise ConflictError(f"thread {thread.id!r} is busy with run {busy[0]!r}; wait, or enqueue")
             runs.accept(transaction, chosen, thread.id, body, now=now)
-            return self._engine.claim_this(transaction, chosen) if reserved else None
+            return place.take(transaction, chosen)
 
         future = self._writer.submit(write)
+        future.add_done_callback(place.give_back)
         try:
             claimed = await arrival(future)
-        except asyncio.CancelledError:  # the caller has gone; the run may be accepted all the same
-            if reserved:
-                future.add_done_callback(self._begin_later)
-            raise
-        except BaseException as error:
-            if reserved:
-                self._engine.begin(None)
+        except ConflictError as error:
             known = await self._known(chosen, deployment, thread_id, input) if error is _KNOWN else None
             if known is None:
                 raise
             return known
-        if reserved:
-            self._engine.begin(claimed)
-        if not reserved:
+        if claimed is None:
             self._engine.wake()
         now = moment(self._clock.now())
         return RunView.model_construct(
@@ -392,11 +416,6 @@ class Service:
             started_at=None,
             finished_at=None,
         )
-
-    def _begin_later(self, accepted: Future[runs.Claimed | None]) -> None:
-        claimed = None if accepted.exception() is not None else accepted.result()
-        with suppress(RuntimeError):  # the loop is closed: the next process finds the run
-            self._loop.call_soon_threadsafe(self._engine.begin, claimed)
 
     async def _known(self, run_id: str, deployment: str, thread_id: str | None, input: Any) -> RunView | None:
         """The run that an earlier, equal request has started."""

@@ -16,7 +16,6 @@ import queue
 import re
 import sqlite3
 import threading
-import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -235,7 +234,6 @@ async def arrival(future: Future[T]) -> T:
 class _Operation(NamedTuple):
     work: Callable[[Transaction], Any]
     future: Future[Any]
-    urgent: bool
 
 
 _INSERT_LEAF = sa.insert(schema.Leaf.__table__)  # type: ignore[attr-defined]  # SQLModel adds it
@@ -249,7 +247,8 @@ class Writer:
     def __init__(self, engine: Engine, folder: Path) -> None:
         self._folder = folder
         self._statements = Statements(engine.dialect)
-        self._queue: queue.SimpleQueue[_Operation | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[_Operation] | None] = queue.SimpleQueue()
+        self._behind: list[_Operation] = []  # nobody waits for these: they go with the next urgent one
         self._raw = engine.raw_connection()
         self._cursor = self._raw.cursor()
         self.tail = self._restore()
@@ -274,10 +273,32 @@ class Writer:
         future.set_running_or_notify_cancel()  # else a waiting task that is cancelled would cancel it
         with self._lock:  # nothing may be queued behind the end
             if not self._closed:
-                self._queue.put(_Operation(work, future, urgent))
+                self._behind.append(_Operation(work, future))
+                if urgent:
+                    self._pass_on()
+                elif len(self._behind) == 1:
+                    self._pass_on_later()
                 return future
         future.set_exception(UnavailableError("the service is closing; send the request again when it is back"))
         return future
+
+    def _pass_on(self) -> None:
+        """Hand what was submitted to the thread, in its order; the caller has the lock."""
+        if self._behind:
+            self._queue.put(self._behind)
+            self._behind = []
+
+    def _pass_on_later(self) -> None:
+        """See to it that the thread gets what nobody waits for: from the event loop, without waking the thread now."""
+        try:
+            asyncio.get_running_loop().call_later(LINGER, self._linger_over)
+        except RuntimeError:  # not on an event loop: the thread waits instead
+            self._queue.put([])
+
+    def _linger_over(self) -> None:
+        with self._lock:
+            if not self._closed:
+                self._pass_on()
 
     def close(self) -> None:
         """Finish what was submitted and give the connection back."""
@@ -285,6 +306,7 @@ class Writer:
             if self._closed:
                 return
             self._closed = True
+            self._pass_on()
             self._queue.put(None)  # nothing comes after it
         self._thread.join()
         self._raw.close()
@@ -303,24 +325,29 @@ class Writer:
 
         return merkle.Frontier.restore(size, node)
 
+    def _next(self) -> list[_Operation] | None:
+        """What is to be committed next, in the order of submission; None at the end."""
+        group = self._queue.get()
+        while group is not None and not group:  # something nobody waits for was submitted by a thread without a loop
+            try:
+                group = self._queue.get(timeout=LINGER)
+            except queue.Empty:
+                self._linger_over()
+                group = self._queue.get()
+        return group
+
     def _work(self) -> None:
-        while True:
-            first = self._queue.get()
-            if first is None:
-                return
-            group, urgent, closing = [first], first.urgent, False
-            deadline = time.monotonic() + LINGER
+        while (group := self._next()) is not None:
+            closing = False
             while len(group) < LARGEST_GROUP:
                 try:
-                    patience = 0.0 if urgent else max(deadline - time.monotonic(), 0.0)
-                    following = self._queue.get(timeout=patience) if patience else self._queue.get_nowait()
+                    following = self._queue.get_nowait()
                 except queue.Empty:
                     break
                 if following is None:
                     closing = True
                     break
-                group.append(following)
-                urgent = urgent or following.urgent
+                group += following
             self._commit(group)
             if closing:
                 return
