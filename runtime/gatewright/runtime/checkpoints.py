@@ -197,10 +197,19 @@ class GroupCommitSaver(AsyncSqliteSaver):
         verb = "INSERT OR REPLACE " if special else "INSERT OR IGNORE "
         self._save(str(place["thread_id"]), verb + _PUT_WRITES, rows)
 
+    async def adelete_thread(self, thread_id: str) -> None:
+        """Delete all checkpoints of a thread, those too that are on their way to the disk."""
+
+        def delete(transaction: Transaction) -> None:
+            for table in ("checkpoints", "writes"):
+                transaction.raw(f"DELETE FROM {table} WHERE thread_id = ?", [(str(thread_id),)])
+
+        await arrival(self._writer.submit(delete))
+
     async def forget(self, thread_id: str, run_id: str) -> None:
         """Delete the checkpoints that a run has written, so that its thread is as it was before."""
         rows = [
-            (thread_id, saved.config["configurable"]["checkpoint_ns"], saved.checkpoint["id"])
+            (thread_id, saved.config.get("configurable", {})["checkpoint_ns"], saved.checkpoint["id"])
             async for saved in self.alist({"configurable": {"thread_id": thread_id}})
             if saved.metadata.get(RUN_KEY) == run_id
         ]
