@@ -433,6 +433,7 @@ class Engine:
         chain: RunChain | None = None,
     ) -> None:
         keys = chain.released() if chain is not None else []  # performed again if somebody resumes the run
+        now = self._office.clock.now()
 
         def write(transaction: Transaction) -> list[str]:
             release(transaction, run.id, keys)
@@ -441,7 +442,7 @@ class Engine:
                 run.id,
                 run.epoch,
                 status,
-                now=self._office.clock.now(),
+                now=now,
                 output=output,
                 failure=failure,
                 guard=guard,
@@ -451,7 +452,7 @@ class Engine:
         ended = await self._insist(run, write)
         if ended is None:
             return
-        self._publish(run, status, output=output, failure=failure)
+        self._publish(run, status, output=output, failure=failure, ended=now)
         for other in ended[1:]:
             self.stop(other, {"by": "", "reason": f"run {run.id} {status}"})
 
@@ -548,8 +549,8 @@ class Engine:
         output: bytes | None = None,
         failure: Mapping[str, str] | None = None,
         waiting_for: list[str] | None = None,
+        ended: int | None = None,
     ) -> None:
-        now = moment(self._office.clock.now())
         view = RunView.model_construct(
             id=run.id,
             thread_id=run.thread_id,
@@ -564,8 +565,8 @@ class Engine:
             waiting_for=waiting_for or [],
             parent_run_id=run.parent_run_id,
             created_at=moment(run.created_at),
-            started_at=now,
-            finished_at=now if status in ("succeeded", "failed", "cancelled") else None,
+            started_at=moment(run.started_at),
+            finished_at=None if ended is None else moment(ended),
         )
         self._hub.publish(run.id, "run", {"run": view})
 

@@ -192,7 +192,10 @@ def verify(
     """
     if not (folder / database.FILE).exists():
         raise UnavailableError(f"there is no ledger in {str(folder)!r}; name the data directory of a service")
-    known = list(keys) or [(folder / PUBLIC).read_text("utf-8").strip()]
+    known = list(keys)
+    if not known and not (folder / PUBLIC).exists():
+        raise UnavailableError(f"there is no {PUBLIC!r} in {str(folder)!r}; give the log's verifier key")
+    known = known or [(folder / PUBLIC).read_text("utf-8").strip()]
     engine = database.connect(folder, readonly=True)
     try:
         with engine.connect() as connection:
@@ -231,36 +234,28 @@ def _leaves(connection: Connection) -> Iterator[verification.StoredLeaf]:
         yield verification.StoredLeaf(row[0], _bytes(row[1]), _bytes(row[2]))
 
 
+CHUNK = 1000  # records looked at together
+
+
 def _contents(connection: Connection) -> Iterator[tuple[int, str]]:
     """What does not agree with the records: columns beside them, sealed values, the journal's outcomes."""
     effect = schema.Effect.__table__  # type: ignore[attr-defined]
     run = schema.Run.__table__  # type: ignore[attr-defined]
-    sealed: dict[int, dict[str, verification.Opened]] = {}
-    query = sa.select(_SEALED.c.position, _SEALED.c.field, _SEALED.c.salt, _SEALED.c.value)
-    shown = {
-        row[0]: row
-        for row in connection.execute(
-            sa.select(
-                effect.c.leaf,
-                effect.c.kind,
-                effect.c.name,
-                effect.c.outcome,
-                effect.c.digest,
-                effect.c.run_id,
-                effect.c.key,
-            )
-        )
-    }
-    ended = {row[0]: row for row in connection.execute(sa.select(run.c.leaf, run.c.id, run.c.status))}
-    last = size(connection)
-    for start in range(0, last, 1000):
-        stop = start + 1000
-        sealed = {}
-        for row in connection.execute(query.where(_SEALED.c.position >= start, _SEALED.c.position < stop)):
-            sealed.setdefault(row[0], {})[row[1]] = verification.Opened(_bytes(row[2]), _bytes(row[3]))
-        leaves = sa.select(_LEAF).where(_LEAF.c.position >= start, _LEAF.c.position < stop)
-        for leaf in connection.execute(leaves.order_by(_LEAF.c.position)):
-            yield from _differences(leaf, sealed.get(leaf.position, {}), shown, ended)
+    columns = (effect.c.kind, effect.c.name, effect.c.outcome, effect.c.digest, effect.c.run_id, effect.c.key)
+    for start in range(0, size(connection), CHUNK):
+        stop = start + CHUNK
+
+        def chunk(column: Any, *shown: Any, start: int = start, stop: int = stop) -> Iterator[Any]:
+            query = sa.select(column, *shown).where(column >= start, column < stop).order_by(column)
+            return iter(connection.execute(query))
+
+        sealed: dict[int, dict[str, verification.Opened]] = {}
+        for position, field, salt, value in chunk(_SEALED.c.position, _SEALED.c.field, _SEALED.c.salt, _SEALED.c.value):
+            sealed.setdefault(position, {})[field] = verification.Opened(_bytes(salt), _bytes(value))
+        effects = {row[0]: row for row in chunk(effect.c.leaf, *columns)}
+        ended = {row[0]: row for row in chunk(run.c.leaf, run.c.id, run.c.status)}
+        for leaf in chunk(_LEAF.c.position, _LEAF.c.kind, _LEAF.c.run_id, _LEAF.c.case_id, _LEAF.c.body):
+            yield from _differences(leaf, sealed.get(leaf.position, {}), effects, ended)
 
 
 def _differences(

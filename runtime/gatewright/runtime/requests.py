@@ -94,21 +94,6 @@ def judgement(decision: Decision) -> records.Judgement:
     return records.Judgement(verdict=decision.verdict, pack=decision.pack, rules=tuple(hits))
 
 
-def dump(found: records.Judgement) -> str:
-    """A judgement for a text column."""
-    rules = [{"id": rule.id, "verdict": rule.verdict, "reason": rule.reason} for rule in found.rules]
-    return orjson.dumps({"verdict": found.verdict, "pack": found.pack, "rules": rules}).decode()
-
-
-def judgement_of(text: str | None) -> records.Judgement | None:
-    """The judgement of a text column."""
-    if text is None:
-        return None
-    found = orjson.loads(text)
-    rules = tuple(records.RuleOutcome(**rule) for rule in found["rules"])
-    return records.Judgement(verdict=found["verdict"], pack=found["pack"], rules=rules)
-
-
 def approval_part(request: approvals.Request) -> records.ApprovalPart:
     """What people answered, as records hold it."""
     if request.vote is None:

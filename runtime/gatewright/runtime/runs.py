@@ -65,6 +65,7 @@ class Claimed(NamedTuple):
     attempt: int
     input: bytes
     created_at: int
+    started_at: int
     parent_run_id: str | None
     settings: str
     salt: bytes
@@ -132,6 +133,7 @@ _CLAIMED = (
         _RUN.c.attempt,
         _RUN.c.input,
         _RUN.c.created_at,
+        _RUN.c.started_at,
         _RUN.c.parent_run_id,
         _THREAD.c.settings,
         _THREAD.c.salt,

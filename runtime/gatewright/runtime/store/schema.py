@@ -49,6 +49,7 @@ class Run(Table, table=True):
         Index("run_queue", "status", "available_at", "number"),
         Index("run_thread", "thread_id", "number"),
         Index("run_case", "case_id", "number"),
+        Index("run_leaf", "leaf"),
     )
 
     number: int = Field(primary_key=True, sa_type=BIG)
@@ -80,6 +81,8 @@ class Effect(Table, table=True):
     `status`: `asked` (waits for a person) · `intended` (the world may have been touched) · `parked` (it waits for
     something inside it) · `done` (`outcome` is known) · `released` (it failed and may be performed again).
     """
+
+    __table_args__ = (Index("effect_leaf", "leaf"),)
 
     run_id: str = Field(primary_key=True, foreign_key="run.id")
     key: str = Field(primary_key=True)

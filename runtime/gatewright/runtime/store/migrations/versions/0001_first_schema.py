@@ -100,6 +100,7 @@ def upgrade() -> None:
             postgresql_where=sa.text("status IN ('running', 'waiting')"),
         )
         batch_op.create_index("run_case", ["case_id", "number"], unique=False)
+        batch_op.create_index("run_leaf", ["leaf"], unique=False)
         batch_op.create_index("run_queue", ["status", "available_at", "number"], unique=False)
         batch_op.create_index("run_thread", ["thread_id", "number"], unique=False)
 
@@ -152,6 +153,9 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("run_id", "key"),
     )
+    with op.batch_alter_table("effect", schema=None) as batch_op:
+        batch_op.create_index("effect_leaf", ["leaf"], unique=False)
+
     for table in ("leaf", "node", "checkpoint"):
         for action in ("UPDATE", "DELETE"):
             if op.get_bind().dialect.name == "sqlite":
