@@ -7,7 +7,7 @@ import logging
 import random
 import uuid
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -43,6 +43,26 @@ LONGEST_DELAY = 300.0  # seconds between two tries of a run
 
 _log = logging.getLogger(__name__)
 _TRANSIENT = RetryPolicy().retry_on
+
+
+class _AgentThreads(ThreadPoolExecutor):
+    """Threads for synchronous nodes and tools, which know how many calls have not returned."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size, "gatewright-agent")
+        self._calls: set[Future[Any]] = set()
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """See `concurrent.futures.Executor.submit`."""
+        call = super().submit(fn, *args, **kwargs)
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        return call
+
+    @property
+    def hanging(self) -> int:
+        """How many calls are being executed."""
+        return sum(call.running() for call in list(self._calls))
 
 
 class RunTimeoutError(GatewrightError):
@@ -100,13 +120,15 @@ class Engine:
         self._loop = asyncio.get_running_loop()
         self._tasks: list[asyncio.Task[None]] = []
         self._draining = False
+        self._threads: _AgentThreads | None = None
 
     # life
 
     async def start(self) -> None:
         """Queue again what a dead process left, and begin to execute."""
         # Synchronous nodes and tools run in threads: one for each run that is executed, and some for the rest.
-        self._loop.set_default_executor(ThreadPoolExecutor(self._worker.concurrency + 16, "gatewright-agent"))
+        self._threads = _AgentThreads(self._worker.concurrency + 16)
+        self._loop.set_default_executor(self._threads)
         now = self._office.clock.now()
         latest = now + int(LONGEST_DELAY * MICROSECONDS)
         await self._write(lambda transaction: runs.recover(transaction, now=now, latest=latest))
@@ -143,6 +165,11 @@ class Engine:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def hanging(self) -> int:
+        """How many calls of agents are in threads of ours; after draining, those that will perhaps never return."""
+        return self._threads.hanging if self._threads is not None else 0
 
     def _running(self) -> list[asyncio.Task[None]]:
         return [active.task for active in self._active.values() if active.task is not None]

@@ -206,6 +206,11 @@ class Service:
         self._read.dispose()
         self._lock.release()
 
+    @property
+    def hanging(self) -> int:
+        """How many synchronous calls of agents have not returned; after closing, they hang."""
+        return self._engine.hanging
+
     async def __aenter__(self) -> Self:
         return self
 

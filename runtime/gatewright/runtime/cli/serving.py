@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import sys
 import webbrowser
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,7 @@ from .grammar import Command
 if TYPE_CHECKING:
     from gatewright.runtime.config import Config
     from gatewright.runtime.operations import Operations
+    from gatewright.runtime.service import Service
 
 INTERRUPTED = 130
 SAMPLES = "support"
@@ -77,16 +80,18 @@ def _run(main: Coroutine[Any, Any, int | None]) -> int:
     """Run to the end of a service; SIGTERM is a clean end, Ctrl-C is told apart by its exit code."""
     import uvloop
 
-    ended_by = uvloop.run(main)
+    return _code(uvloop.run(main))
+
+
+def _code(ended_by: int | None) -> int:
     return INTERRUPTED if ended_by == signal.SIGINT else 0
 
 
 async def _serve(
     desk: Desk, config: Config, *, unsafe: bool, samples: bool = False, browser: bool = False
 ) -> int | None:
-    from gatewright.runtime.service import Service
-
     from gatewright.runtime.api import server
+    from gatewright.runtime.service import Service
 
     listener = server.bind(config.server, unsafe=unsafe)
     try:
@@ -105,13 +110,25 @@ async def _serve(
         if browser:
             webbrowser.open(url)
 
+    ended_by = None
     try:
-        return await server.serve(service, listener, unsafe=unsafe, ready=ready)
+        ended_by = await server.serve(service, listener, unsafe=unsafe, ready=ready)
     finally:
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
-        await service.close(drain=config.worker.drain)
+        await _close(desk, service, config, ended_by)
+    return ended_by
+
+
+async def _close(desk: Desk, service: Service, config: Config, ended_by: int | None) -> None:
+    """Close the service, and leave without waiting for calls that hang: Python would wait for their threads."""
+    await service.close(drain=config.worker.drain)
+    if service.hanging:
+        desk.say(f"leaving {service.hanging} calls of agents behind that have not returned")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(_code(ended_by))
 
 
 async def _hold_samples(desk: Desk, client: Operations) -> None:
@@ -149,6 +166,7 @@ async def _work(desk: Desk, config: Config) -> int | None:
     service = await Service.open(config)
     try:
         desk.show({"data_dir": str(config.data_dir)}, lambda: f"executing the runs of {config.data_dir}")
-        return await ended_by
+        await ended_by
     finally:
-        await service.close(drain=config.worker.drain)
+        await _close(desk, service, config, ended_by.result() if ended_by.done() else None)
+    return ended_by.result()
