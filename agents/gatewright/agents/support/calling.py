@@ -17,6 +17,8 @@ def text_of(tool: BaseTool, args: dict[str, Any], call_id: str) -> str:
         DeniedError: a rule or a person refused the call.
     """
     answer = tool.invoke({"name": tool.name, "args": args, "id": call_id, "type": "tool_call"})
+    if isinstance(answer, ToolMessage) and answer.status == "error":  # how a refusal comes to a call with an id
+        raise DeniedError(answer.text.removeprefix("Denied: "))
     return answer.text if isinstance(answer, ToolMessage) else str(answer)
 
 
