@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import difflib
 from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy import Connection, exc
-from sqlalchemy import Engine as Database
 
 from gatewright.agents.errors import ConflictError, NotFoundError, UnavailableError, UsageError
 from gatewright.agents.worlds import Conversation
 from gatewright.safety import approvals as voting
 
-from . import codec, deployments, identifiers, interception, judgements, ledger, requests, runs
+from . import codec, deployments, identifiers, interception, ledger, requests, runs
 from .chain import Office
 from .checkpoints import GroupCommitSaver
 from .clock import Clock, moment
@@ -28,17 +26,16 @@ from .deployments import LoadedDeployment
 from .engine import Engine
 from .history import Cases
 from .hub import Hub
+from .reader import Reader
 from .store import database, schema
 from .store.writer import Transaction, Writer, arrival
 from .views import (
     FINAL,
     ApprovalView,
     Event,
-    Failure,
     LedgerView,
     Multitask,
     Overview,
-    RecordView,
     RunView,
     ThreadView,
     Verb,
@@ -46,27 +43,9 @@ from .views import (
 
 T = TypeVar("T")
 
-READERS = 4  # threads that read the database
 HEARTBEAT = 15.0  # seconds after which a silent stream of events looks whether the run has ended elsewhere
 
 _RUN = schema.Run.__table__  # type: ignore[attr-defined]  # SQLModel adds it
-_THREAD = schema.Thread.__table__  # type: ignore[attr-defined]
-_APPROVAL = schema.Approval.__table__  # type: ignore[attr-defined]
-_EFFECT = schema.Effect.__table__  # type: ignore[attr-defined]
-_SEALED = schema.Sealed.__table__  # type: ignore[attr-defined]
-_INPUT = _SEALED.alias("sealed_input")
-_OUTPUT = _SEALED.alias("sealed_output")
-
-_RUNS = sa.select(_RUN, _INPUT.c.value.label("sealed_input"), _OUTPUT.c.value.label("output")).select_from(
-    _RUN.outerjoin(_INPUT, sa.and_(_INPUT.c.position == _RUN.c.leaf, _INPUT.c.field == "input")).outerjoin(
-        _OUTPUT, sa.and_(_OUTPUT.c.position == _RUN.c.leaf, _OUTPUT.c.field == "output")
-    )
-)
-
-_APPROVALS = sa.select(_APPROVAL, _EFFECT.c.guard).select_from(
-    _APPROVAL.outerjoin(_EFFECT, sa.and_(_EFFECT.c.run_id == _APPROVAL.c.run_id, _EFFECT.c.key == _APPROVAL.c.key))
-)
-
 _TOUCH = sa.update(_RUN).where(_RUN.c.number < 0).values(epoch=0)  # asks for the right to write and changes nothing
 
 
@@ -104,23 +83,21 @@ class _Place:
             self._loop.call_soon_threadsafe(self._engine.begin, claimed)
 
 
-class Service:
+class Service(Reader):
     """Everything that a deployment is, behind one door. Use it on one event loop.
 
     A data directory is held by one `Service` at a time.
     """
 
     def __init__(self, config: Config, folder: Path) -> None:
+        super().__init__(folder)
         self.config = config
         self.draining = False
-        self._folder = folder
         self._lock = database.Lock(folder)
         self._clock = Clock()
         self._loop = asyncio.get_running_loop()
-        self._readers = ThreadPoolExecutor(READERS, "gatewright-reader")  # agents may use up the loop's own threads
         self._deployments: dict[str, LoadedDeployment] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._read: Database
         self._writer: Writer
         self._saver: GroupCommitSaver
         self._engine: Engine
@@ -157,7 +134,7 @@ class Service:
         interception.install()
         self._signer = ledger.key(self._folder, self.config.ledger.origin)
         database.prepare(self._folder).dispose()
-        self._read = database.connect(self._folder, readonly=True)
+        self._begin_reading()
         self._writer = Writer(database.connect(self._folder), self._folder)
         try:
             self._hub = Hub()
@@ -179,7 +156,7 @@ class Service:
             if hasattr(self, "_saver"):
                 await self._saver.close()
             self._writer.close()
-            self._read.dispose()
+            self._end_reading()
             raise
 
     def _wake(self) -> None:
@@ -202,8 +179,7 @@ class Service:
                 deployment.world.close()
         await self._saver.close()
         self._writer.close()
-        self._readers.shutdown()
-        self._read.dispose()
+        self._end_reading()
         self._lock.release()
 
     @property
@@ -284,46 +260,6 @@ class Service:
             settings=settings or {},
             metadata=metadata or {},
         )
-
-    async def thread(self, thread_id: str) -> ThreadView:
-        """A thread.
-
-        Raises:
-            NotFoundError: there is none of that id.
-        """
-        found = await self._threads(_THREAD.c.id == thread_id, limit=1, offset=0)
-        if not found:
-            raise NotFoundError(f"there is no thread {thread_id!r}")
-        return found[0]
-
-    async def threads(self, *, deployment: str | None = None, limit: int = 50, offset: int = 0) -> list[ThreadView]:
-        """Threads, newest first."""
-        where = sa.true() if deployment is None else _THREAD.c.deployment == deployment
-        return await self._threads(where, limit=limit, offset=offset)
-
-    async def _threads(self, where: Any, *, limit: int, offset: int) -> list[ThreadView]:
-        active = (
-            sa.select(sa.func.max(sa.case((_RUN.c.status == "running", "running"), else_=_RUN.c.status)))
-            .where(_RUN.c.thread_id == _THREAD.c.id, _RUN.c.status.in_(["queued", "running", "waiting"]))
-            .scalar_subquery()
-        )
-        query = sa.select(_THREAD, active.label("active")).where(where).order_by(_THREAD.c.created_at.desc())
-
-        def read(connection: Connection) -> list[ThreadView]:
-            return [
-                ThreadView(
-                    id=row.id,
-                    deployment=row.deployment,
-                    agent=row.agent,
-                    case_id=row.case_id,
-                    status="idle" if row.active is None else "waiting" if row.active == "waiting" else "busy",
-                    metadata=orjson.loads(row.metadata),
-                    created_at=moment(row.created_at),
-                )
-                for row in connection.execute(query.limit(limit).offset(offset))
-            ]
-
-        return await self._query(read)
 
     async def thread_state(self, thread_id: str) -> dict[str, Any]:
         """The state of a thread's graph: its values, and the nodes that are due.
@@ -454,40 +390,6 @@ class Service:
             if multitask == "rollback":
                 await self._saver.forget(view.thread_id, view.id)
 
-    async def run(self, run_id: str) -> RunView:
-        """A run.
-
-        Raises:
-            NotFoundError: there is none of that id.
-        """
-        rows = await self._query(lambda connection: _views(connection, _RUNS.where(_RUN.c.id == run_id)))
-        if not rows:
-            raise NotFoundError(f"there is no run {run_id!r}")
-        return rows[0]
-
-    async def runs(
-        self,
-        *,
-        status: str | None = None,
-        deployment: str | None = None,
-        thread_id: str | None = None,
-        case_id: str | None = None,
-        limit: int = 50,
-        offset: int = 0,
-    ) -> list[RunView]:
-        """Runs, newest first."""
-        query = _RUNS
-        for column, value in (
-            (_RUN.c.status, status),
-            (_RUN.c.deployment, deployment),
-            (_RUN.c.thread_id, thread_id),
-            (_RUN.c.case_id, case_id),
-        ):
-            if value is not None:
-                query = query.where(column == value)
-        query = query.order_by(_RUN.c.number.desc()).limit(limit).offset(offset)
-        return await self._query(lambda connection: _views(connection, query))
-
     async def wait(self, run_id: str, *, timeout: float | None = None) -> RunView:
         """Wait until a run has ended, or waits for a person.
 
@@ -580,39 +482,6 @@ class Service:
 
     # approvals
 
-    async def approvals(
-        self,
-        *,
-        state: str | None = "open",
-        run_id: str | None = None,
-        case_id: str | None = None,
-        limit: int = 100,
-        offset: int = 0,
-    ) -> list[ApprovalView]:
-        """Requests to people, oldest first."""
-        query = _APPROVALS
-        for column, value in (
-            (_APPROVAL.c.state, state),
-            (_APPROVAL.c.run_id, run_id),
-            (_APPROVAL.c.case_id, case_id),
-        ):
-            if value is not None:
-                query = query.where(column == value)
-        query = query.order_by(_APPROVAL.c.number).limit(limit).offset(offset)
-        return await self._query(lambda connection: [_approval(row) for row in connection.execute(query)])
-
-    async def approval(self, approval_id: str) -> ApprovalView:
-        """A request to people.
-
-        Raises:
-            NotFoundError: there is none of that id.
-        """
-        query = _APPROVALS.where(_APPROVAL.c.id == approval_id)
-        found = await self._query(lambda connection: [_approval(row) for row in connection.execute(query)])
-        if not found:
-            raise NotFoundError(f"there is no approval {approval_id!r}")
-        return found[0]
-
     async def decide(
         self, approval_id: str, verb: Verb, *, by: str, reason: str = "", value: Any = None
     ) -> ApprovalView:
@@ -636,59 +505,19 @@ class Service:
 
     # ledger
 
-    async def records(
-        self,
-        *,
-        run_id: str | None = None,
-        case_id: str | None = None,
-        kind: str | None = None,
-        after: int = -1,
-        limit: int = 100,
-    ) -> list[RecordView]:
-        """Decision records in the order of the log, from index `after` on."""
-        query = ledger.select(run_id=run_id, case_id=case_id, kind=kind, after=after, limit=limit)
-        return await self._query(lambda connection: ledger.views(connection, connection.execute(query)))
-
-    async def record(self, index: int) -> RecordView:
-        """The decision record at an index.
-
-        Raises:
-            NotFoundError: the log is shorter.
-        """
-        found = await self.records(after=index - 1, limit=1)
-        if not found or found[0].index != index:
-            raise NotFoundError(f"the log has no record {index}; it has {self._writer.tail.size}, numbered from 0")
-        return found[0]
-
     async def ledger(self) -> LedgerView:
         """The head of the ledger with its newest signed checkpoint."""
         tail = self._writer.tail
         note = await self._query(ledger.newest_checkpoint)
         return LedgerView(size=tail.size, root=tail.root().hex(), checkpoint=note, key=str(self._signer.verifier))
 
-    async def inclusion_proof(self, index: int) -> dict[str, Any]:
-        """Proof that a record is in the log: its bytes and the path to the root, in hex.
-
-        Raises:
-            NotFoundError: the log is shorter.
-        """
-        return await self._query(lambda connection: ledger.proof(connection, index))
-
     async def overview(self) -> Overview:
         """What is going on, at a glance."""
-
-        def read(connection: Connection) -> tuple[dict[str, int], int, int | None]:
-            counts = connection.execute(sa.select(_RUN.c.status, sa.func.count()).group_by(_RUN.c.status)).all()
-            waiting = connection.execute(
-                sa.select(sa.func.count(), sa.func.min(_APPROVAL.c.created_at)).where(_APPROVAL.c.state == "open")
-            ).one()
-            return {row[0]: row[1] for row in counts}, waiting[0], waiting[1]
-
-        counts, waiting, oldest = await self._query(read)
+        counts = await self._counts()
         return Overview(
-            runs=counts,
-            approvals_open=waiting,
-            oldest_approval=None if oldest is None else moment(oldest),
+            runs=counts.runs,
+            approvals_open=counts.waiting,
+            oldest_approval=None if counts.oldest is None else moment(counts.oldest),
             ledger=await self.ledger(),
         )
 
@@ -738,79 +567,8 @@ class Service:
     async def _write(self, operation: Callable[[Transaction], T]) -> T:
         return await arrival(self._writer.submit(operation))
 
-    async def _query(self, read: Callable[[Connection], T]) -> T:
-        def query() -> T:
-            with self._read.connect() as connection:
-                return read(connection)
-
-        try:
-            return await self._loop.run_in_executor(self._readers, query)
-        except exc.DatabaseError as error:
-            raise database.unavailable(error, self._folder) from error
-
 
 def _settled(view: RunView) -> bool:
     """Whether a run has ended or waits for a person."""
     needs_person = any(not item.startswith("run:") for item in view.waiting_for)
     return view.status in FINAL or (view.status == "waiting" and needs_person)
-
-
-def _views(connection: Connection, query: Any) -> list[RunView]:
-    return [
-        RunView(
-            id=row.id,
-            thread_id=row.thread_id,
-            case_id=row.case_id,
-            deployment=row.deployment,
-            agent=row.agent,
-            status=row.status,
-            attempt=row.attempt,
-            input=_loaded(row.sealed_input if row.input is None else row.input),
-            output=_loaded(row.output),
-            error=None if row.error is None else Failure(**orjson.loads(row.error)),
-            waiting_for=orjson.loads(row.waiting_for),
-            parent_run_id=row.parent_run_id,
-            created_at=moment(row.created_at),
-            started_at=None if row.started_at is None else moment(row.started_at),
-            finished_at=None if row.finished_at is None else moment(row.finished_at),
-        )
-        for row in connection.execute(query)
-    ]
-
-
-def _loaded(value: bytes | None) -> Any:
-    return None if value is None else orjson.loads(value)
-
-
-def _asking(guard: str) -> list[str]:
-    return [rule.id for rule in judgements.load(guard).judgement.rules if rule.verdict == "ask"]
-
-
-def _approval(row: Any) -> ApprovalView:
-    request = requests.load(row.request)
-    vote = request.vote
-    action: dict[str, Any] = {"kind": request.action.kind, "name": request.action.name}
-    if request.kind == "question":
-        action["payload"] = request.action.args["payload"]
-    else:
-        action["args"] = dict(request.action.args)
-    return ApprovalView(
-        id=row.id,
-        kind=request.kind,
-        state=row.state,
-        run_id=row.run_id,
-        thread_id=row.thread_id,
-        case_id=row.case_id,
-        deployment=row.deployment,
-        agent=row.agent,
-        action=action,
-        digest=request.digest,
-        reason=request.prompt,
-        rules=[] if row.guard is None else _asking(row.guard),
-        form=dict(request.schema) if request.schema is not None else {},
-        created_at=moment(row.created_at),
-        decided_at=None if row.decided_at is None else moment(row.decided_at),
-        decided_by=None if vote is None else vote.by,
-        decision=None if vote is None else vote.verdict,
-        decision_reason="" if vote is None else vote.reason,
-    )
