@@ -464,11 +464,11 @@ class Engine:
 
         def write(transaction: Transaction) -> list[str]:
             release(transaction, run.id, keys)
-            return runs.end_held(
+            return runs.end(
                 transaction,
                 run.id,
-                run.epoch,
                 status,
+                epoch=run.epoch,
                 now=now,
                 output=output,
                 failure=failure,

@@ -78,7 +78,10 @@ class Claimed(NamedTuple):
 
 # spelled out: an IN list is only expanded when a statement is executed
 _UNFINISHED = sa.or_(*(_RUN.c.status == status for status in ("queued", "running", "waiting")))
-_INSERT_THREAD = sa.insert(_THREAD)
+_INSERT_THREAD = sa.text(
+    "INSERT INTO thread (id, deployment, agent, case_id, settings, metadata, salt, created_at) VALUES (:id,"
+    " :deployment, :agent, :case_id, :settings, :metadata, :salt, :created_at) ON CONFLICT (id) DO NOTHING"
+)
 _FIND_THREAD = sa.select(_THREAD.c.deployment, _THREAD.c.agent, _THREAD.c.case_id, _THREAD.c.settings).where(
     _THREAD.c.id == sa.bindparam("id")
 )
@@ -110,10 +113,9 @@ _READY = (
     .order_by(_RUN.c.available_at, _RUN.c.number)
     .limit(sa.bindparam("most"))
 )
-_AVAILABLE = sa.select(_RUN.c.available_at).where(_RUN.c.id == sa.bindparam("run_id"), _RUN.c.status == "queued")
 _TAKE = (
     sa.update(_RUN)
-    .where(_RUN.c.id == sa.bindparam("run_id"), _RUN.c.status == "queued")
+    .where(_RUN.c.id == sa.bindparam("run_id"), _RUN.c.status == "queued", _RUN.c.available_at <= sa.bindparam("now"))
     .values(
         status="running",
         epoch=_RUN.c.epoch + 1,
@@ -259,9 +261,7 @@ def create_thread(transaction: Transaction, thread: NewThread, *, now: int) -> N
     Raises:
         ConflictError: there is one of that id.
     """
-    if transaction.one(_FIND_THREAD, id=thread.id) is not None:
-        raise ConflictError(f"thread {thread.id!r} exists; start a run on it, or choose another id")
-    transaction.run(
+    created = transaction.run(
         _INSERT_THREAD,
         id=thread.id,
         deployment=thread.deployment,
@@ -272,6 +272,8 @@ def create_thread(transaction: Transaction, thread: NewThread, *, now: int) -> N
         salt=os.urandom(16),
         created_at=now,
     )
+    if not created:
+        raise ConflictError(f"thread {thread.id!r} exists; start a run on it, or choose another id")
 
 
 def thread(transaction: Transaction, thread_id: str) -> tuple[str, str, str]:
@@ -308,7 +310,34 @@ def accept(
     """Put a run in the queue of its thread. Accepting the same id twice is one acceptance."""
     if exists(transaction, run_id):
         return
-    deployment, agent, case_id = thread(transaction, thread_id)
+    place = thread(transaction, thread_id)
+    available = None if unfinished(transaction, thread_id) else now
+    _insert(transaction, run_id, thread_id, place, input, available=available, parent_run_id=parent_run_id, now=now)
+
+
+def accept_first(transaction: Transaction, run_id: str, thread: NewThread, input: bytes, *, now: int) -> None:
+    """Create a thread and put its first run in the queue.
+
+    Raises:
+        ConflictError: there is a thread of that id.
+    """
+    create_thread(transaction, thread, now=now)
+    place = (thread.deployment, thread.agent, thread.case_id)
+    _insert(transaction, run_id, thread.id, place, input, available=now, parent_run_id=None, now=now)
+
+
+def _insert(
+    transaction: Transaction,
+    run_id: str,
+    thread_id: str,
+    place: tuple[str, str, str],
+    input: bytes,
+    *,
+    available: int | None,
+    parent_run_id: str | None,
+    now: int,
+) -> None:
+    deployment, agent, case_id = place
     transaction.run(
         _INSERT_RUN,
         id=run_id,
@@ -320,7 +349,7 @@ def accept(
         epoch=0,
         attempt=1,
         crashes=0,
-        available_at=None if unfinished(transaction, thread_id) else now,
+        available_at=available,
         input=input,
         waiting_for="[]",
         parent_run_id=parent_run_id,
@@ -369,19 +398,18 @@ def deliver(
 def claim(transaction: Transaction, *, owner: str, until: int, most: int, now: int) -> list[Claimed]:
     """Take up to `most` runs that can start, oldest first."""
     ready = [row[0] for row in transaction.all(_READY, now=now, most=most)]
-    return [_take(transaction, run_id, owner=owner, until=until, now=now) for run_id in ready]
+    taken = (_take(transaction, run_id, owner=owner, until=until, now=now) for run_id in ready)
+    return [claimed for claimed in taken if claimed is not None]
 
 
 def claim_this(transaction: Transaction, run_id: str, *, owner: str, until: int, now: int) -> Claimed | None:
     """Take this run if it can start; saves a just accepted run its way through the queue."""
-    row = transaction.one(_AVAILABLE, run_id=run_id)
-    if row is None or row[0] is None or row[0] > now:
-        return None
     return _take(transaction, run_id, owner=owner, until=until, now=now)
 
 
-def _take(transaction: Transaction, run_id: str, *, owner: str, until: int, now: int) -> Claimed:
-    transaction.run(_TAKE, run_id=run_id, owner=owner, until=until, now=now)
+def _take(transaction: Transaction, run_id: str, *, owner: str, until: int, now: int) -> Claimed | None:
+    if not transaction.run(_TAKE, run_id=run_id, owner=owner, until=until, now=now):
+        return None
     row = transaction.one(_CLAIMED, run_id=run_id)
     assert row is not None, "a run has a thread"
     return Claimed(*row)
@@ -501,16 +529,23 @@ def end(
     failure: Mapping[str, str] | None = None,
     guard: records.GuardPart | None = None,
     detail: Mapping[str, Any] | None = None,
+    epoch: int | None = None,
 ) -> list[str]:
     """End a run: record it, tell who asked for it, and let the next one of its thread start.
 
     Gives the ids of the runs that ended: this one, and those of agents it was still asking.
 
+    Args:
+        epoch: under which the caller holds the run; without, it need not be held.
+
     Raises:
         NotFoundError: there is no such run.
         ConflictError: it has ended already.
+        SupersededError: the caller does not hold it any more.
     """
     row = transaction.one(_STATE, run_id=run_id)
+    if epoch is not None and (row is None or (row[0], row[1]) != ("running", epoch)):
+        raise SupersededError(f"run {run_id!r} is no longer held by this process (epoch {epoch})")
     if row is None:
         raise NotFoundError(f"there is no run {run_id!r}")
     if row[0] in ("succeeded", "failed", "cancelled"):
@@ -547,16 +582,6 @@ def end(
     if parent_run_id is not None:
         arrived(transaction, parent_run_id, f"run:{run_id}", now=now)
     return ended
-
-
-def end_held(transaction: Transaction, run_id: str, epoch: int, status: str, **details: Any) -> list[str]:
-    """`end`, by the process that holds the run.
-
-    Raises:
-        SupersededError: it does not hold it any more.
-    """
-    hold(transaction, run_id, epoch)
-    return end(transaction, run_id, status, **details)
 
 
 def state(transaction: Transaction, run_id: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import gc
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
@@ -149,6 +150,10 @@ class Service(Reader):
                 wake=self._wake,
             )
             self._engine = Engine(office, self._hub, self._saver, self._deployments, self.config.worker)
+            # What has been loaded by now stays: the garbage collector need not walk through it again and again while
+            # runs make and drop objects. A third of the CPU time of a run went there.
+            gc.collect()
+            gc.freeze()
             if execute:
                 await self._engine.start()
             self._tasks = [asyncio.create_task(self._sign())]
@@ -320,11 +325,11 @@ class Service(Reader):
             if run_id is not None and runs.exists(transaction, run_id):
                 raise _KNOWN
             if thread_id is None:
-                runs.create_thread(transaction, thread, now=now)
-            else:
-                self._join(transaction, thread, now=now)
-                if multitask == "reject" and (busy := runs.unfinished(transaction, thread.id)):
-                    raise ConflictError(f"thread {thread.id!r} is busy with run {busy[0]!r}; wait, or enqueue")
+                runs.accept_first(transaction, chosen, thread, body, now=now)
+                return place.take(transaction, chosen)
+            self._join(transaction, thread, now=now)
+            if multitask == "reject" and (busy := runs.unfinished(transaction, thread.id)):
+                raise ConflictError(f"thread {thread.id!r} is busy with run {busy[0]!r}; wait, or enqueue")
             runs.accept(transaction, chosen, thread.id, body, now=now)
             return place.take(transaction, chosen)
 
