@@ -178,11 +178,6 @@ class Engine:
         """Whether a run is being executed here, now."""
         return run_id in self._active
 
-    @property
-    def executing(self) -> int:
-        """How many runs are being executed."""
-        return len(self._active)
-
     # claiming
 
     def reserve(self) -> bool:
