@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gatewright.agents.errors import ConflictError, UsageError
 from gatewright.safety import approvals
 from gatewright.safety.approvals import Action, Answer, Kind, NotEntitledError, Request, Vote
-from gatewright.safety.verdicts import ApprovalTerms
+from gatewright.safety.terms import ApprovalTerms
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 ACTION = Action(

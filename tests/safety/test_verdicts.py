@@ -1,4 +1,4 @@
-"""Laws of the verdict lattice, of approval terms and of changes."""
+"""Laws of the verdict lattice and of changes."""
 
 import pytest
 from hypothesis import given
@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from gatewright.safety.verdicts import (
     ORDER,
-    ApprovalTerms,
     Change,
     Decision,
     Finding,
@@ -18,12 +17,6 @@ from gatewright.safety.verdicts import (
 )
 
 verdict_lists = st.lists(st.sampled_from(ORDER))
-terms = st.builds(
-    ApprovalTerms,
-    roles=st.frozensets(st.sampled_from(["ops", "lead", "treasury"])),
-    excluded=st.frozensets(st.sampled_from(["kim", "ada"])),
-    expires=st.none() | st.floats(min_value=1, max_value=1e6),
-)
 changes = st.builds(
     Change,
     rule_id=st.sampled_from(["a", "b", "c"]),
@@ -53,23 +46,6 @@ def test_another_verdict_only_restricts(verdicts: list[Verdict], more: Verdict) 
 
 def test_no_verdict_allows() -> None:
     assert strongest([]) == "allow"
-
-
-@given(terms, terms, terms)
-def test_terms_join_in_any_order_and_grouping(a: ApprovalTerms, b: ApprovalTerms, c: ApprovalTerms) -> None:
-    assert a.join(b) == b.join(a)
-    assert a.join(b).join(c) == a.join(b.join(c))
-    assert a.join(a) == a
-
-
-@given(terms, terms)
-def test_joined_terms_satisfy_both(a: ApprovalTerms, b: ApprovalTerms) -> None:
-    both = a.join(b)
-
-    assert both.roles >= a.roles | b.roles
-    assert both.excluded >= a.excluded | b.excluded
-    if a.expires is not None:
-        assert both.expires is not None and both.expires <= a.expires
 
 
 @given(st.lists(changes))

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from .guard import Guard
     from .packs import Pack
     from .sources import PackError
-    from .verdicts import ApprovalTerms, Decision, RuleHit, Verdict
+    from .terms import ApprovalTerms
+    from .verdicts import Decision, RuleHit, Verdict
 
 __all__ = [
     "Action",
@@ -36,7 +37,8 @@ _HOMES = {
     "guard": ("Guard",),
     "packs": ("Pack",),
     "sources": ("PackError",),
-    "verdicts": ("ApprovalTerms", "Decision", "RuleHit", "Verdict"),
+    "terms": ("ApprovalTerms",),
+    "verdicts": ("Decision", "RuleHit", "Verdict"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -23,7 +23,7 @@ from typing import Any, Literal
 from gatewright.agents.errors import ConflictError, UsageError
 
 from . import canonical
-from .verdicts import ApprovalTerms
+from .terms import ApprovalTerms
 
 Kind = Literal["approval", "question", "unknown"]
 """`approval`: may this action be performed? · `question`: the agent asks people something (`interrupt()`) ·

@@ -8,11 +8,11 @@ from typing import Any, TypeVar, get_args
 from gatewright.agents.effects import Label
 
 from . import events, examples, expressions, sources, templates
-from .documents import Approval, PackText, RuleText, near
+from .documents import PackText, RuleText, near
 from .events import Hook
 from .rules import Rule
 from .sources import Problem, Source
-from .verdicts import ApprovalTerms
+from .terms import Approval
 
 T = TypeVar("T")
 
@@ -79,7 +79,7 @@ class _Check:
             when=when,
             unless=unless,
             sets=sets,
-            terms=_terms(text.approval) if text.then == "ask" else None,
+            terms=(text.approval or Approval()).terms() if text.then == "ask" else None,
         )
         labels = {name: frozenset(tool.labels) for name, tool in self._document.tools.items()}
         for path, message in examples.failures(rule, text.examples, labels):
@@ -199,16 +199,6 @@ def _arguments(text: RuleText, names: frozenset[str] | None, tools: Tools | None
     return frozenset(schema["properties"])
 
 
-def _terms(approval: Approval | None) -> ApprovalTerms:
-    if approval is None:
-        return ApprovalTerms()
-    return ApprovalTerms(
-        roles=frozenset(approval.roles or ()),
-        excluded=frozenset(approval.excluded or ()),
-        expires=approval.expires,
-    )
-
-
 def _defaults(document: PackText) -> Iterator[Rule]:
     verdict = document.defaults.unlabelled
     for hook in _GUARDED if verdict != "allow" else ():
@@ -219,5 +209,5 @@ def _defaults(document: PackText) -> Iterator[Rule]:
             verdict=verdict,
             reason=templates.compile(text, events.VARIABLES[hook]),
             unlabelled=True,
-            terms=_terms(document.defaults.approval) if verdict == "ask" else None,
+            terms=(document.defaults.approval or Approval()).terms() if verdict == "ask" else None,
         )

@@ -4,72 +4,36 @@ from __future__ import annotations
 
 import difflib
 import re
-from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from gatewright.agents.effects import Kind
 
 from .events import Hook
+from .fields import Names, Part, Text
 from .sources import Path
+from .terms import Approval
 from .verdicts import Verdict
 
-_DURATION = re.compile(r"(\d+)\s*([smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
-
-def _seconds(value: Any) -> Any:
-    if isinstance(value, str):
-        found = _DURATION.fullmatch(value.strip())
-        if found is None:
-            raise ValueError(f"{value!r} is not a duration; write for example 90s, 15m, 4h or 2d")
-        return timedelta(**{_UNITS[found[2]]: int(found[1])}).total_seconds()
-    return value
-
-
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-def _filled(value: str) -> str:
-    if not value.strip():
-        raise ValueError("is empty")
-    return value
-
-
-Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
-Names = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
-Text = Annotated[str, AfterValidator(_filled)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Tool(_Part):
+class Tool(Part):
     labels: list[Text] = []
 
 
-class Approval(_Part):
-    roles: Names | None = None
-    excluded: Names | None = None
-    expires: Duration | None = None
-
-
-class Defaults(_Part):
+class Defaults(Part):
     unlabelled: Literal["allow", "ask", "deny"] = "allow"
     approval: Approval | None = None
 
 
-class On(_Part):
+class On(Part):
     hook: Hook
     name: Text | None = None
     names: Names | None = None
     labels: Names | None = None
 
 
-class Earlier(_Part):
+class Earlier(Part):
     kind: Kind = "tool"
     name: str
     args: dict[str, Any] = {}
@@ -79,7 +43,7 @@ class Earlier(_Part):
     seconds_ago: float = 60.0
 
 
-class Example(_Part):
+class Example(Part):
     name: str | None = None
     agent: str = ""
     deployment: str = ""
@@ -94,12 +58,12 @@ class Example(_Part):
     time: str = "2026-01-01T12:00:00Z"
 
 
-class Examples(_Part):
+class Examples(Part):
     match: list[Example] = []
     passes: list[Example] = Field(default=[], alias="pass")
 
 
-class RuleText(_Part):
+class RuleText(Part):
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     on: On
     when: Text | None = None
@@ -111,7 +75,7 @@ class RuleText(_Part):
     examples: Examples = Examples()
 
 
-class PackText(_Part):
+class PackText(Part):
     api: Literal["gatewright/v1"] = Field(alias="apiVersion")
     kind: Literal["RulePack"]
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -122,7 +86,7 @@ class PackText(_Part):
     rules: list[RuleText] = []
 
 
-_PARTS: dict[str, type[_Part]] = {
+_PARTS: dict[str, type[Part]] = {
     "rules": RuleText,
     "on": On,
     "approval": Approval,

@@ -15,7 +15,8 @@ from . import canonical, events, expressions, verdicts
 from .events import Event, Hook
 from .packs import Pack
 from .rules import Rule
-from .verdicts import ApprovalTerms, Change, Decision, Finding, RuleHit
+from .terms import ApprovalTerms
+from .verdicts import Change, Decision, Finding, RuleHit
 
 _MAX_KINDS = 4096  # combinations of hook, name and labels that are remembered
 

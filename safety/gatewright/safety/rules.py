@@ -10,7 +10,8 @@ from typing import Any
 from .events import Hook
 from .expressions import Bindings, Expression
 from .templates import Template
-from .verdicts import ApprovalTerms, Change, Path, Verdict
+from .terms import ApprovalTerms
+from .verdicts import Change, Path, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)

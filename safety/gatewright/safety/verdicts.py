@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from .terms import ApprovalTerms
+
 Verdict = Literal["allow", "modify", "ask", "deny", "terminate"]
 """`allow`: go on · `modify`: go on with other arguments or another result · `ask`: people decide · `deny`: not this
 one; the agent is told why · `terminate`: the run ends."""
@@ -25,28 +27,6 @@ def strongest(verdicts: Iterable[Verdict]) -> Verdict:
     'deny'
     """
     return ORDER[max((_RANK[verdict] for verdict in verdicts), default=0)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ApprovalTerms:
-    """What an approval must satisfy.
-
-    `roles`: the person must hold every one of them. `excluded`: names of people who may not decide. `expires`:
-    seconds after which an open request is over, None for never.
-    """
-
-    roles: frozenset[str] = frozenset()
-    excluded: frozenset[str] = frozenset()
-    expires: float | None = None
-
-    def join(self, other: ApprovalTerms) -> ApprovalTerms:
-        """Terms that satisfy both: all roles, all exclusions, the shorter time."""
-        times = [time for time in (self.expires, other.expires) if time is not None]
-        return ApprovalTerms(
-            roles=self.roles | other.roles,
-            excluded=self.excluded | other.excluded,
-            expires=min(times, default=None),
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
