@@ -22,16 +22,21 @@ from langgraph.types import Command, Interrupt, RetryPolicy
 from gatewright.agents.effects import ACTIVE, RunContext
 from gatewright.agents.errors import DeniedError, GatewrightError, UnavailableError
 from gatewright.safety import approvals, canonical, records
-from gatewright.safety.events import Event, Hook
+from gatewright.safety.events import Hook
+from gatewright.safety.verdicts import Decision
 
 from . import codec, requests, runs
-from .chain import Execution, Office, RunChain, waits_for
+from .chain import RunChain
 from .checkpoints import RUN_KEY, GroupCommitSaver, LostCheckpointError
 from .clock import MICROSECONDS, moment
 from .config import Worker
+from .courses import adrive
 from .deployments import LoadedAgent, LoadedDeployment
+from .gate import waits_for
 from .hub import Hub
 from .journal import Journal, release
+from .judging import Judge
+from .recording import Execution, Office
 from .results import RecordedError
 from .store.writer import Transaction, arrival
 from .views import Failure, RunStatus, RunView
@@ -291,7 +296,8 @@ class Engine:
         agent = deployment.agents.get(run.agent)
         if agent is None:
             raise GatewrightError(f"deployment {run.deployment!r} has no agent {run.agent!r} any more")
-        chain = active.chain = await self._chain(run, deployment)
+        judge = Judge(_execution(run), self._office, deployment)
+        chain = active.chain = await self._chain(run, deployment, judge)
         settings: dict[str, Any] = orjson.loads(run.settings)
         context = RunContext(
             run_id=run.id,
@@ -305,7 +311,7 @@ class Engine:
         ACTIVE.set(context)  # of this task alone, and of what it starts
         self._publish(run, "running")
         given = orjson.loads(run.input)
-        admitted = self._judge(deployment, run, "input", given)
+        admitted = await self._judged(judge, run, "input", given)
         values, interrupts = await self._graph(active, agent, chain, admitted.value)
         await chain.settle()
         if chain.closed is not None:
@@ -314,13 +320,13 @@ class Engine:
         if interrupts:
             await self._park(active, interrupts)
             return
-        answered = self._judge(deployment, run, "output", codec.plain(values)) if values is not None else None
+        answered = await self._judged(judge, run, "output", codec.plain(values)) if values is not None else None
         guard = records.GuardPart(before=admitted.judgement, after=answered.judgement if answered else None)
         changed = answered is not None and answered.changed
         output = orjson.dumps(answered.value) if changed and answered is not None else codec.shown(values)
         await self._end(run, "succeeded", output=output, guard=guard)
 
-    async def _chain(self, run: runs.Claimed, deployment: LoadedDeployment) -> RunChain:
+    async def _chain(self, run: runs.Claimed, deployment: LoadedDeployment, judge: Judge) -> RunChain:
         entries = Journal()
         asked: dict[str, approvals.Request] = {}
         replies: dict[str, runs.Reply] = {}
@@ -328,21 +334,12 @@ class Engine:
             entries, asked, replies = await self._write(
                 lambda tx: (Journal.load(tx, run.id), requests.of_run(tx, run.id), runs.replies(tx, run.id))
             )
-        execution = Execution(
-            run_id=run.id,
-            thread_id=run.thread_id,
-            case_id=run.case_id,
-            deployment=run.deployment,
-            agent=run.agent,
-            epoch=run.epoch,
-            salt=run.salt,
-        )
         return RunChain(
-            execution,
+            _execution(run),
             self._office,
-            deployment.guard,
+            judge,
             entries=entries,
-            requests=asked,
+            asked=asked,
             replies=replies,
             colleagues=deployment.colleagues,
             max_effects=self._worker.max_effects,
@@ -400,27 +397,22 @@ class Engine:
 
     # judging what goes in and out
 
-    def _judge(self, deployment: LoadedDeployment, run: runs.Claimed, hook: Hook, value: Any) -> _Judged:
-        guard = deployment.guard
-        if not guard.wants(hook, run.agent):
+    async def _judged(self, judge: Judge, run: runs.Claimed, hook: Hook, value: Any) -> _Judged:
+        if not judge.wants(hook, run.agent):
             return _Judged(value, None, False)
-        decision = guard.evaluate(
-            Event(
-                hook=hook,
-                name=run.agent,
-                agent=run.agent,
-                deployment=run.deployment,
-                run_id=run.id,
-                thread_id=run.thread_id,
-                args=cast("Mapping[str, Any]", canonical.json_value(value)) if hook == "input" else {},
-                result=canonical.json_value(value) if hook == "output" else None,
-                text=_said(value),
-                time=moment(self._office.clock.now()),
-            )
+        given = hook == "input"
+        plain = canonical.json_value(value)
+        course = judge.judge(
+            hook,
+            run.agent,
+            args=cast("Mapping[str, Any]", plain) if given else {},
+            result=None if given else plain,
+            text=_said(value),
         )
+        decision: Decision = await adrive(course, _never)
         if decision.verdict not in ("allow", "modify"):
             raise DeniedError(f"{hook} refused: {decision.reason}")
-        replaced = decision.args if hook == "input" else decision.result
+        replaced = decision.args if given else decision.result
         return _Judged(value if replaced is None else replaced, requests.judgement(decision), replaced is not None)
 
     # ending
@@ -600,6 +592,22 @@ class _Judged:
     value: Any
     judgement: records.Judgement | None
     changed: bool
+
+
+def _execution(run: runs.Claimed) -> Execution:
+    return Execution(
+        run_id=run.id,
+        thread_id=run.thread_id,
+        case_id=run.case_id,
+        deployment=run.deployment,
+        agent=run.agent,
+        epoch=run.epoch,
+        salt=run.salt,
+    )
+
+
+def _never(args: Mapping[str, Any]) -> Any:
+    raise AssertionError("nothing is performed by judging")
 
 
 def _transient(error: Exception) -> bool:

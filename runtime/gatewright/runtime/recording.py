@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import orjson
 
@@ -49,6 +49,14 @@ class Office:
     wake: Callable[[], None]
 
 
+class Wish(NamedTuple):
+    """An effect that is asked for, at its place in the journal. `labels`: its own, and those of the rule packs."""
+
+    effect: Effect
+    entry: Entry
+    labels: frozenset[str]
+
+
 class Recorder:
     """Writes what one execution does."""
 
@@ -61,12 +69,10 @@ class Recorder:
 
     def finish(
         self,
-        effect: Effect,
-        entry: Entry,
+        wish: Wish,
         outcome: journal.Outcome,
         value: Any,
         *,
-        labels: frozenset[str],
         encoded: codec.Encoded | None = None,
         before: records.Judgement | None = None,
         after: records.Judgement | None = None,
@@ -76,6 +82,7 @@ class Recorder:
         usage: records.UsagePart | None = None,
     ) -> None:
         """Note the outcome in the journal and the ledger, and tell whoever watches."""
+        effect, entry = wish.effect, wish.entry
         run, now = self._run, self._office.clock.now()
         entry.status, entry.outcome, entry.value = "done", outcome, value
         entry.attempt = max(entry.attempt, 1)
@@ -99,7 +106,7 @@ class Recorder:
                 digest=entry.digest,
                 call_id=effect.call_id,
                 attempt=entry.attempt,
-                labels=labels,
+                labels=wish.labels,
             ),
             guard=records.GuardPart(before=before, after=after),
             approval=approval,

@@ -19,7 +19,6 @@ from gatewright.agents.worlds import Conversation
 from gatewright.safety import approvals as voting
 
 from . import codec, deployments, identifiers, interception, ledger, requests, runs
-from .chain import Office
 from .checkpoints import GroupCommitSaver
 from .clock import Clock, moment
 from .config import Config
@@ -28,6 +27,7 @@ from .engine import Engine
 from .history import Cases
 from .hub import Hub
 from .reader import Reader
+from .recording import Office
 from .store import database, schema
 from .store.writer import Transaction, Writer, arrival
 from .views import (
