@@ -8,8 +8,9 @@ from typing import Any, TypeVar, get_args
 from gatewright.agents.effects import Label
 
 from . import events, examples, expressions, sources, templates
-from .documents import PackText, RuleText, near
+from .documents import PackText, RuleText
 from .events import Hook
+from .fields import near
 from .rules import Rule
 from .sources import Problem, Source
 from .terms import Approval

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import Annotated, Any, Literal
 
@@ -11,7 +10,7 @@ from pydantic import Field, ValidationError
 from gatewright.agents.effects import Kind
 
 from .events import Hook
-from .fields import Names, Part, Text
+from .fields import Names, Part, Text, near
 from .sources import Path
 from .terms import Approval
 from .verdicts import Verdict
@@ -117,12 +116,6 @@ def complaints(error: ValidationError) -> list[tuple[Path, str]]:
                 message = f"{place}: {entry['msg'].removeprefix('Value error, ')} (got {entry['input']!r:.80})"
         found.append((path, message))
     return found
-
-
-def near(word: str, known: list[str]) -> str:
-    """A remedy for an unknown word: the nearest known one, or all of them."""
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(sorted(known))}"
 
 
 def _fields(path: Path) -> str:
