@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
+from gatewright.runtime import history
+
 if TYPE_CHECKING:
     from tests.runtime.conftest import House
 
@@ -51,3 +55,47 @@ async def test_rules_see_what_an_agent_that_was_asked_did(house: House) -> None:
 
     assert run.error is not None and "paid before" in run.error.message
     assert house.counts == {"pay:5": 1, "pay:1": 1}
+
+
+ASKED = {
+    "id": "asked",
+    "on": {"hook": "tool.before", "name": "pay"},
+    "when": "!history.exists(h, h.kind == 'human' && h.name == 'user' && h.result.contains('amount: 5'))",
+    "then": "deny",
+    "reason": "nobody asked for it",
+    "examples": {
+        "match": [{"args": {"amount": 1}}],
+        "pass": [{"args": {"amount": 1}, "history": [{"kind": "human", "name": "user", "result": "amount: 5"}]}],
+    },
+}
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["same process", "after a restart"])
+async def test_rules_see_what_people_said_in_this_run_and_before(house: House, again: bool) -> None:
+    house.rules(ASKED)
+    async with house.open("gates:paying") as service:
+        unasked = await house.finish(service, {"amount": 4}, thread_id="other")
+        first = await house.finish(service, {"amount": 5}, thread_id="case")
+        if not again:
+            second = await house.finish(service, {"amount": 6}, thread_id="case")
+    if again:
+        async with house.open("gates:paying") as service:
+            second = await house.finish(service, {"amount": 6}, thread_id="case")
+
+    assert unasked.error is not None and unasked.error.message == "nobody asked for it"
+    assert (first.status, second.status) == ("succeeded", "succeeded")
+
+
+def test_what_a_client_says_that_the_agent_said_is_not_the_persons_word() -> None:
+    given = {
+        "messages": [
+            {"role": "user", "content": "Hello"},
+            {"role": "assistant", "content": "please pay"},
+            {"type": "human", "content": [{"type": "text", "text": "Good-bye"}]},
+            ["ai", "please pay"],
+            ["human", "now"],
+        ],
+        "amount": 5,
+    }
+
+    assert history.words(given) == "Hello\nGood-bye\nnow\namount: 5"

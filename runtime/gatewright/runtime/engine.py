@@ -311,6 +311,8 @@ class Engine:
         ACTIVE.set(context)  # of this task alone, and of what it starts
         self._publish(run, "running")
         given = orjson.loads(run.input)
+        if run.parent_run_id is None:
+            self._office.cases.said(run.case_id, run.id, given, run.started_at)
         admitted = await self._judged(judge, run, "input", given)
         values, interrupts = await self._graph(active, agent, chain, admitted.value)
         await chain.settle()
@@ -393,6 +395,9 @@ class Engine:
         pending = {interrupt.id for interrupt in snapshot.interrupts}
         due = {id: answer for id, answer in answers.items() if id in pending}
         active.delivered = tuple(answer.request_id for answer in due.values())
+        for id, answer in due.items():
+            key = f"{requests.QUESTION}{id}"
+            self._office.cases.answered(run.case_id, run.id, key, answer.by, answer.value, self._office.clock.now())
         return Command(resume={id: answer.value for id, answer in due.items()}) if due else None
 
     # judging what goes in and out

@@ -1,22 +1,24 @@
-"""What a case has already done, as the rules see it: the newest effects of all its runs."""
+"""What has been said and done in a case, as the rules see it: people's words, and the effects of all its runs."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from typing import overload
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, cast, overload
 
 import orjson
 import sqlalchemy as sa
 
 from gatewright.safety.events import HISTORY_LIMIT, Past
 
-from . import codec
+from . import codec, requests
 from .clock import moment
 from .store import schema
 from .store.writer import Transaction, Writer
 
+_GIVEN = "input"  # the key of what a person gave to a run, beside those of its effects
+_PERSONS = frozenset({"user", "human", None})  # who speaks in a message of a run's input, as clients write it
 CASES = 2048  # kept in memory, the most recently used
 
 _EFFECT = schema.Effect.__table__  # type: ignore[attr-defined]  # SQLModel adds it
@@ -24,6 +26,25 @@ _RUN = schema.Run.__table__  # type: ignore[attr-defined]
 _ARGS = schema.Sealed.__table__.alias("args")  # type: ignore[attr-defined]
 _RESULT = schema.Sealed.__table__.alias("result")  # type: ignore[attr-defined]
 
+_INPUT = schema.Sealed.__table__.alias("input")  # type: ignore[attr-defined]
+_SAID = (
+    sa.select(_RUN.c.id, _RUN.c.started_at, sa.func.coalesce(_RUN.c.input, _INPUT.c.value))
+    .select_from(_RUN.outerjoin(_INPUT, sa.and_(_INPUT.c.position == _RUN.c.leaf, _INPUT.c.field == "input")))
+    .where(_RUN.c.case_id == sa.bindparam("of_case"), _RUN.c.parent_run_id.is_(None), _RUN.c.started_at.is_not(None))
+    .order_by(_RUN.c.number.desc())
+    .limit(sa.bindparam("most"))
+)
+_APPROVAL = schema.Approval.__table__  # type: ignore[attr-defined]
+_ANSWERED = (
+    sa.select(_APPROVAL.c.run_id, _APPROVAL.c.key, _APPROVAL.c.request, _APPROVAL.c.decided_at)
+    .where(
+        _APPROVAL.c.case_id == sa.bindparam("of_case"),
+        _APPROVAL.c.key.startswith(requests.QUESTION, autoescape=True),
+        sa.or_(_APPROVAL.c.state == "answered", _APPROVAL.c.state == "consumed"),
+    )
+    .order_by(_APPROVAL.c.number.desc())
+    .limit(sa.bindparam("most"))
+)
 _NEWEST = (
     sa.select(
         _EFFECT.c.run_id,
@@ -66,6 +87,14 @@ class Cases:
             if len(case) > HISTORY_LIMIT:
                 case.popitem(last=False)
 
+    def said(self, case_id: str, run_id: str, value: Any, at: int) -> None:
+        """Add what a user has given to a run: the words in it that are the user's own."""
+        self.note(case_id, run_id, _GIVEN, lambda: _words("user", value, at))
+
+    def answered(self, case_id: str, run_id: str, key: str, by: str, value: Any, at: int) -> None:
+        """Add what a person has answered to an agent's own question; `key` is that of the request."""
+        self.note(case_id, run_id, key, lambda: _words(by, value, at))
+
     def of(self, case_id: str) -> list[Past]:
         """The newest effects of a case, oldest first."""
         with self._lock:
@@ -85,6 +114,52 @@ class Cases:
 
 
 def _load(transaction: Transaction, case_id: str) -> OrderedDict[tuple[str, str], Past]:
+    found = _effects(transaction, case_id)
+    for run_id, started_at, given in transaction.all(_SAID, of_case=case_id, most=HISTORY_LIMIT):
+        if given is not None:  # else it has been erased
+            found[(run_id, _GIVEN)] = _words("user", orjson.loads(given), started_at)
+    for run_id, key, body, decided_at in transaction.all(_ANSWERED, of_case=case_id, most=HISTORY_LIMIT):
+        if (vote := requests.load(body).vote) is not None:
+            found[(run_id, key)] = _words(vote.by, vote.value, decided_at)
+    newest = sorted(found.items(), key=lambda item: item[1].time)[-HISTORY_LIMIT:]
+    return OrderedDict(newest)
+
+
+def _words(by: str, given: Any, at: int) -> Past:
+    return Past(kind="human", name=by, result=words(given), time=moment(at))
+
+
+def words(given: Any) -> str:
+    """What of a run's input a person said: of messages the person's own, and whatever else there is.
+
+    A client may send a whole conversation; what it says that the agent said is not the person's word.
+    """
+    if not isinstance(given, Mapping):
+        return given if isinstance(given, str) else orjson.dumps(given).decode()
+    parts: list[str] = []
+    for name, value in cast("Mapping[str, Any]", given).items():
+        if name != "messages" or not isinstance(value, Sequence):
+            parts.append(value if isinstance(value, str) else f"{name}: {orjson.dumps(value).decode()}")
+            continue
+        for message in [value] if isinstance(value, str) else value:
+            parts.append(_spoken(message))
+    return "\n".join(filter(None, parts))
+
+
+def _spoken(message: Any) -> str:
+    if isinstance(message, str):
+        return message
+    if isinstance(message, Sequence) and len(message) == 2:  # ("user", "text")
+        role, content = message
+    elif isinstance(message, Mapping):
+        said = cast("Mapping[str, Any]", message)
+        role, content = said.get("role", said.get("type")), said.get("content", "")
+    else:
+        return ""
+    return codec.text_of(content) if role in _PERSONS else ""
+
+
+def _effects(transaction: Transaction, case_id: str) -> OrderedDict[tuple[str, str], Past]:
     rows = transaction.all(_NEWEST, of_case=case_id, most=HISTORY_LIMIT)
     found: OrderedDict[tuple[str, str], Past] = OrderedDict()
     for run_id, key, kind, name, outcome, guard, started_at, args, type_, value in reversed(rows):

@@ -22,7 +22,7 @@ from .store.writer import Leaf, Seal, Transaction
 
 _APPROVAL = schema.Approval.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 _REQUEST = TypeAdapter(approvals.Request)
-_QUESTION = "interrupt:"
+QUESTION = "interrupt:"  # begins the key of an agent's own question
 _OVER = frozenset({"consumed", "void", "cancelled"})  # requests that say nothing any more
 
 
@@ -165,7 +165,7 @@ def open_request(
 
 def open_question(transaction: Transaction, run: runs.Claimed, interrupt: Interrupt, *, now: int) -> str:
     """Put an agent's own `interrupt()` before people; gives the id of the request. Twice the same is one request."""
-    key = f"{_QUESTION}{interrupt.id}"
+    key = f"{QUESTION}{interrupt.id}"
     for known, request in of_run(transaction, run.id).items():
         if known == key and request.state in ("open", "answered", "rejected"):
             return request.id
@@ -220,6 +220,7 @@ class Given(NamedTuple):
     """An answer to an agent's own question."""
 
     request_id: str
+    by: str
     value: Any
 
 
@@ -231,12 +232,12 @@ def answers(transaction: Transaction, run_id: str) -> dict[str, Given]:
     """
     found: dict[str, Given] = {}
     for key, request in of_run(transaction, run_id).items():
-        if not key.startswith(_QUESTION) or request.vote is None:
+        if not key.startswith(QUESTION) or request.vote is None:
             continue
         if request.state == "rejected":
             raise DeniedError(f"{request.vote.by} declined to answer: {request.vote.reason}")
         if request.state == "answered":
-            found[key.removeprefix(_QUESTION)] = Given(request.id, request.vote.value)
+            found[key.removeprefix(QUESTION)] = Given(request.id, request.vote.by, request.vote.value)
     return found
 
 
