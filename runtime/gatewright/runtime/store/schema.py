@@ -159,4 +159,32 @@ class Checkpoint(Table, table=True):
     created_at: int = Field(sa_type=BigInteger)
 
 
+class Receiver(Table, table=True):
+    """Who is told of what, as configured when the service was opened: `wants` is JSON (events, roles, deployments)."""
+
+    name: str = Field(primary_key=True)
+    wants: str = Field(sa_type=Text)
+
+
+class Notice(Table, table=True):
+    """A message to one receiver, written with what it tells of. `due_at`: of the next attempt, or of the last one."""
+
+    __table_args__ = (
+        Index("notice_due", "receiver", "state", "due_at", "number"),
+        Index("notice_state", "state", "number"),
+    )
+
+    number: int = Field(primary_key=True, sa_type=BIG)
+    id: str = Field(unique=True)
+    receiver: str
+    event: str
+    subject_id: str
+    facts: str = Field(sa_type=Text)
+    state: str
+    attempts: int = 0
+    due_at: int = Field(sa_type=BigInteger)
+    error: str | None = Field(default=None, sa_type=Text)
+    created_at: int = Field(sa_type=BigInteger)
+
+
 METADATA = Table.metadata

@@ -156,6 +156,32 @@ def upgrade() -> None:
     with op.batch_alter_table("effect", schema=None) as batch_op:
         batch_op.create_index("effect_leaf", ["leaf"], unique=False)
 
+    op.create_table(
+        "receiver",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("wants", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_table(
+        "notice",
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("receiver", sa.String(), nullable=False),
+        sa.Column("event", sa.String(), nullable=False),
+        sa.Column("subject_id", sa.String(), nullable=False),
+        sa.Column("facts", sa.Text(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("number"),
+        sa.UniqueConstraint("id"),
+    )
+    with op.batch_alter_table("notice", schema=None) as batch_op:
+        batch_op.create_index("notice_due", ["receiver", "state", "due_at", "number"], unique=False)
+        batch_op.create_index("notice_state", ["state", "number"], unique=False)
+
     for table in ("leaf", "node", "checkpoint"):
         for action in ("UPDATE", "DELETE"):
             if op.get_bind().dialect.name == "sqlite":
