@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from gatewright.agents.errors import UnavailableError, UsageError
 
+from .notices.receivers import Mail, PublicURL, Receivers
+
 FILE = "gatewright.toml"
 MANIFEST = "langgraph.json"
 PREFIX = "GATEWRIGHT_"
@@ -52,6 +54,7 @@ class Server(Section):
     port: Annotated[int, Field(ge=0, le=65535)] = 8420
     token: str = ""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 4 * 1024 * 1024
+    public_url: PublicURL = ""
 
 
 class Worker(Section):
@@ -87,6 +90,8 @@ class Config(Section):
     server: Server = Server()
     worker: Worker = Worker()
     ledger: Ledger = Ledger()
+    notices: Receivers = ()
+    mail: Mail = Mail()
 
 
 def load(

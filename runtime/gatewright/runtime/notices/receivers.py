@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from gatewright.agents.errors import UsageError
 
@@ -143,6 +143,30 @@ class Mail(_Section):
             UsageError: the environment variable is not set.
         """
         return _variable("mail", self.password_env, environ) if self.password_env else self.password.get_secret_value()
+
+
+def _apart(receivers: tuple[Receiver, ...]) -> tuple[Receiver, ...]:
+    names = [receiver.name for receiver in receivers]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"has two receivers named {twice[0]!r}; give each a name of its own")
+    return receivers
+
+
+Receivers = Annotated[tuple[Receiver, ...], AfterValidator(_apart)]
+
+
+def _public(url: str) -> str:
+    parts = urlsplit(url)
+    if url and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
+        raise ValueError(f"is {url!r}; write the address at which people reach the console, as https://host/path")
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise ValueError(f"is {url!r}, where people would sign in without TLS; use https")
+    return url.rstrip("/")
+
+
+PublicURL = Annotated[str, AfterValidator(_public)]
+"""Where people reach the console; "" for nowhere, and then messages have no link."""
 
 
 def check_address(kind: Kind, to: str) -> None:
