@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from gatewright.agents import Conversation
 
 from .config import Config
+from .notices.views import NoticeView, State
 from .views import (
     ApprovalView,
     Event,
@@ -93,6 +94,12 @@ class Operations(Protocol):
     async def decide(
         self, approval_id: str, verb: Verb, *, by: str, reason: str = "", value: Any = None
     ) -> ApprovalView: ...
+
+    async def notices(
+        self, *, state: State | None = None, limit: int = 100, offset: int = 0
+    ) -> list[NoticeView]: ...
+
+    async def retry_notice(self, notice_id: str) -> None: ...
 
     async def records(
         self,

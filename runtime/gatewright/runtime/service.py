@@ -26,6 +26,10 @@ from .deployments import LoadedDeployment
 from .engine import Engine
 from .history import Cases
 from .hub import Hub
+from .notices import outbox
+from .notices.channels import channels
+from .notices.sender import Sender
+from .notices.views import NoticeView, State
 from .reader import Reader
 from .recording import Office
 from .store import database, schema
@@ -103,6 +107,7 @@ class Service(Reader):
         self._saver: GroupCommitSaver
         self._engine: Engine
         self._hub: Hub
+        self._sender: Sender | None = None
 
     @classmethod
     async def open(cls, config: Config, *, execute: bool = True) -> Self:
@@ -154,15 +159,27 @@ class Service(Reader):
             # runs make and drop objects. A third of the CPU time of a run went there.
             gc.collect()
             gc.freeze()
+            await self._write(lambda transaction: outbox.declare(transaction, self.config.notices))
             if execute:
+                self._tell()
                 await self._engine.start()
             self._tasks = [asyncio.create_task(self._sign())]
         except BaseException:
+            if self._sender is not None:
+                await self._sender.close()
             if hasattr(self, "_saver"):
                 await self._saver.close()
             self._writer.close()
             self._end_reading()
             raise
+
+    def _tell(self) -> None:
+        """Begin to send what waits in the outbox, if anybody is to be told of anything."""
+        if not self.config.notices:
+            return
+        ways = channels(self.config.notices, self.config.mail, public_url=self.config.server.public_url)
+        self._sender = Sender(self._writer, self._query, self._clock, ways)
+        self._sender.start()
 
     def _wake(self) -> None:
         self._engine.wake()
@@ -173,6 +190,8 @@ class Service(Reader):
             return
         self.draining = True
         await self._engine.drain(self.config.worker.drain if drain is None else drain)
+        if self._sender is not None:
+            await self._sender.close()
         self._hub.close()
         for task in self._tasks:
             task.cancel()
@@ -507,6 +526,23 @@ class Service(Reader):
         view = await self.approval(approval_id)
         self._hub.publish(run_id, "approval", {"id": approval_id, "state": view.state, "kind": view.kind})
         return view
+
+    # notices
+
+    async def notices(
+        self, *, state: State | None = None, limit: int = 100, offset: int = 0
+    ) -> list[NoticeView]:
+        """Messages about approvals and the like, newest first."""
+        return await self._query(lambda connection: outbox.views(connection, state=state, limit=limit, offset=offset))
+
+    async def retry_notice(self, notice_id: str) -> None:
+        """Send a message that was given up anew, under its id.
+
+        Raises:
+            NotFoundError: there is no such message.
+            ConflictError: it was not given up, or its receiver is not configured any more.
+        """
+        await self._write(lambda tx: outbox.again(tx, notice_id, now=self._clock.now()))
 
     # ledger
 

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from gatewright.runtime import console
 from gatewright.runtime.operations import Host
 
-from . import errors, health, resources
+from . import errors, health, notices, resources
 from .access import Access, is_loopback
 from .limits import BodyLimit
 
@@ -40,6 +40,7 @@ def create_app(
     errors.install(app)
     app.include_router(health.routes(service, instance or secrets.token_hex(8)))
     app.include_router(resources.routes(service, closing))
+    app.include_router(notices.routes(service))
     console.mount(app, service)
     app.add_middleware(BodyLimit, limit=server.max_body_bytes)
     app.add_middleware(

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from gatewright.agents import Conversation, errors
 from gatewright.runtime.api import presence
 from gatewright.runtime.config import Config
+from gatewright.runtime.notices.views import NoticeView, State
 from gatewright.runtime.operations import Operations
 from gatewright.runtime.views import (
     ApprovalView,
@@ -224,6 +225,12 @@ class HTTPClient:
     ) -> ApprovalView:
         body = {"by": by, "reason": reason, "value": value}
         return await self._one(ApprovalView, "POST", f"/approvals/{_path(approval_id)}/{verb}", body)
+
+    async def notices(self, *, state: State | None = None, limit: int = 100, offset: int = 0) -> list[NoticeView]:
+        return await self._many(NoticeView, "/notices", dict(state=state, limit=limit, offset=offset))
+
+    async def retry_notice(self, notice_id: str) -> None:
+        await self._ask("POST", f"/notices/{_path(notice_id)}/retry")
 
     async def records(
         self,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from gatewright.agents.errors import UsageError
@@ -29,7 +30,18 @@ class Channel(Protocol):
         ...
 
 
-def channel(receiver: Receiver, mail: Mail, *, public_url: str, environ: Mapping[str, str]) -> Channel:
+def channels(
+    receivers: Iterable[Receiver], mail: Mail, *, public_url: str, environ: Mapping[str, str] = os.environ
+) -> dict[str, Channel]:
+    """The way to each receiver, by its name.
+
+    Raises:
+        UsageError: see `channel`.
+    """
+    return {receiver.name: channel(receiver, mail, public_url=public_url, environ=environ) for receiver in receivers}
+
+
+def channel(receiver: Receiver, mail: Mail, *, public_url: str, environ: Mapping[str, str] = os.environ) -> Channel:
     """The way to a receiver.
 
     Raises:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 import sqlalchemy as sa
-from pydantic import BaseModel
 from sqlalchemy import Connection
 
 from gatewright.agents.errors import ConflictError, NotFoundError
@@ -25,8 +24,7 @@ from gatewright.runtime.store.writer import Transaction
 from . import facts as saying
 from .facts import Facts
 from .receivers import EventName, Receiver
-
-State = Literal["waiting", "sent", "dead"]
+from .views import NoticeView, State
 
 KEEP = 30 * 24 * 3600  # seconds that what has been sent stays to be looked at; what is dead stays
 
@@ -83,20 +81,6 @@ class Settled(NamedTuple):
     state: State
     due: int
     error: str | None
-
-
-class NoticeView(BaseModel):
-    """A message of the outbox. `error` is why the last attempt failed."""
-
-    id: str
-    receiver: str
-    event: str
-    subject_id: str
-    state: State
-    attempts: int
-    error: str | None
-    created_at: datetime
-    due_at: datetime
 
 
 def declare(transaction: Transaction, receivers: Sequence[Receiver]) -> None:
@@ -205,7 +189,7 @@ def purge(transaction: Transaction, *, now: int) -> None:
     transaction.run(_PURGE, before=now - KEEP * MICROSECONDS)
 
 
-def views(connection: Connection, *, state: str | None, limit: int, offset: int) -> list[NoticeView]:
+def views(connection: Connection, *, state: State | None, limit: int, offset: int) -> list[NoticeView]:
     """Messages, newest first."""
     query = sa.select(_NOTICE).order_by(_NOTICE.c.number.desc()).limit(limit).offset(offset)
     if state is not None:
