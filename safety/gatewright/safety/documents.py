@@ -9,6 +9,9 @@ from pydantic import Field, ValidationError
 
 from gatewright.agents.effects import Kind
 
+from . import limits
+from .breakers import Breaker
+from .budgets import Budget
 from .events import Hook
 from .fields import Names, Part, Text, near
 from .sources import Path
@@ -83,6 +86,8 @@ class PackText(Part):
     tools: dict[str, Tool] = {}
     defaults: Defaults = Defaults()
     rules: list[RuleText] = []
+    budgets: list[Budget] = []
+    breakers: list[Breaker] = []
 
 
 _PARTS: dict[str, type[Part]] = {
@@ -95,6 +100,8 @@ _PARTS: dict[str, type[Part]] = {
     "pass": Example,
     "history": Earlier,
     "tools": Tool,
+    "budgets": Budget,
+    "breakers": Breaker,
 }
 
 
@@ -121,4 +128,6 @@ def complaints(error: ValidationError) -> list[tuple[Path, str]]:
 def _fields(path: Path) -> str:
     around = [part for part in path[:-1] if part in _PARTS]
     part = _PARTS[str(around[-1])] if around else PackText
+    if part is On and path[0] != "rules":
+        part = limits.On
     return near(str(path[-1]), [field.alias or name for name, field in part.model_fields.items()])

@@ -22,7 +22,8 @@ def _seconds(value: Any) -> Any:
     return value
 
 
-def _listed(value: Any) -> Any:
+def listed(value: Any) -> Any:
+    """One alone as a list of one."""
     return [value] if isinstance(value, str) else value
 
 
@@ -37,7 +38,7 @@ Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
 
 Text = Annotated[str, AfterValidator(_filled)]
 
-Names = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
+Names = Annotated[list[str], BeforeValidator(listed), Field(min_length=1)]
 """Names; one alone need not be a list."""
 
 

@@ -10,7 +10,9 @@ from pydantic import ValidationError
 
 from gatewright.agents.errors import UnavailableError, UsageError
 
-from . import canonical, checking, sources
+from . import canonical, checking, limits, sources
+from .breakers import Breaker
+from .budgets import Budget
 from .checking import Tools
 from .documents import PackText, complaints
 from .rules import Rule
@@ -26,6 +28,8 @@ class Pack:
     digest: str
     rules: tuple[Rule, ...] = ()
     labels: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    budgets: tuple[Budget, ...] = ()
+    breakers: tuple[Breaker, ...] = ()
 
     @property
     def title(self) -> str:
@@ -72,6 +76,7 @@ class Pack:
         except UsageError as error:
             raise PackError([checking.problem(source, (), str(error))]) from error
         rules, problems = checking.checked(source, document, tools)
+        problems += [checking.problem(source, path, message) for path, message in _mistakes(document, tools)]
         if problems:
             raise PackError(problems)
         return cls(
@@ -80,4 +85,14 @@ class Pack:
             digest=digest,
             rules=rules,
             labels={name: frozenset(tool.labels) for name, tool in document.tools.items()},
+            budgets=tuple(document.budgets),
+            breakers=tuple(document.breakers),
         )
+
+
+def _mistakes(document: PackText, tools: Tools | None) -> list[tuple[sources.Path, str]]:
+    """What is wrong with the budgets and breakers of a document."""
+    return [
+        *limits.mistakes("budgets", document.budgets, tools),
+        *limits.mistakes("breakers", document.breakers, tools),
+    ]
