@@ -27,22 +27,36 @@ class House:
         self.folder = folder
         self.log = folder / "world.jsonl"
         self._rules = folder / "rules.yaml"
+        self._shadow = folder / "shadow.yaml"
+        self._deployment: dict[str, Any] = {}
 
-    def rules(self, *rules: Mapping[str, Any], tools: Mapping[str, Any] | None = None) -> None:
-        """Put these rules in force when the service is opened next; examples are added where there are none."""
+    def rules(self, *rules: Mapping[str, Any], shadow: bool = False, **more: Any) -> None:
+        """Put these rules in force when the service is opened next; examples are added where there are none.
+
+        Args:
+            shadow: they are on trial, beside those in force.
+            more: further keys of the rule pack, `tools` for example.
+        """
         written = [_with_examples(dict(rule)) for rule in rules]
-        more = f"tools: {json.dumps(tools)}\n" if tools else ""
-        self._rules.write_text(f"{HEAD}{more}rules: {json.dumps(written)}\n", "utf-8")
+        keys = "".join(f"{key}: {json.dumps(value)}\n" for key, value in more.items())
+        place = self._shadow if shadow else self._rules
+        place.write_text(f"{HEAD}{keys}rules: {json.dumps(written)}\n", "utf-8")
+
+    def deployment(self, **settings: Any) -> None:
+        """Set keys of the deployment's configuration for when the service is opened next."""
+        self._deployment |= settings
 
     def config(self, graph: str, **worker: Any) -> Config:
         """One deployment `x` of `file:attribute` in `graphs/`, or of a team `module:attribute`."""
         file, _, attribute = graph.partition(":")
-        rules = self._rules if self._rules.exists() else None
-        reference = f"{GRAPHS / file}.py:{attribute}"
-        found = Deployment(team=reference, rules=rules) if file == "teams" else Deployment(graph=reference, rules=rules)
+        kind = "team" if file == "teams" else "graph"
+        found: dict[str, Any] = {kind: f"{GRAPHS / file}.py:{attribute}", **self._deployment}
+        for key, path in (("rules", self._rules), ("shadow", self._shadow)):
+            if path.exists():
+                found[key] = path
         return Config(
             data_dir=self.folder / "data",
-            deployments={"x": found},
+            deployments={"x": Deployment.model_validate(found)},
             worker=Worker.model_validate({"retry_delay": 0.0, **worker}),
         )
 
@@ -68,6 +82,7 @@ class House:
         """Begin anew: an empty world, an empty data directory, no rules."""
         self.log.unlink(missing_ok=True)
         self._rules.unlink(missing_ok=True)
+        self._shadow.unlink(missing_ok=True)
         shutil.rmtree(self.folder / "data", ignore_errors=True)
 
     async def finish(self, service: Service, given: Any, **more: Any) -> RunView:

@@ -42,7 +42,12 @@ FULL = Record(
         digest="ab" * 32,
     ),
     guard=GuardPart(
-        before=Judgement(verdict="ask", pack="p@1#0", rules=(RuleOutcome(id="big", verdict="ask", reason="over 100"),)),
+        before=Judgement(
+            verdict="ask",
+            pack="p@1#0",
+            rules=(RuleOutcome(id="big", verdict="ask", reason="over 100"),),
+            shadow=Judgement(verdict="deny", pack="p@2#1"),
+        ),
         after=Judgement(verdict="allow", pack="p@1#0"),
     ),
     approval=ApprovalPart(id="a1", verdict="approve", by="kim", reason="known customer"),

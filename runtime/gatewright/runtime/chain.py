@@ -39,7 +39,7 @@ from .exchange import Exchange
 from .gate import Gate, Known, Permit
 from .identity import Steps
 from .journal import Entry, Journal
-from .judging import Judge
+from .judging import Judge, Ruling
 from .recording import Execution, Office, Recorder, Wish
 from .store.writer import Transaction
 
@@ -316,8 +316,7 @@ class RunChain:
         try:
             if hook is not None and self._judge.wants(hook, effect.name, effect.labels):
                 shown = codec.plain(value) if error is None else None
-                decision = yield from self._judge_result(hook, effect, permit, shown, error)
-                after = requests.judgement(decision)
+                decision, after = yield from self._judge_result(hook, effect, permit, shown, error)
                 if decision.verdict in ("ask", "deny", "terminate"):
                     return self._withhold(wish, permit, decision, after, started)
                 if decision.result is not None and error is None:
@@ -343,7 +342,7 @@ class RunChain:
 
     def _judge_result(
         self, hook: Hook, effect: Effect, permit: Permit, shown: Any, error: Exception | None
-    ) -> Generator[Step, Any, Decision]:
+    ) -> Generator[Step, Any, Ruling]:
         return self._judge.judge(
             hook,
             effect.name,

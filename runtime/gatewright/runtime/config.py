@@ -31,13 +31,15 @@ class Deployment(Section):
 
     `team` names an installed team (entry point group `gatewright.teams`) or one as `module:attribute`; `graph` names
     a plain LangGraph graph as `path/to/file.py:attribute` or `module:attribute` (as in `langgraph.json`). One of the
-    two is needed. `rules` replaces the team's own rule pack.
+    two is needed. `rules` replaces the team's own rule pack; `shadow` is one on trial, whose verdicts are recorded
+    beside those that count and change nothing.
     """
 
     team: str = ""
     graph: str = ""
     model: str = ""
     rules: Path | None = None
+    shadow: Path | None = None
     world: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -222,6 +224,7 @@ def _absolute(config: Config, folder: Path) -> Config:
                     update={
                         "graph": _absolute_graph(deployment.graph, folder),
                         "rules": folder / deployment.rules.expanduser() if deployment.rules else None,
+                        "shadow": folder / deployment.shadow.expanduser() if deployment.shadow else None,
                     }
                 )
                 for name, deployment in config.deployments.items()

@@ -104,12 +104,21 @@ class LoadedDeployment:
     """A team behind a name: its agents, the rules it works under, the world its tools act in."""
 
     def __init__(
-        self, name: str, entry: str, agents: Mapping[str, LoadedAgent], guard: Guard, world: World | None
+        self,
+        name: str,
+        entry: str,
+        agents: Mapping[str, LoadedAgent],
+        guard: Guard,
+        world: World | None,
+        *,
+        shadow: Guard | None = None,
     ) -> None:
+        """`shadow`: rules on trial; what they say is recorded and changes nothing."""
         self.name = name
         self.entry = entry
         self.agents = dict(agents)
         self.guard = guard
+        self.shadow = shadow
         self.world = world
 
     @cached_property
@@ -143,8 +152,9 @@ def load(
         raise type(error)(f"deployment {name!r}: {error}") from error
     rules = settings.rules or (team.rules if team is not None else None)
     guard = Guard([_pack(rules, tools)])
+    shadow = Guard([_pack(settings.shadow, tools)]) if settings.shadow is not None else None
     interception.install()  # classes of tools and models that loading has defined
-    return LoadedDeployment(name, team.entry if team is not None else name, agents, guard, world)
+    return LoadedDeployment(name, team.entry if team is not None else name, agents, guard, world, shadow=shadow)
 
 
 def conversations(settings: config.Deployment, path: Path) -> list[Conversation]:

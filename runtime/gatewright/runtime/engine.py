@@ -23,7 +23,6 @@ from gatewright.agents.effects import ACTIVE, RunContext
 from gatewright.agents.errors import DeniedError, GatewrightError, UnavailableError
 from gatewright.safety import approvals, canonical, records
 from gatewright.safety.events import Hook
-from gatewright.safety.verdicts import Decision
 
 from . import codec, requests, runs
 from .chain import RunChain
@@ -35,7 +34,7 @@ from .deployments import LoadedAgent, LoadedDeployment
 from .gate import waits_for
 from .hub import Hub
 from .journal import Journal, release
-from .judging import Judge
+from .judging import Judge, Ruling
 from .recording import Execution, Office
 from .results import RecordedError
 from .store.writer import Transaction, arrival
@@ -414,11 +413,11 @@ class Engine:
             result=None if given else plain,
             text=_said(value),
         )
-        decision: Decision = await adrive(course, _never)
+        decision, judgement = cast("Ruling", await adrive(course, _never))
         if decision.verdict not in ("allow", "modify"):
             raise DeniedError(f"{hook} refused: {decision.reason}")
         replaced = decision.args if given else decision.result
-        return _Judged(value if replaced is None else replaced, requests.judgement(decision), replaced is not None)
+        return _Judged(value if replaced is None else replaced, judgement, replaced is not None)
 
     # ending
 

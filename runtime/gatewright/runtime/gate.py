@@ -18,7 +18,7 @@ from gatewright.safety.verdicts import Decision
 
 from . import journal, judgements, requests, results
 from .courses import Course, Step
-from .judging import Judge
+from .judging import Judge, Ruling
 from .recording import Execution, Office, Recorder, Wish
 from .store.writer import Transaction
 
@@ -98,8 +98,7 @@ class Gate:
             decided = yield from self._decided(wish, request, stored.judgement)
             if decided is not None:
                 return decided
-        decision = yield from self._judged(wish, wish.effect.args)
-        judgement = requests.judgement(decision)
+        decision, judgement = yield from self._judged(wish, wish.effect.args)
         if decision.verdict == "deny":
             self.deny(wish, judgement, decision.reason)
         if decision.verdict == "terminate":
@@ -109,7 +108,7 @@ class Gate:
             yield from self._request(wish, decision, judgement, args)
         return Permit(args, judgement)
 
-    def _judged(self, wish: Wish, args: Mapping[str, Any]) -> Generator[Step, Any, Decision]:
+    def _judged(self, wish: Wish, args: Mapping[str, Any]) -> Generator[Step, Any, Ruling]:
         effect = wish.effect
         hook = _BEFORE.get(effect.kind)
         if hook is None or not self._judge.wants(hook, effect.name, effect.labels):
@@ -139,9 +138,9 @@ class Gate:
         args = request.decided.args
         if request.state == "edited":  # an edit may not allow more than the rules do
             again = yield from self._judged(wish, args)
-            if again.verdict in ("deny", "terminate"):
-                reason = f"the arguments that {answer.by} gave are refused: {again.reason}"
-                self.deny(wish, requests.judgement(again), reason, approval=answer)
+            if again.decision.verdict in ("deny", "terminate"):
+                reason = f"the arguments that {answer.by} gave are refused: {again.decision.reason}"
+                self.deny(wish, again.judgement, reason, approval=answer)
         elif canonical.json_value(dict(wish.effect.args)) == args:
             args = wish.effect.args
         return Permit(args, stored, answer, request)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from gatewright.safety.events import HISTORY_LIMIT, Past
 
-from . import codec, requests
+from . import codec, judgements, requests
 from .clock import moment
 from .store import schema
 from .store.writer import Transaction, Writer
@@ -170,7 +170,7 @@ def _effects(transaction: Transaction, case_id: str) -> OrderedDict[tuple[str, s
             args=orjson.loads(args) if args is not None else {},
             result=result,
             ok=outcome == "ok",
-            verdict=orjson.loads(guard)["verdict"] if guard else "allow",
+            verdict=judgements.verdict(guard) if guard else "allow",
             time=moment(started_at),
         )
     return found

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import orjson
 
 from gatewright.safety import canonical, records
+from gatewright.safety.verdicts import Verdict
 
 
 class Stored(NamedTuple):
@@ -25,11 +26,7 @@ def dump(
     approval: records.ApprovalPart | None = None,
 ) -> str:
     """For a text column."""
-    plain: dict[str, Any] = {
-        "verdict": judgement.verdict,
-        "pack": judgement.pack,
-        "rules": [{"id": rule.id, "verdict": rule.verdict, "reason": rule.reason} for rule in judgement.rules],
-    }
+    plain: dict[str, Any] = {"judgement": records.plain_judgement(judgement)}
     if args is not None:
         plain["args"] = canonical.json_value(dict(args))
     if approval is not None:
@@ -42,13 +39,17 @@ def dump(
     return orjson.dumps(plain).decode()
 
 
+def verdict(text: str) -> Verdict:
+    """The verdict in a text column."""
+    return cast("Verdict", orjson.loads(text)["judgement"]["verdict"])
+
+
 def load(text: str) -> Stored:
     """From a text column."""
     found = orjson.loads(text)
-    rules = tuple(records.RuleOutcome(**rule) for rule in found["rules"])
     approval = found.get("approval")
     return Stored(
-        records.Judgement(verdict=found["verdict"], pack=found["pack"], rules=rules),
+        records.judgement_of(found["judgement"]),
         found.get("args"),
         None if approval is None else records.ApprovalPart(**approval),
     )

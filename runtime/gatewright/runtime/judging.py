@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Generator, Mapping
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
-from gatewright.safety import canonical
+from gatewright.safety import canonical, records
 from gatewright.safety.events import Event, Hook
 from gatewright.safety.verdicts import Decision
 
@@ -16,6 +17,13 @@ from .history import LazyHistory
 from .recording import Execution, Office
 
 
+class Ruling(NamedTuple):
+    """What the rules decided, and how that is recorded."""
+
+    decision: Decision
+    judgement: records.Judgement
+
+
 class Judge:
     """Puts the events of one execution before the rules of its deployment."""
 
@@ -23,7 +31,9 @@ class Judge:
         self._run = execution
         self._office = office
         self._guard = deployment.guard
-        self.allowed = Decision(verdict="allow", pack=self._guard.title)
+        self._shadow = deployment.shadow
+        allowed = Decision(verdict="allow", pack=self._guard.title)
+        self.allowed = Ruling(allowed, recorded(allowed))
 
     @property
     def digest(self) -> str:
@@ -36,11 +46,12 @@ class Judge:
 
     def wants(self, hook: Hook, name: str, labels: frozenset[str] = frozenset()) -> bool:
         """Whether anybody looks at such events; `labels`: what the effect carries itself."""
-        return self._guard.wants(hook, name, labels)
+        shadow = self._shadow
+        return self._guard.wants(hook, name, labels) or (shadow is not None and shadow.wants(hook, name, labels))
 
     def judge(
         self, hook: Hook, name: str, *, labels: frozenset[str] = frozenset(), args: Mapping[str, Any], **more: Any
-    ) -> Generator[Step, Any, Decision]:
+    ) -> Generator[Step, Any, Ruling]:
         """Ask about an event; where nobody `wants` it, it is `allowed` and need not be asked about.
 
         Args:
@@ -55,11 +66,26 @@ class Judge:
             deployment=run.deployment,
             run_id=run.run_id,
             thread_id=run.thread_id,
-            labels=self.labels(name, labels),
+            labels=labels,
             args=cast("Mapping[str, Any]", canonical.json_value(dict(args))),
             history=LazyHistory(lambda: self._office.cases.of(run.case_id)),
             time=moment(self._office.clock.now()),
             **more,
         )
-        return self._guard.evaluate(event)
+        decision = self._guard.evaluate(event)
+        judgement = recorded(decision)
+        if self._shadow is not None and self._shadow.wants(hook, name, labels):
+            judgement = dataclasses.replace(judgement, shadow=recorded(self._shadow.evaluate(event)))
+        return Ruling(decision, judgement)
         yield  # a course, also where it waits for nothing
+
+
+def recorded(decision: Decision) -> records.Judgement:
+    """What the rules said, as records hold it; what was wrong with a rule counts as a denial by it."""
+    hits = [records.RuleOutcome(id=hit.rule_id, verdict=hit.verdict, reason=hit.reason) for hit in decision.hits]
+    hits += [
+        records.RuleOutcome(id=finding.rule_id, verdict="deny", reason=f"{finding.kind}: {finding.message}")
+        for finding in decision.findings
+        if finding.kind != "reason"
+    ]
+    return records.Judgement(verdict=decision.verdict, pack=decision.pack, rules=tuple(hits))

@@ -83,17 +83,6 @@ _STORE = (
 _DUE = sa.select(_APPROVAL.c.id).where(_APPROVAL.c.state == "open", _APPROVAL.c.due_at <= sa.bindparam("now"))
 
 
-def judgement(decision: Decision) -> records.Judgement:
-    """What the rules said, as records hold it; what was wrong with a rule counts as a denial by it."""
-    hits = [records.RuleOutcome(id=hit.rule_id, verdict=hit.verdict, reason=hit.reason) for hit in decision.hits]
-    hits += [
-        records.RuleOutcome(id=finding.rule_id, verdict="deny", reason=f"{finding.kind}: {finding.message}")
-        for finding in decision.findings
-        if finding.kind != "reason"
-    ]
-    return records.Judgement(verdict=decision.verdict, pack=decision.pack, rules=tuple(hits))
-
-
 def approval_part(request: approvals.Request) -> records.ApprovalPart:
     """What people answered, as records hold it."""
     if request.vote is None:

@@ -72,13 +72,17 @@ class RuleOutcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judgement:
-    """What the rules said. `pack` names the rule packs with their digests."""
+    """What the rules said. `pack` names the rule packs with their digests.
+
+    `shadow`: what the packs on trial would have said, which changes nothing; None where there are none.
+    """
 
     __pydantic_config__ = _STRICT
 
     verdict: Verdict
     pack: str
     rules: tuple[RuleOutcome, ...] = ()
+    shadow: Judgement | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,7 +178,7 @@ class Record:
                 },
                 "guard": None
                 if guard is None
-                else {"before": _judgement(guard.before), "after": _judgement(guard.after)},
+                else {"before": plain_judgement(guard.before), "after": plain_judgement(guard.after)},
                 "approval": None
                 if approval is None
                 else {
@@ -195,17 +199,34 @@ class Record:
         )
 
 
-def _judgement(judgement: Judgement | None) -> dict[str, Any] | None:
+def plain_judgement(judgement: Judgement | None) -> dict[str, Any] | None:
+    """A judgement as JSON values, as it stands in a record; what does not apply is left out."""
     if judgement is None:
         return None
-    return {
+    plain: dict[str, Any] = {
         "verdict": judgement.verdict,
         "rules": [{"id": rule.id, "verdict": rule.verdict, "reason": rule.reason} for rule in judgement.rules],
         "pack": judgement.pack,
     }
+    if judgement.shadow is not None:
+        plain["shadow"] = plain_judgement(judgement.shadow)
+    return plain
 
 
 _RECORD = TypeAdapter(Record)
+_JUDGEMENT = TypeAdapter(Judgement)
+
+
+def judgement_of(plain: Mapping[str, Any]) -> Judgement:
+    """What `plain_judgement` gave, read back.
+
+    Raises:
+        IntegrityError: it is no judgement.
+    """
+    try:
+        return _JUDGEMENT.validate_python(plain, strict=False)
+    except ValidationError as error:
+        raise IntegrityError(f"not a judgement: {error}") from error
 
 
 def decode(data: bytes) -> Record:
