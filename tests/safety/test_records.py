@@ -53,7 +53,7 @@ FULL = Record(
     approval=ApprovalPart(id="a1", verdict="approve", by="kim", reason="known customer"),
     outcome="ok",
     duration_ms=12,
-    usage=UsagePart(input_tokens=10, output_tokens=3),
+    usage=UsagePart(input_tokens=10, output_tokens=3, cost_microusd=42, model="gpt-4o-mini"),
     sealed={"args": "cd" * 32},
     detail={"point": "escalate", "propensity": 0.5},
 )

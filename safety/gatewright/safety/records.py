@@ -28,9 +28,10 @@ SCHEMA: Literal[1] = (
 )
 SALT_SIZE = 16  # bytes
 
-Kind = Literal["effect", "approval", "run", "key"]
+Kind = Literal["effect", "approval", "run", "key", "control"]
 """`effect`: something was done, or refused · `approval`: people answered · `run`: a run began, waited or ended ·
-`key`: the ledger changed its signing key, or sealed values were erased."""
+`key`: the ledger changed its signing key, or sealed values were erased · `control`: somebody paused or resumed a
+deployment, or waived a rule."""
 
 Outcome = Literal["ok", "error", "denied", "terminated", "unknown"]
 """`ok`: performed · `error`: performed and failed · `denied`: not performed, the run goes on · `terminated`: not
@@ -109,12 +110,17 @@ class ApprovalPart:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UsagePart:
-    """Tokens that a model call took."""
+    """Tokens that a model call took, and what they cost in millionths of a US dollar; None where no price is known.
+
+    `model`: as the provider named it in its answer, else as it was asked for.
+    """
 
     __pydantic_config__ = _STRICT
 
     input_tokens: Count
     output_tokens: Count
+    cost_microusd: Count | None = None
+    model: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -192,7 +198,12 @@ class Record:
                 "duration_ms": self.duration_ms,
                 "usage": None
                 if usage is None
-                else {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens},
+                else {
+                    "input_tokens": usage.input_tokens,
+                    "output_tokens": usage.output_tokens,
+                    "cost_microusd": usage.cost_microusd,
+                    "model": usage.model,
+                },
                 "sealed": dict(self.sealed),
                 "detail": dict(self.detail),
             }
