@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gatewright.agents.errors import ConflictError, UsageError
 from gatewright.safety import approvals
 from gatewright.safety.approvals import Action, Answer, Kind, NotEntitledError, Request, Vote
-from gatewright.safety.terms import ApprovalTerms
+from gatewright.safety.terms import ApprovalTerms, Stage
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 ACTION = Action(
@@ -54,7 +54,7 @@ def vote(verdict: Answer, **fields: Any) -> Vote:
 def test_a_decision_is_stored_with_its_vote(kind: Kind, cast: Vote, state: str) -> None:
     decided = approvals.decide(request(kind), cast)
 
-    assert (decided.state, decided.vote) == (state, cast)
+    assert (decided.state, decided.votes) == (state, (cast,))
 
 
 @pytest.mark.parametrize(("kind", "answer"), [("question", "approve"), ("question", "edit"), ("unknown", "edit")])
@@ -106,16 +106,17 @@ def test_a_vote_needs_a_name() -> None:
 
 
 def test_a_person_needs_every_role() -> None:
-    asked = request(terms=ApprovalTerms(roles=frozenset({"lead", "ops"})))
+    asked = request(terms=ApprovalTerms(stages=(Stage(roles=frozenset({"lead", "ops"})),)))
 
     with pytest.raises(NotEntitledError, match="needs the role 'lead', 'kim' has \\['ops'\\]"):
-        approvals.decide(asked, vote("approve", roles=frozenset({"ops"})))
-    assert approvals.decide(asked, vote("approve", roles=frozenset({"ops", "lead"}))).state == "approved"
+        approvals.decide(asked, vote("approve", roles=frozenset({"ops"}), authenticated=True))
+    both = vote("approve", roles=frozenset({"ops", "lead"}), authenticated=True)
+    assert approvals.decide(asked, both).state == "approved"
 
 
 def test_an_excluded_person_may_not_decide() -> None:
     with pytest.raises(NotEntitledError, match="'kim' is excluded"):
-        approvals.decide(request(terms=ApprovalTerms(excluded=frozenset({"kim"}))), vote("reject", reason="no"))
+        approvals.decide(request(terms=ApprovalTerms(excluded=frozenset({"name:kim"}))), vote("reject", reason="no"))
 
 
 def test_a_vote_after_the_time_is_over_conflicts() -> None:

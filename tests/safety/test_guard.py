@@ -68,13 +68,14 @@ def test_the_strongest_verdict_wins() -> None:
 
 
 def test_asking_carries_the_terms_of_all_rules_that_ask() -> None:
-    other = rule("night", "args.amount > 10", "ask", approval={"roles": ["ops"], "excluded": ["kim"], "expires": "15m"})
+    approval = {"roles": ["ops"], "excluded": ["name:kim"], "expires": "15m"}
+    other = rule("night", "args.amount > 10", "ask", approval=approval)
 
     decision = decide(LARGE, other, args={"amount": 200})
 
     assert decision.terms is not None
     assert decision.terms.roles == {"lead", "ops"}
-    assert decision.terms.excluded == {"kim"}
+    assert decision.terms.excluded == {"requester", "agent_owner", "editor", "name:kim"}
     assert decision.terms.expires == 900
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 import json
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from . import canonical, events, expressions, verdicts
 from .events import Event, Hook
 from .packs import Pack
 from .rules import Rule
-from .terms import ApprovalTerms
+from .terms import ApprovalTerms, joined
 from .verdicts import Change, Decision, Finding, RuleHit
 
 _MAX_KINDS = 4096  # combinations of hook, name and labels that are remembered
@@ -184,7 +183,7 @@ class Guard:
             hits=tuple(sorted(judgement.hits.values(), key=lambda hit: hit.rule_id)),
             args=seen.args if goes_on and seen.args is not event.args else None,
             result=result,
-            terms=functools.reduce(ApprovalTerms.join, judgement.terms, ApprovalTerms()) if verdict == "ask" else None,
+            terms=joined(judgement.terms) if verdict == "ask" else None,
             pack=self.title,
             findings=tuple(sorted(judgement.findings, key=lambda finding: (finding.rule_id, finding.kind))),
         )
