@@ -45,3 +45,14 @@ async def test_an_approval_keeps_what_the_rules_on_trial_said(house: House) -> N
 
     assert effect["outcome"] == "ok"
     assert (effect["guard"]["before"]["verdict"], effect["guard"]["before"]["shadow"]["verdict"]) == ("ask", "deny")
+
+
+async def test_a_record_keeps_what_was_wished_beside_what_rules_made_of_it(house: House) -> None:
+    house.rules(
+        {"id": "less", "on": {"hook": "tool.before", "name": "pay"}, "then": "modify", "set": {"args.amount": 1}}
+    )
+
+    async with house.open("gates:paying") as service:
+        (effect,) = await house.effects(service, await house.finish(service, {"amount": 5}))
+
+    assert (effect["wished"], effect["args"]) == ({"amount": 5}, {"amount": 1})

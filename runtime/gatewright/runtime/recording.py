@@ -89,6 +89,8 @@ class Recorder:
         entry.guard = judgements.dump(before) if before is not None else None
         shown_args = canonical.json_value(dict(effect.args if args is None else args))
         sealing = {"args": codec.Encoded("json", orjson.dumps(shown_args)), "result": encoded or codec.encode(value)}
+        if args is not None and args is not effect.args and args != effect.args:
+            sealing["wished"] = codec.Encoded("json", orjson.dumps(canonical.json_value(dict(effect.args))))
         salted = {field: records.seal(part.value) for field, part in sealing.items()}
         record = records.Record(
             kind="effect",
@@ -106,7 +108,7 @@ class Recorder:
                 digest=entry.digest,
                 call_id=effect.call_id,
                 attempt=entry.attempt,
-                labels=wish.labels,
+                labels=effect.labels,
             ),
             guard=records.GuardPart(before=before, after=after),
             approval=approval,
