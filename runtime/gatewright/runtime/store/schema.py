@@ -34,7 +34,8 @@ class Run(Table, table=True):
     """One execution on a thread. `number` gives the order of acceptance; `epoch` fences off earlier holders.
 
     `available_at` is when a queued run may be claimed; null while an earlier run of its thread is unfinished. `input`
-    is needed until the run has ended; then input and output are sealed values of the record at `leaf`.
+    is needed until the run has ended; then input and output are sealed values of the record at `leaf`. `requester` is
+    who started it, where that is proven; agents that it asks act for the same person.
     """
 
     __table_args__ = (
@@ -70,6 +71,7 @@ class Run(Table, table=True):
     error: str | None = Field(default=None, sa_type=Text)
     waiting_for: str = Field(default="[]", sa_type=Text)
     parent_run_id: str | None = Field(default=None, index=True)
+    requester: str | None = None
     created_at: int = Field(sa_type=BigInteger)
     started_at: int | None = Field(default=None, sa_type=BigInteger)
     finished_at: int | None = Field(default=None, sa_type=BigInteger)
@@ -101,14 +103,28 @@ class Effect(Table, table=True):
 
 
 class Approval(Table, table=True):
-    """A request to people; `request` is the state machine's own JSON, the other columns are for looking it up."""
+    """A request to people; `request` is the state machine's own JSON, the other columns are for looking it up.
 
-    __table_args__ = (Index("approval_state", "state", "number"), Index("approval_run", "run_id", "key"))
+    `due_at` is when anything happens to it by itself: a reminder, a step of its escalation, its end.
+    """
+
+    __table_args__ = (
+        Index("approval_state", "state", "number"),
+        Index("approval_place", "deployment", "state", "number"),
+        Index("approval_run", "run_id", "key"),
+        Index(
+            "approval_due",
+            "due_at",
+            sqlite_where=text("state = 'open' AND due_at IS NOT NULL"),
+            postgresql_where=text("state = 'open' AND due_at IS NOT NULL"),
+        ),
+    )
 
     number: int = Field(primary_key=True, sa_type=BIG)
     id: str = Field(unique=True)
     run_id: str = Field(foreign_key="run.id")
     key: str
+    kind: str
     thread_id: str
     case_id: str = Field(index=True)
     deployment: str
@@ -118,6 +134,58 @@ class Approval(Table, table=True):
     created_at: int = Field(sa_type=BigInteger)
     decided_at: int | None = Field(default=None, sa_type=BigInteger)
     due_at: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class Summons(Table, table=True):
+    """Who may decide an open request now: `called` is the JSON list of the roles that one person must hold together,
+    or `name:PERSON`. So that people find theirs among all that wait."""
+
+    __table_args__ = (Index("summons_number", "number"),)
+
+    called: str = Field(primary_key=True)
+    number: int = Field(primary_key=True, sa_type=BIG, foreign_key="approval.number")
+
+
+class Barred(Table, table=True):
+    """Who may not decide an open request: a party to it, or somebody who has voted on it."""
+
+    __table_args__ = (Index("barred_number", "number"),)
+
+    name: str = Field(primary_key=True)
+    number: int = Field(primary_key=True, sa_type=BIG, foreign_key="approval.number")
+
+
+class Delegation(Table, table=True):
+    """A person's leave for another to vote in their place; `delegation` is its JSON."""
+
+    __table_args__ = (Index("delegation_parties", "giver", "receiver", "until_at"),)
+
+    number: int = Field(primary_key=True, sa_type=BIG)
+    id: str = Field(unique=True)
+    giver: str
+    receiver: str = Field(index=True)
+    delegation: str = Field(sa_type=Text)
+    until_at: int = Field(sa_type=BigInteger)
+    revoked_at: int | None = Field(default=None, sa_type=BigInteger)
+    created_at: int = Field(sa_type=BigInteger)
+
+
+class Grant(Table, table=True):
+    """Leave for actions like one that a person approved; `grant_` is its JSON. `place` is the run or thread that it
+    reaches, empty for all."""
+
+    __table_args__ = (Index("grant_place", "deployment", "agent", "name", "place"),)
+
+    number: int = Field(primary_key=True, sa_type=BIG)
+    id: str = Field(unique=True)
+    deployment: str
+    agent: str
+    name: str
+    place: str
+    grant_: str = Field(sa_type=Text)
+    until_at: int | None = Field(default=None, sa_type=BigInteger)
+    revoked_at: int | None = Field(default=None, sa_type=BigInteger)
+    created_at: int = Field(sa_type=BigInteger)
 
 
 class Leaf(Table, table=True):

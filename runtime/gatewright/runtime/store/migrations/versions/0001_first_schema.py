@@ -80,6 +80,7 @@ def upgrade() -> None:
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("waiting_for", sa.Text(), nullable=False),
         sa.Column("parent_run_id", sa.String(), nullable=True),
+        sa.Column("requester", sa.String(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("started_at", sa.BigInteger(), nullable=True),
         sa.Column("finished_at", sa.BigInteger(), nullable=True),
@@ -110,6 +111,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("run_id", sa.String(), nullable=False),
         sa.Column("key", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
         sa.Column("thread_id", sa.String(), nullable=False),
         sa.Column("case_id", sa.String(), nullable=False),
         sa.Column("deployment", sa.String(), nullable=False),
@@ -127,9 +129,62 @@ def upgrade() -> None:
         sa.UniqueConstraint("id"),
     )
     with op.batch_alter_table("approval", schema=None) as batch_op:
+        batch_op.create_index(
+            "approval_due",
+            ["due_at"],
+            unique=False,
+            sqlite_where=sa.text("state = 'open' AND due_at IS NOT NULL"),
+            postgresql_where=sa.text("state = 'open' AND due_at IS NOT NULL"),
+        )
+        batch_op.create_index("approval_place", ["deployment", "state", "number"], unique=False)
         batch_op.create_index("approval_run", ["run_id", "key"], unique=False)
         batch_op.create_index("approval_state", ["state", "number"], unique=False)
         batch_op.create_index(batch_op.f("ix_approval_case_id"), ["case_id"], unique=False)
+
+    for table, column in (("summons", "called"), ("barred", "name")):
+        op.create_table(
+            table,
+            sa.Column(column, sa.String(), nullable=False),
+            sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+            sa.ForeignKeyConstraint(["number"], ["approval.number"]),
+            sa.PrimaryKeyConstraint(column, "number"),
+        )
+        with op.batch_alter_table(table, schema=None) as batch_op:
+            batch_op.create_index(f"{table}_number", ["number"], unique=False)
+
+    op.create_table(
+        "delegation",
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("giver", sa.String(), nullable=False),
+        sa.Column("receiver", sa.String(), nullable=False),
+        sa.Column("delegation", sa.Text(), nullable=False),
+        sa.Column("until_at", sa.BigInteger(), nullable=False),
+        sa.Column("revoked_at", sa.BigInteger(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("number"),
+        sa.UniqueConstraint("id"),
+    )
+    with op.batch_alter_table("delegation", schema=None) as batch_op:
+        batch_op.create_index("delegation_parties", ["giver", "receiver", "until_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_delegation_receiver"), ["receiver"], unique=False)
+    op.create_table(
+        "grant",
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("deployment", sa.String(), nullable=False),
+        sa.Column("agent", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("place", sa.String(), nullable=False),
+        sa.Column("grant_", sa.Text(), nullable=False),
+        sa.Column("until_at", sa.BigInteger(), nullable=True),
+        sa.Column("revoked_at", sa.BigInteger(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("number"),
+        sa.UniqueConstraint("id"),
+    )
+    with op.batch_alter_table("grant", schema=None) as batch_op:
+        batch_op.create_index("grant_place", ["deployment", "agent", "name", "place"], unique=False)
 
     op.create_table(
         "effect",
