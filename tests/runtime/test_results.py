@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.tools import ToolException
 
 from gatewright.agents.errors import DeniedError, TerminatedError
-from gatewright.runtime import codec, results
+from gatewright.runtime import codec, prices, results
+from gatewright.runtime.config import Price
 
 
 @pytest.mark.parametrize(
@@ -62,4 +65,23 @@ def test_the_tokens_of_all_answers_are_added_up() -> None:
 
     assert counted is not None
     assert (counted.input_tokens, counted.output_tokens) == (5, 2)
+    assert (counted.cost_microusd, counted.model) == (None, None)
     assert results.usage("text") is None
+
+
+def _answer(model: str, **details: int) -> LLMResult:
+    usage: Any = {"input_tokens": 100, "output_tokens": 10, "total_tokens": 110, "input_token_details": details}
+    message = AIMessage("x", usage_metadata=usage, response_metadata={"model_name": model})
+    return LLMResult(generations=[[ChatGeneration(message=message)]])
+
+
+def test_a_models_answer_is_priced_by_the_name_it_was_asked_for_and_then_by_the_one_it_gives() -> None:
+    own = prices.OwnPrices({"ours": Price.model_validate({"input": 2, "output": 8, "cache_read": 1})})
+
+    asked = results.usage(_answer("gpt-x-2026", cache_read=40), "ours", own)
+    given = results.usage(_answer("ours"), "alias", own)
+    unknown = results.usage(_answer("gpt-x-2026"), "alias", own)
+
+    assert asked is not None and (asked.cost_microusd, asked.model) == (60 * 2 + 40 * 1 + 10 * 8, "gpt-x-2026")
+    assert given is not None and given.cost_microusd == 100 * 2 + 10 * 8
+    assert unknown is not None and unknown.cost_microusd is None

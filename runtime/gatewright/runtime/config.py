@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, cast, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from gatewright.agents.errors import UnavailableError, UsageError
 
@@ -18,6 +21,12 @@ from .notices.receivers import Mail, PublicURL, Receivers
 FILE = "gatewright.toml"
 MANIFEST = "langgraph.json"
 PREFIX = "GATEWRIGHT_"
+OPERATOR = "operator"  # the role of those who steer what others have started
+AUDITOR = "auditor"  # the role of those who read and change nothing
+SERVICE = "service"  # the name of whoever holds `server.token`
+NAME = re.compile(r"[^\s\x00-\x1f\x7f]+( [^\s\x00-\x1f\x7f]+)*")
+ROLE = re.compile(r"[a-z0-9][a-z0-9._-]*")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Section(BaseModel):
@@ -49,8 +58,39 @@ class Deployment(Section):
         return self
 
 
+class Person(Section):
+    """Somebody who signs in with a token of their own; `gatewright people token NAME` makes one.
+
+    Roles are what approvals ask for. `operator` and `auditor` mean something to the service itself; an auditor reads
+    everything, changes nothing and has no other role.
+    """
+
+    roles: tuple[str, ...] = ()
+    token_sha256: str
+
+    @field_validator("roles")
+    @classmethod
+    def _roles(cls, roles: tuple[str, ...]) -> tuple[str, ...]:
+        odd = [role for role in roles if not ROLE.fullmatch(role)]
+        if odd:
+            raise ValueError(f"has a role {odd[0]!r}; a role is made of a-z, 0-9, dots, hyphens and underscores")
+        if AUDITOR in roles and len(roles) > 1:
+            raise ValueError(f"has roles {list(roles)}; {AUDITOR!r} goes with no other: who reviews decides nothing")
+        return roles
+
+    @field_validator("token_sha256")
+    @classmethod
+    def _digest(cls, digest: str) -> str:
+        if not SHA256.fullmatch(digest):  # not shown: it could be the token itself
+            raise ValueError("is not a SHA-256 in 64 hexadecimal digits; `gatewright people token NAME` prints one")
+        return digest
+
+
 class Server(Section):
-    """The HTTP service. Without a `token` it listens on loopback addresses only."""
+    """The HTTP service. Without a `token` and without people it listens on loopback addresses only.
+
+    `token` is a service account's: whoever has it may do everything, and beside people it has no role to vote with.
+    """
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8420
@@ -72,6 +112,16 @@ class Worker(Section):
     recursion_limit: Annotated[int, Field(ge=1)] = 10_000
 
 
+class Price(Section):
+    """What a model costs, in US dollars per million tokens. Without their own prices, what a provider reads from its
+    cache or writes to it costs what other input does."""
+
+    input: Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+    output: Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+    cache_read: Annotated[Decimal, Field(ge=0, allow_inf_nan=False)] | None = None
+    cache_write: Annotated[Decimal, Field(ge=0, allow_inf_nan=False)] | None = None
+
+
 class Ledger(Section):
     """The log of decision records. A checkpoint is signed after `checkpoint_records` or `checkpoint_seconds`."""
 
@@ -89,11 +139,31 @@ class Config(Section):
     data_dir: Path = Path(".gatewright")
     python_path: tuple[Path, ...] = ()
     deployments: dict[str, Deployment] = Field(default_factory=lambda: {"support": Deployment(team="support")})
+    people: dict[str, Person] = Field(default_factory=dict)
+    prices: dict[str, Price] = Field(default_factory=dict)
     server: Server = Server()
     worker: Worker = Worker()
     ledger: Ledger = Ledger()
     notices: Receivers = ()
     mail: Mail = Mail()
+
+    @model_validator(mode="after")
+    def _tokens_tell_people_apart(self) -> Config:
+        owners: dict[str, str] = {}
+        if self.server.token:
+            owners[hashlib.sha256(self.server.token.encode()).hexdigest()] = "server.token"
+        for name, person in self.people.items():
+            if name == SERVICE or len(name) > 200 or not NAME.fullmatch(name):
+                raise ValueError(
+                    f"people: {name!r} is no name of a person: words of at most 200 characters, and not {SERVICE!r}"
+                )
+            other = owners.setdefault(person.token_sha256, f"people.{name}")
+            if other != f"people.{name}":
+                raise ValueError(
+                    f"people.{name} has the same token as {other}; give each their own: "
+                    f"`gatewright people token {name}`"
+                )
+        return self
 
 
 def load(
@@ -202,16 +272,18 @@ def _explain(detail: Any, sources: Mapping[tuple[str, ...], str], file: Path | N
         return f"{source}: unknown key {key!r}; {remedy}"
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "value_error":
-        return f"{source}: {key!r} {message}"
+        return f"{source}: {key!r} {message}" if key else f"{file or 'the configuration'}: {message}"
     return f"{source}: {key!r} is {detail['input']!r}: {message[:1].lower()}{message[1:]}"
 
 
 def _known(place: tuple[str, ...]) -> list[str]:
-    section: type[BaseModel] = Config
+    section: Any = Config
     for key in place:
-        annotation = section.model_fields[key].annotation if key in section.model_fields else Deployment
-        section = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else Deployment
-    return list(section.model_fields)
+        if get_origin(section) is dict:  # `deployments.NAME`, `people.NAME`
+            section = get_args(section)[1]
+        elif isinstance(section, type) and issubclass(section, BaseModel) and key in section.model_fields:
+            section = section.model_fields[key].annotation
+    return list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
 
 
 def _absolute(config: Config, folder: Path) -> Config:

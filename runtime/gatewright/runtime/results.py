@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-from langchain_core.messages import BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.outputs import LLMResult
 from langchain_core.tools import ToolException
 
@@ -15,6 +15,7 @@ from gatewright.agents.errors import DeniedError, GatewrightError, TerminatedErr
 from gatewright.safety import records
 
 from . import codec
+from .prices import PriceBook, Tokens
 
 
 class RecordedError(GatewrightError):
@@ -81,15 +82,47 @@ def with_result(value: Any, shown: Any, result: Any) -> Any:
     return result
 
 
-def usage(value: Any) -> records.UsagePart | None:
-    """The tokens a model says it took."""
+def usage(value: Any, asked: str = "", prices: PriceBook | None = None) -> records.UsagePart | None:
+    """The tokens a model says it took, and what they cost.
+
+    Args:
+        asked: the model's name as it was asked for.
+    """
     if not isinstance(value, LLMResult):
         return None
-    taken = [getattr(getattr(item, "message", None), "usage_metadata", None) for b in value.generations for item in b]
-    counted = [usage for usage in taken if usage]
+    taken = [getattr(item, "message", None) for batch in value.generations for item in batch]
+    counted = [message for message in taken if isinstance(message, AIMessage) and message.usage_metadata]
     if not counted:
         return None
+    tokens = [_tokens(message) for message in counted]
+    costs = [_cost(message, taken, asked, prices) for message, taken in zip(counted, tokens, strict=True)]
     return records.UsagePart(
-        input_tokens=sum(usage["input_tokens"] for usage in counted),
-        output_tokens=sum(usage["output_tokens"] for usage in counted),
+        input_tokens=sum(each.input for each in tokens),
+        output_tokens=sum(each.output for each in tokens),
+        cost_microusd=None if None in costs else sum(cost or 0 for cost in costs),
+        model=_model(counted[0]) or asked or None,
     )
+
+
+def _tokens(message: AIMessage) -> Tokens:
+    usage: Any = message.usage_metadata
+    details = usage.get("input_token_details") or {}
+    return Tokens(
+        usage["input_tokens"],
+        usage["output_tokens"],
+        cache_read=details.get("cache_read") or 0,
+        cache_write=details.get("cache_creation") or 0,
+    )
+
+
+def _model(message: AIMessage) -> str:
+    """The model as its provider named it."""
+    named = (message.response_metadata.get(key) for key in ("model_name", "model"))
+    return next((name for name in named if isinstance(name, str) and name), "")
+
+
+def _cost(message: AIMessage, tokens: Tokens, asked: str, prices: PriceBook | None) -> int | None:
+    if prices is None:
+        return None
+    names = dict.fromkeys(filter(None, (asked, _model(message))))  # owners give the price of what they configured
+    return next((cost for name in names if (cost := prices.cost(name, tokens)) is not None), None)
