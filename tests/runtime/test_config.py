@@ -1,5 +1,7 @@
 """Where the configuration comes from, what wins, and how mistakes in it are told."""
 
+import hashlib
+import re
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatewright.agents.errors import UnavailableError, UsageError
-from gatewright.runtime.config import Config, Deployment, Section, load
+from gatewright.runtime.config import Config, Deployment, Person, Section, load
 
 
 def write(folder: Path, text: str, name: str = "gatewright.toml") -> Path:
@@ -135,6 +137,53 @@ def test_malformed_toml_is_a_usage_error_with_the_place(tmp_path: Path) -> None:
 def test_a_file_that_was_named_and_is_missing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match=r"nowhere.toml"):
         load(tmp_path / "nowhere.toml", environ={})
+
+
+DIGEST = "0123456789abcdef" * 4
+
+
+def test_people_are_read_with_their_roles(tmp_path: Path) -> None:
+    write(tmp_path, f'[people."Ada L."]\nroles = ["treasury", "ops"]\ntoken_sha256 = "{DIGEST}"\n')
+
+    assert load(cwd=tmp_path, environ={}).people == {
+        "Ada L.": Person(roles=("treasury", "ops"), token_sha256=DIGEST),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f'[people.a]\nrolse = []\ntoken_sha256 = "{DIGEST}"', "did you mean 'people.a.roles'"),
+        (f'[people.a]\nroles = ["auditor", "ops"]\ntoken_sha256 = "{DIGEST}"', "'auditor' goes with no other"),
+        (f'[people.a]\nroles = ["Two words"]\ntoken_sha256 = "{DIGEST}"', "a role 'Two words'"),
+        (f'[people.service]\ntoken_sha256 = "{DIGEST}"', "'service' is no name of a person"),
+        (f'[people."a\\u0007"]\ntoken_sha256 = "{DIGEST}"', "is no name of a person"),
+        (f'[people.a]\ntoken_sha256="{DIGEST}"\n[people.b]\ntoken_sha256="{DIGEST}"', "the same token as people.a"),
+        ("[people.a]\nroles = []", "token_sha256"),
+    ],
+)
+def test_people_who_could_not_be_told_apart_are_refused(tmp_path: Path, text: str, said: str) -> None:
+    write(tmp_path, text)
+
+    with pytest.raises(UsageError, match=re.escape(said)):
+        load(cwd=tmp_path, environ={})
+
+
+def test_a_token_where_its_digest_belongs_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    write(tmp_path, '[people.a]\ntoken_sha256 = "gw_the-token-itself"\n')
+
+    with pytest.raises(UsageError, match="gatewright people token") as caught:
+        load(cwd=tmp_path, environ={})
+
+    assert "itself" not in str(caught.value)
+
+
+def test_the_services_token_is_nobodys_own(tmp_path: Path) -> None:
+    digest = hashlib.sha256(b"secret").hexdigest()
+    write(tmp_path, f'[server]\ntoken = "secret"\n[people.a]\ntoken_sha256 = "{digest}"\n')
+
+    with pytest.raises(UsageError, match=r"people.a has the same token as server.token"):
+        load(cwd=tmp_path, environ={})
 
 
 def test_every_section_forbids_unknown_keys() -> None:

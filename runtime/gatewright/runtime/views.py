@@ -27,6 +27,20 @@ ApprovalState = Literal[
 Verb = Literal["approve", "reject", "edit", "answer"]
 
 
+IdentityKind = Literal["person", "service", "anyone"]
+"""`person`: of the configuration, by their token · `service`: by `server.token`, beside people · `anyone`: no people
+are configured; `server.token`, if there is one, proves nothing about who somebody is."""
+
+
+class IdentityView(BaseModel):
+    """Who a request comes from; `anyone` has no name. `operates`: see docs/people.md."""
+
+    kind: IdentityKind
+    name: str
+    roles: list[str]
+    operates: bool
+
+
 class Failure(BaseModel):
     """Why a run failed: the class of the error and its message."""
 

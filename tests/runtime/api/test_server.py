@@ -16,7 +16,7 @@ import pytest
 from gatewright.agents.errors import UnavailableError, UsageError
 from gatewright.runtime.api import presence, server
 from gatewright.runtime.cli.starting import STARTER
-from gatewright.runtime.config import Server
+from gatewright.runtime.config import Config, Server
 
 PROGRAM = Path(sys.executable).with_name("gatewright")
 LARGE = {"deployment": "clerk", "input": {"order": "B-02", "amount": 400}}
@@ -129,13 +129,13 @@ def test_a_token_is_needed_from_everyone_but_the_owner(start: Callable[..., Proc
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 def test_listening_beyond_this_machine_needs_a_token(host: str) -> None:
     with pytest.raises(UsageError, match="refusing to listen"):
-        server.bind(Server(host=host, port=0))
+        server.bind(Config(server=Server(host=host, port=0)))
 
 
 def test_listening_beyond_this_machine_is_allowed_with_a_token_or_by_name_of_the_danger() -> None:
     for listener in (
-        server.bind(Server(host="0.0.0.0", port=0, token="t")),
-        server.bind(Server(host="0.0.0.0", port=0), unsafe=True),
+        server.bind(Config(server=Server(host="0.0.0.0", port=0, token="t"))),
+        server.bind(Config(server=Server(host="0.0.0.0", port=0)), unsafe=True),
     ):
         with listener:
             assert listener.getsockname()[1] > 0
@@ -143,15 +143,15 @@ def test_listening_beyond_this_machine_is_allowed_with_a_token_or_by_name_of_the
 
 
 def test_a_port_in_use_is_told_with_the_remedy() -> None:
-    with server.bind(Server(port=0)) as taken:
+    with server.bind(Config(server=Server(port=0))) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(UnavailableError, match=rf"port {port} .* in use; .*--port"):
-            server.bind(Server(port=port))
+            server.bind(Config(server=Server(port=port)))
 
 
 def test_a_host_that_is_not_this_machine_is_told() -> None:
     with pytest.raises(UnavailableError, match=r"192\.0\.2\.1"):
-        server.bind(Server(host="192.0.2.1", port=0, token="t"))
+        server.bind(Config(server=Server(host="192.0.2.1", port=0, token="t")))
 
 
 def test_systemd_is_told_where_it_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,31 +1,31 @@
 """Who may talk to the service: host, origin and token are checked before anything else is.
 
-Without a token the service trusts whoever reaches its loopback address, which a browser on the same machine does on
+Without tokens the service trusts whoever reaches its loopback address, which a browser on the same machine does on
 behalf of any page it shows. So the `Host` must be a loopback name (against DNS rebinding), and a request that changes
 something must not come from another site's page.
+
+Who it is goes with the request, as its `identity`; handlers take it from there and never from a body.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import ipaddress
 import re
-import secrets
-import time
-from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gatewright.runtime.people import ANYONE, Identity, Roster
+
 from .errors import answer
+from .sessions import Sessions
 
 COOKIE = "gatewright_session"
-SESSION_SECONDS = 12 * 60 * 60
-OPEN_PATHS = ("/livez", "/readyz", "/sign-in")
+OPEN_PATHS = ("/livez", "/readyz", "/sign-in", "/sign-out")
 OPEN_FOLDER = "/static/"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:@/]+)(?::\d{1,5})?")
@@ -41,16 +41,23 @@ def is_loopback(host: str) -> bool:
         return host.lower().rstrip(".") == "localhost"
 
 
-class Access:
-    """Lets a request through to `app`, or answers 401, 403 or 421.
+def identity(request: Request) -> Identity:
+    """Who a request comes from, as `Access` found it."""
+    found: Identity = request.state.identity
+    return found
 
-    With `local`, only loopback names are accepted as `Host`. With `token`, every path but health, sign-in and static
-    files needs it as bearer token, or the cookie that signing in gave.
+
+class Access:
+    """Lets a request through to `app` with its identity, or answers 401, 403 or 421.
+
+    With `local`, only loopback names are accepted as `Host`. Where the roster has tokens, every path but health,
+    sign-in and static files needs one as bearer token, or the cookie that signing in gave. Auditors change nothing.
     """
 
-    def __init__(self, app: ASGIApp, *, token: str, local: bool) -> None:
+    def __init__(self, app: ASGIApp, *, roster: Roster, sessions: Sessions, local: bool) -> None:
         self.app = app
-        self.token = token
+        self.roster = roster
+        self.sessions = sessions
         self.local = local
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,44 +78,36 @@ class Access:
     def _refusal(self, scope: Scope) -> ASGIApp | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
+        path: str = scope["path"]
         if self.local and not is_loopback(_name(host)):
             message = f"Host {host!r} is not a loopback name; use http://127.0.0.1, or set server.token to serve others"
             return answer(421, "UsageError", message)
         if scope["method"] not in SAFE_METHODS and _foreign(headers, host):
             return answer(403, "DeniedError", f"a page of {headers.get('origin')!r} may not change anything here")
-        if self.token and not self._signed_in(scope["path"], headers):
+        found = ANYONE if self.roster.open else self._identity(headers)
+        unguarded = path in OPEN_PATHS or path.startswith(OPEN_FOLDER)
+        if found is None and not unguarded:
             if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
-                return RedirectResponse(f"/sign-in?next={quote(scope['path'])}", 303)
-            message = "this service needs its token: send `Authorization: Bearer TOKEN`"
+                return RedirectResponse(f"/sign-in?next={quote(path)}", 303)
+            message = (
+                "this service needs a token: send `Authorization: Bearer TOKEN` (the command line sends what is in "
+                "GATEWRIGHT_TOKEN)"
+            )
             return answer(401, "DeniedError", message, {"www-authenticate": "Bearer"})
+        if found is not None and found.reads_only and scope["method"] not in SAFE_METHODS and not unguarded:
+            message = f"{found.name!r} is an auditor, who reads everything and changes nothing"
+            return answer(403, "DeniedError", message)
+        if found is not None:
+            scope.setdefault("state", {})["identity"] = found
         return None
 
-    def _signed_in(self, path: str, headers: Mapping[str, str]) -> bool:
-        if path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
-            return True
+    def _identity(self, headers: Headers) -> Identity | None:
+        """Who it is by token, else by cookie."""
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            return hmac.compare_digest(given.encode("latin-1"), self.token.encode())  # the bytes as they were sent
-        return session_holds(_cookie(headers.get("cookie", "")), self.token)
-
-
-def session(token: str, *, now: float | None = None) -> str:
-    """A cookie value that proves, for twelve hours, that its bearer knew `token`."""
-    until = int((time.time() if now is None else now) + SESSION_SECONDS)
-    body = f"{until}.{secrets.token_hex(8)}"
-    return f"{body}.{_signature(body, token)}"
-
-
-def session_holds(value: str, token: str, *, now: float | None = None) -> bool:
-    """Whether a cookie value was made by `session` with this token and has not run out."""
-    body, _, signature = value.rpartition(".")
-    if not hmac.compare_digest(signature.encode(), _signature(body, token).encode()):
-        return False
-    return int(body.partition(".")[0]) > (time.time() if now is None else now)
-
-
-def _signature(body: str, token: str) -> str:
-    return hmac.new(token.encode(), body.encode(), hashlib.sha256).hexdigest()
+            found = self.roster.identify(given.encode("latin-1"))  # the bytes as they were sent
+            return found[1] if found else None
+        return self.sessions.holder(_cookie(headers.get("cookie", "")))
 
 
 def _cookie(header: str) -> str:
@@ -119,7 +118,7 @@ def _cookie(header: str) -> str:
     return morsel.value if morsel else ""
 
 
-def _foreign(headers: Mapping[str, str], host: str) -> bool:
+def _foreign(headers: Headers, host: str) -> bool:
     """Whether a browser says that the request was made by a page of another site."""
     origin = headers.get("origin")
     if origin is not None:

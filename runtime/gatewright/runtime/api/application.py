@@ -10,10 +10,12 @@ from fastapi import FastAPI
 
 from gatewright.runtime import console
 from gatewright.runtime.operations import Host
+from gatewright.runtime.people import Roster
 
 from . import errors, health, notices, resources
 from .access import Access, is_loopback
 from .limits import BodyLimit
+from .sessions import Sessions, key_of
 
 
 def create_app(
@@ -24,9 +26,11 @@ def create_app(
     Args:
         closing: when set, streams say `bye` and end, and waits give the state as it is.
         instance: what `/livez` tells this process by.
-        open_to_all: serve whoever asks, under any host name, even without a token.
+        open_to_all: serve whoever asks, under any host name, where no token is configured.
     """
-    server = service.config.server
+    server, data_dir = service.config.server, service.config.data_dir
+    roster = Roster.of(service.config)
+    sessions = Sessions(roster, b"" if roster.open else key_of(data_dir))
     closing = closing or asyncio.Event()
     # FastAPI's own documentation pages load scripts from a content delivery network; the document itself is enough.
     app = FastAPI(
@@ -41,9 +45,8 @@ def create_app(
     app.include_router(health.routes(service, instance or secrets.token_hex(8)))
     app.include_router(resources.routes(service, closing))
     app.include_router(notices.routes(service))
-    console.mount(app, service)
+    console.mount(app, service, roster, sessions)
     app.add_middleware(BodyLimit, limit=server.max_body_bytes)
-    app.add_middleware(
-        Access, token=server.token, local=not server.token and not open_to_all and is_loopback(server.host)
-    )
+    local = roster.open and not open_to_all and is_loopback(server.host)
+    app.add_middleware(Access, roster=roster, sessions=sessions, local=local)
     return app

@@ -42,27 +42,30 @@ class NewRunToWaitFor(NewRun):
     timeout: Annotated[float, Field(ge=0)] | None = None
 
 
-class Cancellation(Body):
-    by: Name
+class Signed(Body):
+    """`by` is needed where no people are configured; elsewhere the token says who it is, and `by` may only agree."""
+
+    by: Name | None = None
+
+
+class Cancellation(Signed):
     reason: str = ""
 
 
-class Resumption(Body):
-    by: Name
+class Resumption(Signed):
+    """To go on with a failed run."""
 
 
-class Decision(Body):
+class Decision(Signed):
     """`value`: the edited arguments, or the answer."""
 
-    by: Name
     reason: str = ""
     value: Any = None
 
 
-class Reasoned(Body):
+class Reasoned(Signed):
     """A decision that the agent is told the reason of."""
 
-    by: Name
     reason: Annotated[str, Field(min_length=1)]
     value: Any = None
 

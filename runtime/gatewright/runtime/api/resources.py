@@ -7,11 +7,11 @@ valid already, is not validated and converted a second time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import orjson
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi import Path as PathParameter
 from pydantic import BaseModel
 
@@ -20,6 +20,7 @@ from gatewright.runtime.operations import Host
 from gatewright.runtime.views import (
     ApprovalState,
     ApprovalView,
+    IdentityView,
     LedgerView,
     Overview,
     RecordView,
@@ -31,6 +32,7 @@ from gatewright.runtime.views import (
 from gatewright.safety import records
 
 from . import bodies, requests, streams
+from .access import identity
 from .errors import ErrorBody
 
 LARGEST = 2**63 - 1  # what the database can count to
@@ -40,6 +42,7 @@ Offset = Annotated[int, Query(ge=0, le=LARGEST)]
 Index = Annotated[int, PathParameter(ge=0, le=LARGEST)]
 MISTAKES: dict[int | str, dict[str, Any]] = {
     401: {"model": ErrorBody},
+    403: {"model": ErrorBody},
     404: {"model": ErrorBody},
     409: {"model": ErrorBody},
     413: {"model": ErrorBody},
@@ -67,6 +70,7 @@ def plain(value: Any) -> Response:
 def routes(service: Host, closing: asyncio.Event) -> APIRouter:
     """All resources of `service`; streams and waits end when `closing` is set."""
     router = APIRouter(prefix="/v1", responses=MISTAKES, route_class=bodies.Route)
+    _identity(router)
     _threads(router, service)
     _runs(router, service, closing)
     _approvals(router, service)
@@ -75,13 +79,27 @@ def routes(service: Host, closing: asyncio.Event) -> APIRouter:
     return router
 
 
+def _identity(router: APIRouter) -> None:
+    @router.get("/whoami", tags=["people"], response_model=IdentityView)
+    async def show_identity(request: Request) -> Response:
+        """Whose token this is."""
+        return one(identity(request).view())
+
+
+def _choose_world(request: Request, settings: Mapping[str, Any] | None) -> None:
+    """Settings of a thread's world may name files of the service's machine, so operators alone choose them."""
+    if settings and "world" in settings:
+        identity(request).operate("the setting `world`, which names what the service reads,")
+
+
 def _threads(router: APIRouter, service: Host) -> None:
     @router.get("/deployments", tags=["deployments"], response_model=list[str])
     async def list_deployments() -> Response:
         return plain(service.deployments())
 
     @router.post("/threads", tags=["threads"], status_code=201, response_model=ThreadView)
-    async def create_thread(body: requests.NewThread) -> Response:
+    async def create_thread(body: requests.NewThread, request: Request) -> Response:
+        _choose_world(request, body.settings)
         thread = await service.create_thread(
             body.deployment, thread_id=body.thread_id, metadata=body.metadata, settings=body.settings
         )
@@ -101,7 +119,8 @@ def _threads(router: APIRouter, service: Host) -> None:
         return one(await service.thread(thread_id))
 
 
-async def _start(service: Host, body: requests.NewRun) -> RunView:
+async def _start(service: Host, body: requests.NewRun, request: Request) -> RunView:
+    _choose_world(request, body.settings)
     return await service.start_run(
         body.deployment,
         body.input,
@@ -119,8 +138,8 @@ def _place(run: RunView) -> dict[str, str]:
 
 def _runs(router: APIRouter, service: Host, closing: asyncio.Event) -> None:
     @router.post("/runs", tags=["runs"], status_code=202, response_model=RunView)
-    async def start_run(body: requests.NewRun) -> Response:
-        run = await _start(service, body)
+    async def start_run(body: requests.NewRun, request: Request) -> Response:
+        run = await _start(service, body, request)
         return one(run, 202, _place(run))
 
     @router.post(
@@ -129,8 +148,8 @@ def _runs(router: APIRouter, service: Host, closing: asyncio.Event) -> None:
         response_model=RunView,
         responses={202: {"model": RunView, "description": "Accepted, and not at its end when the time was over"}},
     )
-    async def start_run_and_wait(body: requests.NewRunToWaitFor) -> Response:
-        run = await _start(service, body)
+    async def start_run_and_wait(body: requests.NewRunToWaitFor, request: Request) -> Response:
+        run = await _start(service, body, request)
         return await _wait(service, run.id, body.timeout, closing)
 
     @router.post(
@@ -139,8 +158,8 @@ def _runs(router: APIRouter, service: Host, closing: asyncio.Event) -> None:
         response_class=Response,
         responses={200: {"content": {"text/event-stream": {}}, "description": "The run's events"}},
     )
-    async def start_run_and_stream(body: requests.NewRun) -> Any:
-        run = await _start(service, body)
+    async def start_run_and_stream(body: requests.NewRun, request: Request) -> Any:
+        run = await _start(service, body, request)
         return streams.respond(service.events(run.id), closing, _place(run))
 
     @router.get("/runs", tags=["runs"], response_model=list[RunView])
@@ -172,12 +191,16 @@ def _runs(router: APIRouter, service: Host, closing: asyncio.Event) -> None:
         return await _wait(service, run_id, timeout, closing)
 
     @router.post("/runs/{run_id}/cancel", tags=["runs"], response_model=RunView)
-    async def cancel_run(run_id: str, body: requests.Cancellation) -> Response:
-        return one(await service.cancel(run_id, reason=body.reason, by=body.by))
+    async def cancel_run(run_id: str, body: requests.Cancellation, request: Request) -> Response:
+        who = identity(request)
+        who.operate("cancelling a run")
+        return one(await service.cancel(run_id, reason=body.reason, by=who.sign(body.by)))
 
     @router.post("/runs/{run_id}/resume", tags=["runs"], response_model=RunView)
-    async def resume_run(run_id: str, body: requests.Resumption) -> Response:
-        return one(await service.resume(run_id, by=body.by))
+    async def resume_run(run_id: str, body: requests.Resumption, request: Request) -> Response:
+        who = identity(request)
+        who.operate("resuming a run")
+        return one(await service.resume(run_id, by=who.sign(body.by)))
 
     @router.get(
         "/runs/{run_id}/events",
@@ -232,24 +255,27 @@ def _approvals(router: APIRouter, service: Host) -> None:
     async def show_approval(approval_id: str) -> Response:
         return one(await service.approval(approval_id))
 
-    async def decide(approval_id: str, verb: Verb, body: requests.Decision | requests.Reasoned) -> Response:
-        return one(await service.decide(approval_id, verb, by=body.by, reason=body.reason, value=body.value))
+    async def decide(
+        approval_id: str, verb: Verb, body: requests.Decision | requests.Reasoned, request: Request
+    ) -> Response:
+        by = identity(request).sign(body.by)
+        return one(await service.decide(approval_id, verb, by=by, reason=body.reason, value=body.value))
 
     @router.post("/approvals/{approval_id}/approve", tags=["approvals"], response_model=ApprovalView)
-    async def approve(approval_id: str, body: requests.Decision) -> Response:
-        return await decide(approval_id, "approve", body)
+    async def approve(approval_id: str, body: requests.Decision, request: Request) -> Response:
+        return await decide(approval_id, "approve", body, request)
 
     @router.post("/approvals/{approval_id}/reject", tags=["approvals"], response_model=ApprovalView)
-    async def reject(approval_id: str, body: requests.Reasoned) -> Response:
-        return await decide(approval_id, "reject", body)
+    async def reject(approval_id: str, body: requests.Reasoned, request: Request) -> Response:
+        return await decide(approval_id, "reject", body, request)
 
     @router.post("/approvals/{approval_id}/edit", tags=["approvals"], response_model=ApprovalView)
-    async def edit(approval_id: str, body: requests.Decision) -> Response:
-        return await decide(approval_id, "edit", body)
+    async def edit(approval_id: str, body: requests.Decision, request: Request) -> Response:
+        return await decide(approval_id, "edit", body, request)
 
     @router.post("/approvals/{approval_id}/answer", tags=["approvals"], response_model=ApprovalView)
-    async def answer(approval_id: str, body: requests.Decision) -> Response:
-        return await decide(approval_id, "answer", body)
+    async def answer(approval_id: str, body: requests.Decision, request: Request) -> Response:
+        return await decide(approval_id, "answer", body, request)
 
 
 def _records(router: APIRouter, service: Host) -> None:
@@ -288,6 +314,7 @@ def _conversations(router: APIRouter, service: Host) -> None:
         return many(await service.conversations(deployment, None))
 
     @router.post("/conversations/score", tags=["conversations"], response_model=requests.Score)
-    async def score_conversation(body: requests.Held) -> Response:
+    async def score_conversation(body: requests.Held, request: Request) -> Response:
+        _choose_world(request, body.conversation.settings)
         score = await service.score(body.deployment, body.conversation, body.case_id, body.replies)
         return one(requests.Score(score=score))

@@ -15,8 +15,9 @@ from types import FrameType
 import uvicorn
 
 from gatewright.agents.errors import UnavailableError, UsageError
-from gatewright.runtime import config
+from gatewright.runtime.config import Config
 from gatewright.runtime.operations import Host
+from gatewright.runtime.people import Roster
 
 from . import presence
 from .access import is_loopback
@@ -56,18 +57,19 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def bind(server: config.Server, *, unsafe: bool = False) -> socket.socket:
+def bind(config: Config, *, unsafe: bool = False) -> socket.socket:
     """The socket to listen on.
 
     Raises:
-        UsageError: it could be reached from other machines, and neither a token nor `unsafe` was given.
+        UsageError: it could be reached from other machines, and neither a token, people nor `unsafe` was given.
         UnavailableError: the address is in use, is not this machine's, or may not be taken.
     """
-    if not is_loopback(server.host) and not server.token and not unsafe:
+    server = config.server
+    if not is_loopback(server.host) and Roster.of(config).open and not unsafe:
         raise UsageError(
             f"refusing to listen on {server.host!r} without a token: whoever reaches it could approve actions; set "
-            "server.token (GATEWRIGHT_SERVER__TOKEN), listen on 127.0.0.1, or pass "
-            "--unsafe-allow-unauthenticated"
+            "server.token (GATEWRIGHT_SERVER__TOKEN), name people (`gatewright people token NAME`), listen on "
+            "127.0.0.1, or pass --unsafe-allow-unauthenticated"
         )
     listener: socket.socket | None = None
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from typing import Any
 
@@ -10,7 +9,7 @@ import click
 
 from gatewright.runtime.views import ApprovalView, Verb
 
-from .clients import connect
+from .clients import BY, connect, signature
 from .desk import Desk, desk, facts
 from .grammar import Group
 from .inputs import JSONText
@@ -67,16 +66,18 @@ def show(desk: Desk, approval_id: str) -> None:
 def decision(verb: Verb, help: str, *options: Any) -> None:
     """Add the command for one verb."""
 
-    async def ask(desk: Desk, approval_id: str, by: str, reason: str, value: Any) -> ApprovalView:
-        async with connect(desk.config()) as client:
-            return await client.decide(approval_id, verb, by=by, reason=reason, value=value)
+    async def ask(desk: Desk, approval_id: str, by: str | None, reason: str, value: Any) -> ApprovalView:
+        config = desk.config()
+        async with connect(config) as client:
+            name = await signature(client, config, by)
+            return await client.decide(approval_id, verb, by=name, reason=reason, value=value)
 
     @desk
     def command(desk: Desk, approval_id: str, by: str | None, reason: str = "", value: Any = None) -> None:
-        view = desk.run(ask(desk, approval_id, by or getpass.getuser(), reason, value))
+        view = desk.run(ask(desk, approval_id, by, reason, value))
         desk.show(view.model_dump(mode="json"), lambda: f"{view.id} {view.state} by {view.decided_by}")
 
-    made: Any = click.option("--by", help="Who decides; your user name if not given.")(command)
+    made: Any = click.option("--by", help=BY)(command)
     for option in options:
         made = option(made)
     made = click.argument("approval_id")(made)

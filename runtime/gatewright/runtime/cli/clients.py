@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,9 +21,11 @@ from gatewright.runtime.api import presence
 from gatewright.runtime.config import Config
 from gatewright.runtime.notices.views import NoticeView, State
 from gatewright.runtime.operations import Operations
+from gatewright.runtime.people import ANYONE, Identity, Roster
 from gatewright.runtime.views import (
     ApprovalView,
     Event,
+    IdentityView,
     LedgerView,
     Multitask,
     Overview,
@@ -33,6 +37,8 @@ from gatewright.runtime.views import (
 
 M = TypeVar("M", bound=BaseModel)
 
+TOKEN = "GATEWRIGHT_TOKEN"  # the variable that holds a person's token
+BY = "Who you are, where no people are configured; your user name if not given."
 LONG_POLL = 25.0  # seconds; below what proxies and servers allow a silent request
 CONNECTIONS = 128
 
@@ -50,7 +56,8 @@ async def connect(config: Config, *, execute: bool = False, create: bool = False
     """
     found = presence.find(config.data_dir)
     if found is not None:
-        async with HTTPClient(found.url, token=found.token(), config=config) as client:
+        token = os.environ.get(TOKEN) or found.token()
+        async with HTTPClient(found.url, token=token, config=config) as client:
             yield client
         return
     from gatewright.runtime.store import database
@@ -67,6 +74,33 @@ async def connect(config: Config, *, execute: bool = False, create: bool = False
         yield service
     finally:
         await service.close()
+
+
+async def whoami(client: Operations | None, config: Config) -> IdentityView:
+    """Who a command acts as: what the service says of our token, else what the configuration says.
+
+    Raises:
+        DeniedError: the configuration has people, and GATEWRIGHT_TOKEN holds the token of none of them.
+    """
+    if isinstance(client, HTTPClient):
+        return await client.whoami()
+    if not config.people:
+        return ANYONE.view()
+    found = Roster.of(config).identify(os.environ.get(TOKEN, ""))
+    if found is None:
+        raise errors.DeniedError(f"people are configured here; put your token into the variable {TOKEN}")
+    return found[1].view()
+
+
+async def signature(client: Operations, config: Config, by: str | None) -> str:
+    """The name that a command acts under: the token's; only where nobody is known, `by` or the user's name.
+
+    Raises:
+        DeniedError: `by` is not whose token it is, or see `whoami`.
+    """
+    known = await whoami(client, config)
+    identity = Identity(kind=known.kind, name=known.name, roles=frozenset(known.roles))
+    return identity.sign(by or (getpass.getuser() if known.kind == "anyone" else None))
 
 
 class HTTPClient:
@@ -98,6 +132,10 @@ class HTTPClient:
 
     async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
+
+    async def whoami(self) -> IdentityView:
+        """Whose token this client sends."""
+        return await self._one(IdentityView, "GET", "/whoami")
 
     async def create_thread(
         self,

@@ -129,7 +129,7 @@ def _port(config: Config) -> Finding:
     if running:
         return Finding("service", "ok", f"running at {running.url}, process {running.pid}")
     try:
-        server.bind(config.server).close()
+        server.bind(config).close()
     except (GatewrightError, socket.gaierror) as error:
         return Finding("service", "bad", str(error), "choose another with server.host and server.port")
     return Finding("service", "ok", f"not running; port {config.server.port} of {config.server.host} is free")

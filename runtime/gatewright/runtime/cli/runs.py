@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import getpass
 import json
 import sys
 from functools import partial
@@ -17,7 +16,7 @@ from gatewright.agents.errors import UsageError
 from gatewright.runtime.api import presence
 from gatewright.runtime.views import FINAL, Event, RunStatus, RunView
 
-from .clients import connect
+from .clients import BY, connect, signature
 from .desk import Desk, desk, facts
 from .grammar import LARGEST, Group
 from .inputs import JSONText
@@ -183,14 +182,15 @@ def watch(desk: Desk, run_id: str, after: int) -> int:
 @run.command("cancel")
 @click.argument("run_id")
 @click.option("--reason", default="", help="Why; it is recorded.")
-@click.option("--by", help="Who cancels; your user name if not given.")
+@click.option("--by", help=BY)
 @desk
 def cancel(desk: Desk, run_id: str, reason: str, by: str | None) -> None:
     """End a run. What it did stays done."""
 
     async def ask() -> RunView:
-        async with connect(desk.config()) as client:
-            return await client.cancel(run_id, reason=reason, by=by or getpass.getuser())
+        config = desk.config()
+        async with connect(config) as client:
+            return await client.cancel(run_id, reason=reason, by=await signature(client, config, by))
 
     view = desk.run(ask())
     desk.show(view.model_dump(mode="json"), lambda: describe(view))
@@ -198,14 +198,15 @@ def cancel(desk: Desk, run_id: str, reason: str, by: str | None) -> None:
 
 @run.command("resume")
 @click.argument("run_id")
-@click.option("--by", help="Who resumes; your user name if not given.")
+@click.option("--by", help=BY)
 @desk
 def resume(desk: Desk, run_id: str, by: str | None) -> None:
     """Queue a failed run again. It goes on behind what it has done."""
 
     async def ask() -> RunView:
-        async with connect(desk.config()) as client:
-            return await client.resume(run_id, by=by or getpass.getuser())
+        config = desk.config()
+        async with connect(config) as client:
+            return await client.resume(run_id, by=await signature(client, config, by))
 
     view = desk.run(ask())
     desk.show(view.model_dump(mode="json"), lambda: describe(view))

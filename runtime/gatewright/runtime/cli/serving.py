@@ -93,7 +93,7 @@ async def _serve(
     from gatewright.runtime.api import server
     from gatewright.runtime.service import Service
 
-    listener = server.bind(config.server, unsafe=unsafe)
+    listener = server.bind(config, unsafe=unsafe)
     try:
         service = await Service.open(config)
     except BaseException:
@@ -103,7 +103,7 @@ async def _serve(
 
     async def ready(url: str) -> None:
         desk.show({"url": url, "data_dir": str(config.data_dir)}, lambda: f"console: {url}")
-        if unsafe and not config.server.token:
+        if unsafe and not config.server.token and not config.people:
             desk.say("warning: anyone who reaches this address can approve actions")
         if samples and SAMPLES in config.deployments:
             background.add(asyncio.create_task(_hold_samples(desk, service)))

@@ -6,9 +6,13 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
+from fastapi import Request
+
+from gatewright.runtime.operations import Host
+from gatewright.runtime.people import Identity
 from gatewright.runtime.views import ApprovalView, Verb
 
-from . import forms
+from . import forms, frame
 
 VERBS: dict[str, tuple[Verb, ...]] = {
     "approval": ("approve", "reject", "edit"),
@@ -56,6 +60,14 @@ def card(approval: ApprovalView, *, by: str, back: str) -> Card:
     )
 
 
+async def waiting(
+    service: Host, request: Request, *, back: str, limit: int, offset: int = 0, run_id: str | None = None
+) -> list[Card]:
+    """The cards of what is open, oldest first."""
+    found = await service.approvals(run_id=run_id, limit=limit, offset=offset)
+    return [card(approval, by=frame.name_of(request), back=back) for approval in found]
+
+
 def again(refused: Card, wish: Wish, sent: Mapping[str, str]) -> Card:
     """The card as it was sent, with what is wrong with it."""
     known = {"reason", "by", *(field.name for field in refused.fields)}
@@ -80,7 +92,7 @@ def title(approval: ApprovalView) -> str:
     return f"Did {name} happen?" if approval.kind == "unknown" else f"May {name} be done?"
 
 
-def read(approval: ApprovalView, sent: Mapping[str, str]) -> Wish:
+def read(approval: ApprovalView, sent: Mapping[str, str], who: Identity) -> Wish:
     """What a submitted form asks for."""
     errors: dict[str, str] = {}
     verbs = VERBS[approval.kind]
@@ -89,7 +101,7 @@ def read(approval: ApprovalView, sent: Mapping[str, str]) -> Wish:
     if not asked:
         errors["verb"] = f"is {sent.get('verb')!r}; a {approval.kind} takes {', '.join(verbs)}"
     by = sent.get("by", "").strip()
-    if not by:
+    if not by and not who.authenticated:
         errors["by"] = "is needed: the ledger records who decided"
     reason = sent.get("reason", "").strip()
     if verb == "reject" and not reason:
