@@ -188,6 +188,50 @@ class Grant(Table, table=True):
     created_at: int = Field(sa_type=BigInteger)
 
 
+class Meter(Table, table=True):
+    """What somebody has used of a budget, added up in the parts (`slot`) of its window. `budget` is the budget's key,
+    `holder` the run, case or agent, empty for the deployment; `largest` is what one call took at most.
+
+    Amounts are micro-dollars, milliseconds, tokens or calls; `expires_at` is null where nothing expires.
+    """
+
+    __table_args__ = (Index("meter_expiry", "expires_at"),)
+
+    deployment: str = Field(primary_key=True)
+    budget: str = Field(primary_key=True)
+    holder: str = Field(primary_key=True)
+    slot: int = Field(primary_key=True, sa_type=BigInteger)
+    used: int = Field(sa_type=BigInteger)
+    largest: int = Field(sa_type=BigInteger)
+    expires_at: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class Pause(Table, table=True):
+    """A deployment that performs no effects until somebody resumes it."""
+
+    deployment: str = Field(primary_key=True)
+    by: str
+    reason: str = Field(sa_type=Text)
+    since: int = Field(sa_type=BigInteger)
+
+
+class Waiver(Table, table=True):
+    """A rule that does not count for a while; `scope` is its JSON."""
+
+    __table_args__ = (Index("waiver_until", "until_at"),)
+
+    number: int = Field(primary_key=True, sa_type=BIG)
+    id: str = Field(unique=True)
+    rule_id: str
+    scope: str = Field(sa_type=Text)
+    by: str
+    reason: str = Field(sa_type=Text)
+    until_at: int = Field(sa_type=BigInteger)
+    revoked_at: int | None = Field(default=None, sa_type=BigInteger)
+    revoked_by: str | None = None
+    created_at: int = Field(sa_type=BigInteger)
+
+
 class Leaf(Table, table=True):
     """A decision record in the ledger: the very bytes that were hashed. Rows are never updated nor deleted."""
 

@@ -237,6 +237,46 @@ def upgrade() -> None:
         batch_op.create_index("notice_due", ["receiver", "state", "due_at", "number"], unique=False)
         batch_op.create_index("notice_state", ["state", "number"], unique=False)
 
+    op.create_table(
+        "meter",
+        sa.Column("deployment", sa.String(), nullable=False),
+        sa.Column("budget", sa.String(), nullable=False),
+        sa.Column("holder", sa.String(), nullable=False),
+        sa.Column("slot", sa.BigInteger(), nullable=False),
+        sa.Column("used", sa.BigInteger(), nullable=False),
+        sa.Column("largest", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("deployment", "budget", "holder", "slot"),
+    )
+    with op.batch_alter_table("meter", schema=None) as batch_op:
+        batch_op.create_index("meter_expiry", ["expires_at"], unique=False)
+
+    op.create_table(
+        "pause",
+        sa.Column("deployment", sa.String(), nullable=False),
+        sa.Column("by", sa.String(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("deployment"),
+    )
+    op.create_table(
+        "waiver",
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("rule_id", sa.String(), nullable=False),
+        sa.Column("scope", sa.Text(), nullable=False),
+        sa.Column("by", sa.String(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("until_at", sa.BigInteger(), nullable=False),
+        sa.Column("revoked_at", sa.BigInteger(), nullable=True),
+        sa.Column("revoked_by", sa.String(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("number"),
+        sa.UniqueConstraint("id"),
+    )
+    with op.batch_alter_table("waiver", schema=None) as batch_op:
+        batch_op.create_index("waiver_until", ["until_at"], unique=False)
+
     for table in ("leaf", "node", "checkpoint"):
         for action in ("UPDATE", "DELETE"):
             if op.get_bind().dialect.name == "sqlite":
