@@ -98,9 +98,14 @@ async def signature(client: Operations, config: Config, by: str | None) -> str:
     Raises:
         DeniedError: `by` is not whose token it is, or see `whoami`.
     """
+    known = await identified(client, config)
+    return known.sign(by or (None if known.authenticated else getpass.getuser()))
+
+
+async def identified(client: Operations, config: Config) -> Identity:
+    """See `whoami`; as what may do things."""
     known = await whoami(client, config)
-    identity = Identity(kind=known.kind, name=known.name, roles=frozenset(known.roles))
-    return identity.sign(by or (getpass.getuser() if known.kind == "anyone" else None))
+    return Identity(kind=known.kind, name=known.name, roles=frozenset(known.roles))
 
 
 class HTTPClient:

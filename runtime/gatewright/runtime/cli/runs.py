@@ -16,7 +16,7 @@ from gatewright.agents.errors import UsageError
 from gatewright.runtime.api import presence
 from gatewright.runtime.views import FINAL, Event, RunStatus, RunView
 
-from .clients import BY, connect, signature
+from .clients import BY, connect, identified, signature
 from .desk import Desk, desk, facts
 from .grammar import LARGEST, Group
 from .inputs import JSONText
@@ -190,6 +190,7 @@ def cancel(desk: Desk, run_id: str, reason: str, by: str | None) -> None:
     async def ask() -> RunView:
         config = desk.config()
         async with connect(config) as client:
+            (await identified(client, config)).operate("cancelling a run")
             return await client.cancel(run_id, reason=reason, by=await signature(client, config, by))
 
     view = desk.run(ask())
@@ -206,6 +207,7 @@ def resume(desk: Desk, run_id: str, by: str | None) -> None:
     async def ask() -> RunView:
         config = desk.config()
         async with connect(config) as client:
+            (await identified(client, config)).operate("resuming a run")
             return await client.resume(run_id, by=await signature(client, config, by))
 
     view = desk.run(ask())
