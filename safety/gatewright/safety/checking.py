@@ -58,6 +58,7 @@ class _Check:
         self._text = document.rules[at]
         self._variables = events.VARIABLES[self._text.on.hook]
         self._names = _names(self._text)
+        self._described = {name: tool.tool() for name, tool in document.tools.items()}
         self._arguments = _arguments(self._text, self._names, tools)
         for path, message in _contradictions(document, self._text, tools):
             self._note(path, message)
@@ -80,10 +81,10 @@ class _Check:
             when=when,
             unless=unless,
             sets=sets,
+            mode="shadow" if "shadow" in (text.mode, self._document.mode) else "enforce",
             terms=(text.approval or Approval()).terms() if text.then == "ask" else None,
         )
-        labels = {name: frozenset(tool.labels) for name, tool in self._document.tools.items()}
-        for path, message in examples.failures(rule, text.examples, labels):
+        for path, message in examples.failures(rule, text.examples, self._described):
             self._note(("examples", *path), message)
         return None if self.problems else rule
 
@@ -210,5 +211,6 @@ def _defaults(document: PackText) -> Iterator[Rule]:
             verdict=verdict,
             reason=templates.compile(text, events.VARIABLES[hook]),
             unlabelled=True,
+            mode=document.mode,
             terms=(document.defaults.approval or Approval()).terms() if verdict == "ask" else None,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from gatewright.agents.effects import Kind
 
@@ -16,11 +16,8 @@ from .events import Hook
 from .fields import Names, Part, Text, near
 from .sources import Path
 from .terms import Approval
-from .verdicts import Verdict
-
-
-class Tool(Part):
-    labels: list[Text] = []
+from .tools import ToolText
+from .verdicts import Mode, Verdict
 
 
 class Defaults(Part):
@@ -37,12 +34,19 @@ class On(Part):
 
 class Earlier(Part):
     kind: Kind = "tool"
-    name: str
+    name: str = ""
     args: dict[str, Any] = {}
     result: Any = None
     ok: bool = True
     verdict: Verdict = "allow"
+    labels: list[str] = []
     seconds_ago: float = 60.0
+
+    @model_validator(mode="after")
+    def _named(self) -> Earlier:
+        if not self.name and self.kind != "human":
+            raise ValueError(f"an effect of the kind {self.kind!r} has a name; add `name:`")
+        return self
 
 
 class Example(Part):
@@ -56,6 +60,8 @@ class Example(Part):
     result: Any = None
     error: str = ""
     text: str = ""
+    sender: str = ""
+    scores: dict[str, float] = {}
     history: list[Earlier] = []
     time: str = "2026-01-01T12:00:00Z"
 
@@ -71,6 +77,7 @@ class RuleText(Part):
     when: Text | None = None
     unless: Text | None = None
     then: Verdict
+    mode: Mode = "enforce"
     sets: dict[str, Any] | None = Field(default=None, alias="set")
     approval: Approval | None = None
     reason: Text
@@ -83,7 +90,8 @@ class PackText(Part):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", coerce_numbers_to_str=True)]
     description: str = ""
-    tools: dict[str, Tool] = {}
+    mode: Mode = "enforce"
+    tools: dict[str, ToolText] = {}
     defaults: Defaults = Defaults()
     rules: list[RuleText] = []
     budgets: list[Budget] = []
@@ -99,7 +107,7 @@ _PARTS: dict[str, type[Part]] = {
     "match": Example,
     "pass": Example,
     "history": Earlier,
-    "tools": Tool,
+    "tools": ToolText,
     "budgets": Budget,
     "breakers": Breaker,
 }

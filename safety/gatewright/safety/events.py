@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import orjson
 
@@ -15,8 +16,11 @@ from gatewright.agents.effects import Kind
 from gatewright.agents.errors import LimitError, UsageError
 
 from . import canonical, verdicts
-from .expressions import Type
+from .functions import Type
 from .verdicts import Change, Verdict
+
+if TYPE_CHECKING:
+    from .provenance import Index
 
 Hook = Literal[
     "input",
@@ -27,12 +31,17 @@ Hook = Literal[
     "model.after",
     "decision",
     "message.send",
+    "message.receive",
+    "handoff",
     "function.before",
     "function.after",
+    "thread.start",
+    "thread.end",
 ]
 """`input`/`output`: what a run is given and what it answers · `x.before`: an effect is wished, nothing has happened ·
 `x.after`: its result is there, the agent has not seen it · `decision`: an option was picked at a decision point ·
-`message.send`: one agent is about to write to another."""
+`message.send`: one agent is about to write to another · `message.receive`: what was written arrives there · `handoff`:
+an agent gives the conversation to another · `thread.start`/`thread.end`: a case begins and is over."""
 
 MAX_PASSES = 4  # how often a changed event is judged before its rules are called unstable
 HISTORY_LIMIT = 200  # entries offered to the rules, the newest
@@ -51,6 +60,8 @@ _COMMON: dict[str, Type] = {
     "run.id": "string",
     "thread.id": "string",
     "time": "timestamp",
+    "scores": "map(string, double)",
+    "tainted": "bool",
 }
 _ARGS: dict[str, Type] = {"args": "map(string, dyn)"}
 _RESULT: dict[str, Type] = {"result": "dyn"}
@@ -59,19 +70,27 @@ _TEXT: dict[str, Type] = {"text": "string"}
 _TOOL: dict[str, Type] = {"tool.name": "string"}
 _MODEL: dict[str, Type] = {"model.name": "string"}
 _POINT: dict[str, Type] = {"point.name": "string"}
-_MESSAGE: dict[str, Type] = {"message.to": "string"}
+_TO: dict[str, Type] = {"message.to": "string"}
+_FROM: dict[str, Type] = {"message.from": "string"}
+_HANDOFF: dict[str, Type] = {"handoff.to": "string"}
+_TARGETS: dict[str, Type] = {"targets": "list(map(string, dyn))"}
+_LINKS: dict[str, Type] = {"payload.links": "list(map(string, dyn))"}
 
 VARIABLES: Mapping[Hook, Mapping[str, Type]] = {
     "input": _COMMON | _ARGS | _TEXT,
-    "output": _COMMON | _TEXT | _RESULT,
-    "tool.before": _COMMON | _ARGS | _TOOL,
-    "tool.after": _COMMON | _ARGS | _OUTCOME | _TOOL,
+    "output": _COMMON | _TEXT | _RESULT | _LINKS,
+    "tool.before": _COMMON | _ARGS | _TOOL | _TARGETS | _LINKS,
+    "tool.after": _COMMON | _ARGS | _OUTCOME | _TOOL | _TARGETS | _LINKS,
     "model.before": _COMMON | _ARGS | _TEXT | _MODEL,
     "model.after": _COMMON | _ARGS | _OUTCOME | _TEXT | _MODEL,
     "decision": _COMMON | _ARGS | _RESULT | _POINT,
-    "message.send": _COMMON | _ARGS | _TEXT | _MESSAGE,
-    "function.before": _COMMON | _ARGS,
-    "function.after": _COMMON | _ARGS | _OUTCOME,
+    "message.send": _COMMON | _ARGS | _TEXT | _TO | _LINKS,
+    "message.receive": _COMMON | _ARGS | _TEXT | _FROM,
+    "handoff": _COMMON | _ARGS | _HANDOFF,
+    "function.before": _COMMON | _ARGS | _TARGETS | _LINKS,
+    "function.after": _COMMON | _ARGS | _OUTCOME | _TARGETS | _LINKS,
+    "thread.start": _COMMON | _ARGS,
+    "thread.end": _COMMON,
 }
 """The variables of each hook with their CEL types; a rule that uses another one is refused when it is loaded.
 
@@ -86,19 +105,23 @@ SETS: Mapping[Hook, Literal["args", "result"]] = {
     "model.before": "args",
     "model.after": "result",
     "message.send": "args",
+    "message.receive": "args",
     "function.before": "args",
     "function.after": "result",
 }
-"""What a `modify` rule may change at each hook. A decision is not changed: deny it, or ask."""
+"""What a `modify` rule may change at each hook. Decisions, hand-offs and threads are not changed: refuse them."""
 
 ASKS: frozenset[Hook] = frozenset({"tool.before", "model.before", "function.before", "message.send"})
 """Where an `ask` rule can hold something up until people have decided."""
 
-_NAMED: Mapping[str, str] = {
-    "tool": "tool.name",
-    "model": "model.name",
+_NAMED: Mapping[Hook, str] = {
+    "tool.before": "tool.name",
+    "tool.after": "tool.name",
+    "model.before": "model.name",
+    "model.after": "model.name",
     "decision": "point.name",
-    "message": "message.to",
+    "message.send": "message.to",
+    "handoff": "handoff.to",
 }
 
 
@@ -111,9 +134,12 @@ class _View(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Past:
-    """An effect that the case has already seen. Keep the object: what rules see of it is prepared once.
+    """An effect that the case has already seen, or what people said in it. Keep the object: what rules see of it is
+    prepared once.
 
     `result` is a JSON value; text that parses as JSON is offered parsed. `ok` is false where it failed or was refused.
+    `labels` are the effect's own, those of rule packs need not be among them. With `kind="human"`, `result` is what was
+    said: the input of the case's root runs and every answer of a person.
     """
 
     kind: Kind
@@ -122,6 +148,7 @@ class Past:
     result: Any = None
     ok: bool = True
     verdict: Verdict = "allow"
+    labels: frozenset[str] = frozenset()
     time: datetime
 
     @cached_property
@@ -135,10 +162,10 @@ class Past:
     def _shown(self, words: frozenset[str], now: datetime) -> _View:
         entry: dict[str, Any] = {
             "kind": self.kind,
-            "name": _clean(self.name),
+            "name": clean(self.name),
             "ok": self.ok,
             "verdict": self.verdict,
-            "seconds_ago": (now - _aware(self.time)).total_seconds(),
+            "seconds_ago": (now - aware(self.time)).total_seconds(),
         }
         size = 0
         if "args" in words and (args := self._args) is not None:
@@ -147,6 +174,9 @@ class Past:
         if "result" in words and (result := self._result) is not None:
             entry["result"] = result.value
             size += result.size
+        if "text" in words and self.kind == "human" and isinstance(self.result, str):
+            entry["text"] = clean(self.result)
+            size += len(self.result)
         return _View(entry, size)
 
 
@@ -154,9 +184,12 @@ class Past:
 class Event:
     """A moment at which rules are asked.
 
-    `name` is the tool, model, decision point, addressed agent or function; the agent itself at `input` and `output`.
-    `text` is what people or models said here, concatenated (input, output, model and message hooks). `error` is the
-    failure's text, empty where there was none. `history` holds the earlier effects of the whole case, newest last.
+    `name` is the tool, model, decision point, addressed agent or function; the agent itself at `input`, `output`,
+    `message.receive`, `thread.start` and `thread.end`. `sender` is the agent that a message came from. `text` is what
+    people or models said here, concatenated (input, output, model and message hooks). `error` is the failure's text,
+    empty where there was none. `scores` are those of external guards, by their names. `history` holds the earlier
+    effects of the whole case, newest last. `index` has taken in all of the case, see `Guard.index`; without one, what
+    rules need of it is read from `history` whenever they are asked.
     """
 
     hook: Hook
@@ -170,7 +203,10 @@ class Event:
     result: Any = None
     error: str = ""
     text: str = ""
+    sender: str = ""
+    scores: Mapping[str, float] = field(default_factory=dict)
     history: Sequence[Past] = ()
+    index: Index | None = None
     time: datetime
 
 
@@ -216,19 +252,22 @@ def values(event: Event, labels: frozenset[str], words: frozenset[str], *, limit
         LimitError: arguments, result, text and the part of the history that is shown exceed `limit`.
         UsageError: a value is not JSON (NaN, an object of some class).
     """
-    kind = event.hook.partition(".")[0]
     found: dict[str, Any] = {
         "hook": event.hook,
-        "name": _clean(event.name),
-        "agent": _clean(event.agent),
-        "deployment": _clean(event.deployment),
+        "name": clean(event.name),
+        "agent": clean(event.agent),
+        "deployment": clean(event.deployment),
         "labels": sorted(labels),
         "run.id": event.run_id,
         "thread.id": event.thread_id,
-        "time": _aware(event.time),
+        "time": aware(event.time),
     }
-    if kind in _NAMED:
-        found[_NAMED[kind]] = found["name"]
+    if event.hook in _NAMED:
+        found[_NAMED[event.hook]] = found["name"]
+    if event.hook == "message.receive":
+        found["message.from"] = clean(event.sender)
+    if "scores" in words:
+        found["scores"] = _scores(event.scores)
     size = 0
     for variable in VARIABLES[event.hook].keys() & words & {"args", "result", "error", "text"}:
         value = getattr(event, variable)
@@ -243,9 +282,16 @@ def values(event: Event, labels: frozenset[str], words: frozenset[str], *, limit
     return found
 
 
+def _scores(scores: Mapping[str, float]) -> dict[str, float]:
+    for guard, score in scores.items():
+        if not math.isfinite(score):  # NaN would be below every limit
+            raise UsageError(f"the guard {guard!r} gave the score {score!r}; a score is a finite number")
+    return {clean(guard): float(score) for guard, score in scores.items()}
+
+
 def _history(event: Event, words: frozenset[str]) -> tuple[list[dict[str, Any]], int]:
     # What is left out (not mentioned, too large, not JSON) is an error in a rule that reads it, not an empty value.
-    now = _aware(event.time)
+    now = aware(event.time)
     shown = [
         past._shown(words, now)  # pyright: ignore[reportPrivateUsage]  # of this module
         for past in event.history[-HISTORY_LIMIT:]
@@ -266,11 +312,13 @@ def _same(one: Any, other: Any) -> bool:
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
-def _aware(time: datetime) -> datetime:
+def aware(time: datetime) -> datetime:
+    """`time` with a time zone: UTC where it had none."""
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """`text` as the binding can hold it, see `_presentable`."""
     return _replaced(text) if "\0" in text or not text.isascii() else text
 
 

@@ -7,37 +7,37 @@ from datetime import datetime, timedelta
 
 from gatewright.agents.errors import GatewrightError, LimitError
 
-from . import events, expressions, sources
+from . import events, facts, sources
 from .documents import Example, Examples
+from .provenance import Index
 from .rules import Rule
+from .tools import UNKNOWN, Tool
 
 
-def failures(
-    rule: Rule, examples: Examples, labels: Mapping[str, frozenset[str]]
-) -> Iterator[tuple[sources.Path, str]]:
+def failures(rule: Rule, examples: Examples, described: Mapping[str, Tool]) -> Iterator[tuple[sources.Path, str]]:
     """Where and how examples contradict the rule.
 
     Args:
-        labels: labels by tool name, as the pack gives them.
+        described: tools by name, as the pack has them.
     """
     for at, example in enumerate(examples.match):
-        if message := _contradiction(rule, example, labels, expected=True):
+        if message := _contradiction(rule, example, described, expected=True):
             yield ("match", at), message
     for at, example in enumerate(examples.passes):
-        if message := _contradiction(rule, example, labels, expected=False):
+        if message := _contradiction(rule, example, described, expected=False):
             yield ("pass", at), message
 
 
-def _contradiction(rule: Rule, example: Example, labels: Mapping[str, frozenset[str]], *, expected: bool) -> str | None:
+def _contradiction(rule: Rule, example: Example, described: Mapping[str, Tool], *, expected: bool) -> str | None:
     try:
-        event = _event(rule, example, labels)
-        carried = event.labels | labels.get(event.name, frozenset())
+        event = _event(rule, example, described)
+        carried = event.labels | described.get(event.name, UNKNOWN).labels
         if not rule.looks_at(event.hook, event.name, carried):
             if expected:
                 shown = f"{event.name!r} with labels {sorted(carried)}"
                 return f"the rule does not look at {shown}; mend `on:` or the example"
             return None
-        matches = _tried(rule, event, carried)
+        matches = _tried(rule, event, carried, described)
     except ValueError as error:
         return f"the example cannot be read: {error}"
     except (GatewrightError, TypeError) as error:
@@ -47,11 +47,18 @@ def _contradiction(rule: Rule, example: Example, labels: Mapping[str, frozenset[
     return "the rule does not match this example" if expected else "the rule matches this example, it must not"
 
 
-def _tried(rule: Rule, event: events.Event, labels: frozenset[str]) -> bool:
+def _tried(rule: Rule, event: events.Event, labels: frozenset[str], described: Mapping[str, Tool]) -> bool:
     """Whether the rule matches; tries its reason and its changes too, as far as they come to rest."""
+
+    def index() -> Index:
+        made = Index(described, facts.needs(rule.mentions), "")
+        for past in event.history:
+            made.add(past)
+        return made
+
     first: bool | None = None
     for _ in range(events.MAX_PASSES):
-        bindings = expressions.bind(events.values(event, labels, rule.words), events.VARIABLES[event.hook])
+        bindings = facts.bind(event, described, labels, rule.words, rule.mentions, index)
         matches = rule.matches(bindings)
         first = matches if first is None else first
         if not matches:
@@ -66,11 +73,11 @@ def _tried(rule: Rule, event: events.Event, labels: frozenset[str]) -> bool:
     )
 
 
-def _event(rule: Rule, example: Example, labels: Mapping[str, frozenset[str]]) -> events.Event:
+def _event(rule: Rule, example: Example, described: Mapping[str, Tool]) -> events.Event:
     time = datetime.fromisoformat(example.time)
     return events.Event(
         hook=rule.hook,
-        name=example.name or _name(rule, labels),
+        name=example.name or _name(rule, described),
         agent=example.agent,
         deployment=example.deployment,
         run_id=example.run_id,
@@ -81,6 +88,8 @@ def _event(rule: Rule, example: Example, labels: Mapping[str, frozenset[str]]) -
         result=example.result,
         error=example.error,
         text=example.text,
+        sender=example.sender,
+        scores=example.scores,
         history=[
             events.Past(
                 kind=earlier.kind,
@@ -89,6 +98,7 @@ def _event(rule: Rule, example: Example, labels: Mapping[str, frozenset[str]]) -
                 result=earlier.result,
                 ok=earlier.ok,
                 verdict=earlier.verdict,
+                labels=frozenset(earlier.labels),
                 time=time - timedelta(seconds=earlier.seconds_ago),
             )
             for earlier in example.history
@@ -97,8 +107,8 @@ def _event(rule: Rule, example: Example, labels: Mapping[str, frozenset[str]]) -
     )
 
 
-def _name(rule: Rule, labels: Mapping[str, frozenset[str]]) -> str:
+def _name(rule: Rule, described: Mapping[str, Tool]) -> str:
     """The name an example stands for when it gives none: the first of the rule's, or of the tools it is about."""
     if rule.names:
         return min(rule.names)
-    return next((name for name, carried in labels.items() if rule.labels and rule.labels <= carried), "")
+    return next((name for name, tool in described.items() if rule.labels and rule.labels <= tool.labels), "")

@@ -12,9 +12,12 @@ import difflib
 import functools
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from gatewright.agents.errors import GatewrightError, UsageError
+
+from . import functions
+from .functions import Subject, Type
 
 MAX_LENGTH = 4_000  # characters of one expression
 MAX_STEPS = 10_000  # loop steps of one evaluation; the limit is built into the binding
@@ -31,9 +34,6 @@ _WORD = re.compile(r"[A-Za-z_]\w*")
 _PLACE = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
 _UNDECLARED = re.compile(r"undeclared reference to '([^']+)'")
 
-
-Type = Literal["string", "timestamp", "dyn", "list(string)", "map(string, dyn)", "list(map(string, dyn))"]
-"""The types of variables; `dyn` is any JSON value, checked when it is used."""
 
 Variables = Mapping[str, Type]
 """Type by name; names may be dotted: `{"tool.name": "string", "args": "map(string, dyn)"}`."""
@@ -64,26 +64,33 @@ class Reference(NamedTuple):
 
 
 class Bindings:
-    """The values of the variables, converted once on first use and shared by all expressions that see them."""
+    """The values of the variables, converted once on first use and shared by all expressions that see them.
 
-    __slots__ = ("activation",)
+    `subject` answers the functions that ask about the event.
+    """
 
-    def __init__(self, activation: Any) -> None:
+    __slots__ = ("activation", "subject")
+
+    def __init__(self, activation: Any, subject: Subject | None) -> None:
         self.activation = activation
+        self.subject = subject
 
 
 class Expression:
     """A checked expression. Safe to share between threads.
 
     `words` are all words that occur in it, those within strings too: a variable or key that is not among them is not
-    read by its literal name.
+    read by its literal name. `mentions` are the names that stand for something by themselves: variables with each of
+    the fields that follow them (`payload`, `payload.links`), and functions as `count()`.
     """
 
-    __slots__ = ("_compiled", "text", "words")
+    __slots__ = ("_asks", "_compiled", "mentions", "text", "words")
 
     def __init__(self, text: str, compiled: Any) -> None:
         self.text = text
         self.words = frozenset(_WORD.findall(text))
+        self.mentions = frozenset(_mentions(text))
+        self._asks = any(f"{name}()" in self.mentions for name in functions.ASKING)
         self._compiled = compiled
 
     @property
@@ -133,10 +140,15 @@ class Expression:
                 yield Reference(field.text.strip("'\""), *_place(self.text, field.start))
 
     def _run(self, bindings: Bindings) -> Any:
+        if self._asks:
+            functions.CURRENT.subject = bindings.subject
         try:
             return self._compiled.eval(bindings.activation)
         except (RuntimeError, TypeError, ValueError) as error:  # the binding could not convert the data
             raise EvaluationError(f"{self.text!r} cannot be evaluated on this data: {error}") from error
+        finally:
+            if self._asks:
+                functions.CURRENT.subject = None
 
 
 def compile(text: str, variables: Variables) -> Expression:
@@ -168,12 +180,13 @@ def compile_value(text: str, variables: Variables) -> Expression:
     return Expression(text, compiled)
 
 
-def bind(values: Mapping[str, Any], variables: Variables) -> Bindings:
+def bind(values: Mapping[str, Any], variables: Variables, subject: Subject | None = None) -> Bindings:
     """Give `values` to expressions that were compiled with the same `variables`; they must not be mutated after.
 
-    A variable without a value, or with one of another type, is an error in the expressions that read it.
+    A variable without a value, or with one of another type, is an error in the expressions that read it; so is a
+    function that asks about an event where there is no `subject`.
     """
-    return Bindings(_environment(tuple(sorted(variables.items()))).Activation(values))
+    return Bindings(_environment(tuple(sorted(variables.items()))).Activation(values), subject)
 
 
 @functools.lru_cache(maxsize=64)
@@ -189,15 +202,32 @@ def _environment(variables: tuple[tuple[str, Type], ...]) -> Any:
 
     mapping = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
     types: dict[Type, Any] = {
+        "bool": cel.Type.BOOL,
+        "int": cel.Type.INT,
+        "double": cel.Type.DOUBLE,
         "string": cel.Type.STRING,
         "timestamp": cel.Type.TIMESTAMP,
         "dyn": cel.Type.DYN,
         "list(string)": cel.Type.List(cel.Type.STRING),
+        "map(string, double)": cel.Type.Map(cel.Type.STRING, cel.Type.DOUBLE),
         "map(string, dyn)": mapping,
+        "list(dyn)": cel.Type.List(cel.Type.DYN),
         "list(map(string, dyn))": cel.Type.List(mapping),
     }
+    overloads: dict[str, list[Any]] = {}
+    for function in functions.FUNCTIONS:
+        overloads.setdefault(function.name, []).append(
+            cel.Overload(
+                "_".join((function.name, *(re.sub(r"\W+", "_", kind) for kind in function.parameters))),
+                return_type=types[function.result],
+                parameters=[types[kind] for kind in function.parameters],
+                is_member=False,
+                impl=function.call,
+            )
+        )
     return cel.NewEnv(
         variables={name: types[kind] for name, kind in variables},
+        functions=[cel.FunctionDecl(name, overloads[name]) for name in overloads],
         extensions=[
             ext_strings.ExtStrings(),
             ext_math.ExtMath(),
@@ -216,6 +246,20 @@ class _Token(NamedTuple):
 def _tokens(text: str) -> Iterator[_Token]:
     for match in _TOKEN.finditer(text):
         yield _Token(match.lastgroup or "", match.group(), match.start())
+
+
+def _mentions(text: str) -> Iterator[str]:
+    tokens = [token for token in _tokens(text) if token.kind != "comment"]
+    name = ""
+    for at, token in enumerate(tokens):
+        before = tokens[at - 1].text if at else ""
+        after = tokens[at + 1].text if at + 1 < len(tokens) else ""
+        if token.kind == "word":
+            name = token.text if before != "." else f"{name}.{token.text}" if name else ""
+            if name:
+                yield f"{name}()" if after == "(" else name
+        elif token.text != ".":
+            name = ""
 
 
 def _place(text: str, offset: int) -> tuple[int, int]:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gatewright.agents.errors import GatewrightError, UsageError
 
-from . import canonical, events, expressions, verdicts
+from . import canonical, events, expressions, facts, tools, verdicts
 from .events import Event, Hook
 from .packs import Pack
+from .provenance import Index
 from .rules import Rule
 from .terms import ApprovalTerms, joined
 from .verdicts import Change, Decision, Finding, RuleHit
+from .waivers import Waiver, covering
 
 _MAX_KINDS = 4096  # combinations of hook, name and labels that are remembered
 
@@ -26,6 +29,7 @@ class _Candidates:
 
     rules: tuple[Rule, ...]
     words: frozenset[str]
+    mentions: frozenset[str]
 
 
 @dataclass
@@ -38,13 +42,14 @@ class _Judgement:
 
     @property
     def verdict(self) -> verdicts.Verdict:
-        found: list[verdicts.Verdict] = [hit.verdict for hit in self.hits.values()]
-        if any(finding.kind != "reason" for finding in self.findings):
+        found: list[verdicts.Verdict] = [hit.verdict for hit in self.hits.values() if hit.counts]
+        if any(finding.denies for finding in self.findings):
             found.append("deny")
         return verdicts.strongest(found)
 
-    def note(self, rule_id: str, kind: verdicts.FindingKind, message: str) -> None:
-        self.findings.append(Finding(rule_id=rule_id, kind=kind, message=f"rule {rule_id!r}: {message}"))
+    def note(self, rule: Rule, kind: verdicts.FindingKind, message: str) -> None:
+        message = f"rule {rule.id!r}: {message}"
+        self.findings.append(Finding(rule_id=rule.id, kind=kind, message=message, mode=rule.mode))
 
 
 class Guard:
@@ -71,15 +76,26 @@ class Guard:
             for pack in self.packs
             for rule in pack.rules
         ]
-        self._labels: dict[str, frozenset[str]] = {}
+        self._by_id = {rule.id: rule for rule in self._rules}
+        self._tools: dict[str, tools.Tool] = {}
         for pack in self.packs:
-            for name, labels in pack.labels.items():
-                self._labels[name] = self.labels(name) | labels
+            for name, tool in pack.tools.items():
+                self._tools[name] = tool.join(self._tools.get(name, tools.UNKNOWN))
+        self._needs = facts.needs(frozenset[str]().union(*(rule.mentions for rule in self._rules)))
         self._known: dict[tuple[Hook, str, frozenset[str]], _Candidates] = {}
 
     def labels(self, name: str) -> frozenset[str]:
         """The labels that the packs give to a tool or function; add them to those it carries itself."""
-        return self._labels.get(name, frozenset())
+        return self._tools.get(name, tools.UNKNOWN).labels
+
+    @property
+    def remembers(self) -> bool:
+        """Whether any rule asks what the case has said or done in a way that an index answers."""
+        return bool(self._needs)
+
+    def index(self) -> Index:
+        """An empty index for one case, to be put into the events of that case; it answers for this guard alone."""
+        return Index(self._tools, self._needs, self.digest)
 
     def wants(self, hook: Hook, name: str, labels: frozenset[str] = frozenset()) -> bool:
         """Whether any rule looks at such events; if not, `evaluate` would allow them and need not be called.
@@ -89,18 +105,22 @@ class Guard:
         """
         return bool(self._candidates(hook, name, labels).rules)
 
-    def evaluate(self, event: Event) -> Decision:
+    def evaluate(self, event: Event, waivers: Sequence[Waiver] = ()) -> Decision:
         """What the rules say. What cannot be judged is denied: nothing that an event holds makes this raise.
 
         Changes are judged again until they come to rest, so what goes on is something that every rule has seen.
+
+        Args:
+            waivers: those that the time of the event has passed do not count.
         """
         candidates = self._candidates(event.hook, event.name, event.labels)
         if not candidates.rules:
             return Decision(verdict="allow", pack=self.title)
         judgement = _Judgement()
+        index = functools.cache(functools.partial(self._index, event))
         seen = event
         for _ in range(events.MAX_PASSES):
-            changes = self._judge(seen, candidates, judgement)
+            changes = self._judge(seen, candidates, judgement, index, waivers)
             if judgement.verdict in ("deny", "terminate") or not changes:
                 break
             following = self._changed(seen, changes, judgement)
@@ -109,9 +129,11 @@ class Guard:
             seen = following
         else:
             for hit in judgement.hits.values():
-                if hit.verdict == "modify":
+                if hit.verdict == "modify" and hit.counts:
                     judgement.note(
-                        hit.rule_id, "unstable", f"its changes did not come to rest in {events.MAX_PASSES} passes"
+                        self._by_id[hit.rule_id],
+                        "unstable",
+                        f"its changes did not come to rest in {events.MAX_PASSES} passes",
                     )
         return self._decision(event, seen, judgement)
 
@@ -121,55 +143,100 @@ class Guard:
         if known is None:
             carried = labels | self.labels(name)
             rules = tuple(rule for rule in self._rules if rule.looks_at(hook, name, carried))
-            known = _Candidates(rules, frozenset[str]().union(*(rule.words for rule in rules)))
+            known = _Candidates(
+                rules,
+                frozenset[str]().union(*(rule.words for rule in rules)),
+                frozenset[str]().union(*(rule.mentions for rule in rules)),
+            )
             if len(self._known) >= _MAX_KINDS:  # names come from models, which make some up
                 self._known.clear()
             self._known[key] = known
         return known
 
-    def _judge(self, event: Event, candidates: _Candidates, judgement: _Judgement) -> list[Change]:
+    def _index(self, event: Event) -> Index:
+        """That of the event, or one of its history where it has none that answers for this guard."""
+        if event.index is not None and event.index.owner == self.digest:
+            return event.index
+        index = self.index()
+        for past in event.history:
+            index.add(past)
+        return index
+
+    def _judge(
+        self,
+        event: Event,
+        candidates: _Candidates,
+        judgement: _Judgement,
+        index: Callable[[], Index],
+        waivers: Sequence[Waiver],
+    ) -> list[Change]:
         """Ask every rule once; gives the changes that the matching ones want."""
         changes: list[Change] = []
         try:
-            values = events.values(event, event.labels | self.labels(event.name), candidates.words, limit=self._limit)
-            bindings = expressions.bind(values, events.VARIABLES[event.hook])
+            bindings = facts.bind(
+                event,
+                self._tools,
+                event.labels | self.labels(event.name),
+                candidates.words,
+                candidates.mentions,
+                index,
+                limit=self._limit,
+            )
         except GatewrightError as error:
             for rule in candidates.rules:
-                judgement.note(rule.id, "limit", str(error))
+                judgement.note(rule, "limit", str(error))
             return changes
         for rule in candidates.rules:
             try:
                 if rule.matches(bindings):
-                    changes += rule.changes(bindings)
-                    self._hit(rule, bindings, judgement)
+                    wanted = rule.changes(bindings)
+                    if self._hit(rule, event, bindings, judgement, waivers).counts:
+                        changes += wanted
             except expressions.EvaluationError as error:
-                judgement.note(rule.id, "error", str(error))
+                judgement.note(rule, "error", str(error))
         return changes
 
-    def _hit(self, rule: Rule, bindings: expressions.Bindings, judgement: _Judgement) -> None:
+    def _hit(
+        self,
+        rule: Rule,
+        event: Event,
+        bindings: expressions.Bindings,
+        judgement: _Judgement,
+        waivers: Sequence[Waiver],
+    ) -> RuleHit:
         if rule.id in judgement.hits:
-            return
+            return judgement.hits[rule.id]
         try:
             reason = rule.reason.render(bindings)
         except expressions.EvaluationError as error:
             reason = rule.reason.text
-            judgement.note(rule.id, "reason", str(error))
-        judgement.hits[rule.id] = RuleHit(rule_id=rule.id, verdict=rule.verdict, reason=reason)
-        if rule.terms is not None:
+            judgement.note(rule, "reason", str(error))
+        waiver = covering(waivers, rule.id, event) if waivers else None
+        hit = RuleHit(
+            rule_id=rule.id,
+            verdict=rule.verdict,
+            reason=reason,
+            mode=rule.mode,
+            waived=None if waiver is None else waiver.id,
+        )
+        judgement.hits[rule.id] = hit
+        if rule.terms is not None and hit.counts:
             judgement.terms.append(rule.terms)
+        return hit
 
     def _changed(self, event: Event, changes: Sequence[Change], judgement: _Judgement) -> Event | None:
         """The event with the changes made; None if it already is so, or with a finding if they cannot be made."""
         if clash := verdicts.conflict(changes):
             one, other = clash
             places = f"{'.'.join(one.path)!r} and rule {other.rule_id!r} {'.'.join(other.path)!r}"
-            judgement.note(one.rule_id, "conflict", f"changes {places} differently; make their conditions exclusive")
+            message = f"changes {places} differently; make their conditions exclusive"
+            judgement.note(self._by_id[one.rule_id], "conflict", message)
             return None
         try:
             return events.changed(event, changes)
         except TypeError as error:
             for change in changes:
-                judgement.note(change.rule_id, "error", str(error))
+                judgement.note(self._by_id[change.rule_id], "error", str(error))
             return None
 
     def _decision(self, event: Event, seen: Event, judgement: _Judgement) -> Decision:

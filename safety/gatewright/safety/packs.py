@@ -17,6 +17,7 @@ from .checking import Tools
 from .documents import PackText, complaints
 from .rules import Rule
 from .sources import PackError
+from .tools import Tool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class Pack:
     version: str
     digest: str
     rules: tuple[Rule, ...] = ()
-    labels: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    tools: Mapping[str, Tool] = field(default_factory=dict)
     budgets: tuple[Budget, ...] = ()
     breakers: tuple[Breaker, ...] = ()
 
@@ -35,6 +36,11 @@ class Pack:
     def title(self) -> str:
         """`name@version#digest`, 12 hexadecimal digits of it: what records and people call the pack."""
         return f"{self.name}@{self.version}#{self.digest[:12]}"
+
+    @property
+    def labels(self) -> Mapping[str, frozenset[str]]:
+        """The labels of the tools that the pack describes."""
+        return {name: tool.labels for name, tool in self.tools.items()}
 
     @classmethod
     def empty(cls) -> Pack:
@@ -84,7 +90,7 @@ class Pack:
             version=document.version,
             digest=digest,
             rules=rules,
-            labels={name: frozenset(tool.labels) for name, tool in document.tools.items()},
+            tools={name: tool.tool() for name, tool in document.tools.items()},
             budgets=tuple(document.budgets),
             breakers=tuple(document.breakers),
         )

@@ -11,7 +11,7 @@ from .events import Hook
 from .expressions import Bindings, Expression
 from .templates import Template
 from .terms import ApprovalTerms
-from .verdicts import Change, Path, Verdict
+from .verdicts import Change, Mode, Path, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,7 @@ class Rule:
     when: Expression | None = None
     unless: Expression | None = None
     sets: Mapping[Path, Any] = field(default_factory=dict)
+    mode: Mode = "enforce"
     terms: ApprovalTerms | None = None
 
     def looks_at(self, hook: Hook, name: str, labels: frozenset[str]) -> bool:
@@ -69,10 +70,20 @@ class Rule:
         ]
 
     @cached_property
-    def words(self) -> frozenset[str]:
-        """The identifiers in all of its expressions, and the variable that it changes."""
-        expressions = [expression for expression in (self.when, self.unless) if expression is not None]
+    def expressions(self) -> tuple[Expression, ...]:
+        """Its conditions, and what is filled into its texts."""
+        found = [expression for expression in (self.when, self.unless) if expression is not None]
         for template in (self.reason, *self.sets.values()):
             if isinstance(template, Template):
-                expressions += template.expressions
-        return frozenset(path[0] for path in self.sets).union(*(expression.words for expression in expressions))
+                found += template.expressions
+        return tuple(found)
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """The identifiers in all of its expressions, and the variable that it changes."""
+        return frozenset(path[0] for path in self.sets).union(*(expression.words for expression in self.expressions))
+
+    @cached_property
+    def mentions(self) -> frozenset[str]:
+        """The variables and functions in all of its expressions, see `Expression.mentions`."""
+        return frozenset[str]().union(*(expression.mentions for expression in self.expressions))

@@ -29,13 +29,24 @@ def strongest(verdicts: Iterable[Verdict]) -> Verdict:
     return ORDER[max((_RANK[verdict] for verdict in verdicts), default=0)]
 
 
+Mode = Literal["enforce", "shadow"]
+"""`enforce`: the rule counts · `shadow`: it is evaluated and reported, and changes nothing."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RuleHit:
-    """A rule that matched, with its reason filled in."""
+    """A rule that matched, with its reason filled in. `waived` is the id of the waiver that keeps it from counting."""
 
     rule_id: str
     verdict: Verdict
     reason: str
+    mode: Mode = "enforce"
+    waived: str | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether its verdict is part of the decision."""
+        return self.mode == "enforce" and self.waived is None
 
 
 FindingKind = Literal["error", "limit", "conflict", "unstable", "reason"]
@@ -47,16 +58,22 @@ no value (its verdict stands, the text is shown as written)."""
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """Something wrong with a rule, met while it was evaluated; every kind but `reason` denies."""
+    """Something wrong with a rule, met while it was evaluated; every kind but `reason` denies where the rule counts."""
 
     rule_id: str
     kind: FindingKind
     message: str
+    mode: Mode = "enforce"
+
+    @property
+    def denies(self) -> bool:
+        """Whether the event is refused because of it; no waiver changes that."""
+        return self.mode == "enforce" and self.kind != "reason"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What the rules say about an event.
+    """What the rules say about an event. `hits` are all rules that matched, also those that do not count.
 
     `args` and `result` are what to go on with where rules changed them, None where they did not. `terms` are set
     where the verdict is `ask`. `pack` names every pack that was asked, as `name@version#digest` (12 hex digits).
@@ -73,9 +90,9 @@ class Decision:
     @property
     def reason(self) -> str:
         """Why the verdict is what it is, for people and for the agent: the reasons that carry it, one a line."""
-        reasons = [hit.reason for hit in self.hits if hit.verdict == self.verdict]
+        reasons = [hit.reason for hit in self.hits if hit.counts and hit.verdict == self.verdict]
         if self.verdict == "deny":
-            reasons += [finding.message for finding in self.findings if finding.kind != "reason"]
+            reasons += [finding.message for finding in self.findings if finding.denies]
         return "\n".join(dict.fromkeys(reasons))
 
 
