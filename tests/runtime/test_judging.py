@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.runtime.conftest import House
 
@@ -56,3 +58,77 @@ async def test_a_record_keeps_what_was_wished_beside_what_rules_made_of_it(house
         (effect,) = await house.effects(service, await house.finish(service, {"amount": 5}))
 
     assert (effect["wished"], effect["args"]) == ({"amount": 5}, {"amount": 1})
+
+
+HANDED = {
+    "id": "handed",
+    "on": {"hook": "handoff", "name": "billing"},
+    "when": "args.tool == 'transfer_to_billing' && args.update.out == 'refund'",
+    "then": "deny",
+    "examples": {
+        "match": [{"args": {"tool": "transfer_to_billing", "update": {"out": "refund"}}}],
+        "pass": [{"args": {"tool": "transfer_to_billing", "update": {"out": "question"}}}],
+    },
+    "reason": "refunds stay at the desk",
+}
+
+
+@pytest.mark.parametrize("refused", [False, True], ids=["allowed", "refused"])
+async def test_rules_see_when_an_agent_hands_the_conversation_over(house: House, refused: bool) -> None:
+    if refused:
+        house.rules(HANDED)
+
+    async with house.open("handoffs:transferring") as service:
+        run = await house.finish(service, {"messages": [["user", "money back"]]})
+        (effect,) = await house.effects(service, run)
+
+    assert run.status == "succeeded", run.error
+    if refused:
+        assert "refunds stay at the desk" in run.output["out"] and run.output["out"].startswith("at the desk")
+        assert effect["guard"]["after"]["rules"][0]["id"] == "handed" and effect["outcome"] == "denied"
+    else:
+        assert run.output["out"] == "billing has refund"
+
+
+async def test_rules_see_what_arrives_at_an_agent_and_from_whom(house: House) -> None:
+    house.rules(
+        {
+            "id": "arrives",
+            "on": {"hook": "message.receive"},
+            "when": "message.from == 'front' && args.amount == 5",
+            "then": "deny",
+            "reason": "not from the front",
+            "examples": {
+                "match": [{"name": "back", "args": {"amount": 5}, "sender": "front"}],
+                "pass": [{"name": "back", "args": {"amount": 1}, "sender": "front"}],
+            },
+        }
+    )
+
+    async with house.open("teams:asking_twice") as service:
+        run = await house.finish(service, {"amount": 5})
+
+    assert run.error is not None and "not from the front" in run.error.message
+    assert house.counts == {}
+
+
+async def test_what_an_agent_writes_to_another_is_not_the_users_word(house: House) -> None:
+    house.rules(
+        {
+            "id": "unasked",
+            "on": {"hook": "tool.before", "name": "pay"},
+            "when": "history.filter(h, h.kind == 'human').size() == 1",
+            "unless": "history.exists(h, h.kind == 'human' && h.text != 'amount: 5')",
+            "then": "deny",
+            "reason": "one person has said one thing",
+            "examples": {
+                "match": [{"name": "pay", "history": [{"kind": "human", "name": "user", "result": "amount: 5"}]}],
+                "pass": [{"name": "pay"}],
+            },
+        }
+    )
+
+    async with house.open("teams:asking_twice") as service:
+        run = await house.finish(service, {"amount": 5})
+
+    assert run.error is not None and "one person has said one thing" in run.error.message

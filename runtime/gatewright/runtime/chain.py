@@ -54,6 +54,7 @@ _AFTER: Mapping[str, Hook] = {
     "function": "function.after",
     "decision": "decision",
 }
+_REFUSALS = frozenset({"ask", "deny", "terminate"})  # nobody can be asked about what has happened
 
 
 class RunChain:
@@ -317,10 +318,17 @@ class RunChain:
             if hook is not None and self._judge.wants(hook, effect.name, effect.labels):
                 shown = codec.plain(value) if error is None else None
                 decision, after = yield from self._judge_result(hook, effect, permit, shown, error)
-                if decision.verdict in ("ask", "deny", "terminate"):
+                if decision.verdict in _REFUSALS:
                     return self._withhold(wish, permit, decision, after, started)
                 if decision.result is not None and error is None:
                     value = results.with_result(value, shown, decision.result)
+            for handoff in results.handoffs(value) if effect.kind == "tool" else ():
+                if self._judge.wants("handoff", handoff.to):
+                    args = {"tool": effect.name, "update": handoff.update}
+                    ruling = yield from self._judge.judge("handoff", handoff.to, args=args)
+                    after = ruling.judgement if after is None or ruling.decision.verdict in _REFUSALS else after
+                    if ruling.decision.verdict in _REFUSALS:
+                        return self._withhold(wish, permit, ruling.decision, after, started)
             encoded = codec.encode(value) if error is None else None
         except (UsageError, results.UnfitError) as unfit:  # it cannot be shown to rules, changed, or recorded
             wish.entry.exception = error = unfit

@@ -310,9 +310,11 @@ class Engine:
         ACTIVE.set(context)  # of this task alone, and of what it starts
         self._publish(run, "running")
         given = orjson.loads(run.input)
-        if run.parent_run_id is None:
+        if run.thread_id == run.case_id:
             self._office.cases.said(run.case_id, run.id, given, run.started_at)
-        admitted = await self._judged(judge, run, "input", given)
+            admitted = await self._judged(judge, run, "input", given)
+        else:
+            admitted = await self._judged(judge, run, "message.receive", given, sender=_sender(run, deployment))
         values, interrupts = await self._graph(active, agent, chain, admitted.value)
         await chain.settle()
         if chain.closed is not None:
@@ -401,10 +403,10 @@ class Engine:
 
     # judging what goes in and out
 
-    async def _judged(self, judge: Judge, run: runs.Claimed, hook: Hook, value: Any) -> _Judged:
+    async def _judged(self, judge: Judge, run: runs.Claimed, hook: Hook, value: Any, *, sender: str = "") -> _Judged:
         if not judge.wants(hook, run.agent):
             return _Judged(value, None, False)
-        given = hook == "input"
+        given = hook != "output"
         plain = canonical.json_value(value)
         course = judge.judge(
             hook,
@@ -412,6 +414,7 @@ class Engine:
             args=cast("Mapping[str, Any]", plain) if given else {},
             result=None if given else plain,
             text=_said(value),
+            sender=sender,
         )
         decision, judgement = cast("Ruling", await adrive(course, _never))
         if decision.verdict not in ("allow", "modify"):
@@ -608,6 +611,12 @@ def _execution(run: runs.Claimed) -> Execution:
         epoch=run.epoch,
         salt=run.salt,
     )
+
+
+def _sender(run: runs.Claimed, deployment: LoadedDeployment) -> str:
+    """The agent that wrote to this run's thread, which lies below that agent's."""
+    above = run.thread_id.removeprefix(run.case_id).split("/")[:-1]
+    return above[-1] or deployment.entry
 
 
 def _never(args: Mapping[str, Any]) -> Any:

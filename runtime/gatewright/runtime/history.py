@@ -11,6 +11,8 @@ import orjson
 import sqlalchemy as sa
 
 from gatewright.safety.events import HISTORY_LIMIT, Past
+from gatewright.safety.guard import Guard
+from gatewright.safety.provenance import Index
 
 from . import codec, judgements, requests
 from .clock import moment
@@ -19,10 +21,12 @@ from .store.writer import Transaction, Writer
 
 _GIVEN = "input"  # the key of what a person gave to a run, beside those of its effects
 _PERSONS = frozenset({"user", "human", None})  # who speaks in a message of a run's input, as clients write it
+_ALL = 1_000_000  # entries of a case that an index takes in, the newest
 CASES = 2048  # kept in memory, the most recently used
 
 _EFFECT = schema.Effect.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 _RUN = schema.Run.__table__  # type: ignore[attr-defined]
+_LEAF = schema.Leaf.__table__  # type: ignore[attr-defined]
 _ARGS = schema.Sealed.__table__.alias("args")  # type: ignore[attr-defined]
 _RESULT = schema.Sealed.__table__.alias("result")  # type: ignore[attr-defined]
 
@@ -57,9 +61,11 @@ _NEWEST = (
         _ARGS.c.value,
         _RESULT.c.type,
         _RESULT.c.value,
+        _LEAF.c.body,
     )
     .select_from(
         _EFFECT.join(_RUN, _RUN.c.id == _EFFECT.c.run_id)
+        .join(_LEAF, _LEAF.c.position == _EFFECT.c.leaf)
         .outerjoin(_ARGS, sa.and_(_ARGS.c.position == _EFFECT.c.leaf, _ARGS.c.field == "args"))
         .outerjoin(_RESULT, sa.and_(_RESULT.c.position == _EFFECT.c.leaf, _RESULT.c.field == "result"))
     )
@@ -69,59 +75,97 @@ _NEWEST = (
 )
 
 
+_Place = tuple[str, str]  # a run's id, and the key of what happened in it
+
+
+class _Case:
+    """One case in memory: its newest entries, and what each guard that asked has taken in of all of them."""
+
+    def __init__(self) -> None:
+        self.entries: OrderedDict[_Place, Past] = OrderedDict()
+        self.indexes: dict[str, Index] = {}
+
+    def add(self, place: _Place, past: Past) -> None:
+        if place in self.entries:
+            self.indexes.clear()  # an effect was tried again; what it gave before does not count
+        self.entries[place] = past
+        if len(self.entries) > HISTORY_LIMIT:
+            self.entries.popitem(last=False)
+        for index in self.indexes.values():
+            index.add(past)
+
+
 class Cases:
     """The histories of the cases that are being worked on; each is read from the ledger when it is first needed."""
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
         self._lock = threading.Lock()
-        self._cases: OrderedDict[str, OrderedDict[tuple[str, str], Past]] = OrderedDict()
+        self._cases: OrderedDict[str, _Case] = OrderedDict()
 
     def note(self, case_id: str, run_id: str, key: str, past: Callable[[], Past]) -> None:
         """Add an effect to a case that is in memory; another case will find it in the ledger."""
         with self._lock:
             case = self._cases.get(case_id)
-            if case is None:
-                return
-            case[(run_id, key)] = past()
-            if len(case) > HISTORY_LIMIT:
-                case.popitem(last=False)
+            if case is not None:
+                case.add((run_id, key), past())
 
     def said(self, case_id: str, run_id: str, value: Any, at: int) -> None:
         """Add what a user has given to a run: the words in it that are the user's own."""
-        self.note(case_id, run_id, _GIVEN, lambda: _words("user", value, at))
+        with self._lock:
+            case = self._cases.get(case_id)
+            if case is not None and (run_id, _GIVEN) not in case.entries:  # a run may be executed several times
+                case.add((run_id, _GIVEN), _words("user", value, at))
 
     def answered(self, case_id: str, run_id: str, key: str, by: str, value: Any, at: int) -> None:
         """Add what a person has answered to an agent's own question; `key` is that of the request."""
         self.note(case_id, run_id, key, lambda: _words(by, value, at))
 
     def of(self, case_id: str) -> list[Past]:
-        """The newest effects of a case, oldest first."""
+        """The newest entries of a case, oldest first."""
         with self._lock:
             case = self._cases.get(case_id)
             if case is not None:
                 self._cases.move_to_end(case_id)
-                return list(case.values())
+                return list(case.entries.values())
         # Read by the writer: what was recorded before now is in the answer, committed or not.
-        loaded = self._writer.submit(lambda transaction: _load(transaction, case_id)).result()
+        loaded = self._writer.submit(lambda transaction: _load(transaction, case_id, HISTORY_LIMIT)).result()
         with self._lock:
-            case = self._cases.setdefault(case_id, OrderedDict())
-            for identity, past in loaded.items():
-                case.setdefault(identity, past)
+            case = self._cases.setdefault(case_id, _Case())
+            for place, past in loaded.items():
+                case.entries.setdefault(place, past)
             while len(self._cases) > CASES:
                 self._cases.popitem(last=False)
-            return list(case.values())
+            return list(case.entries.values())
+
+    def index(self, case_id: str, guard: Guard) -> Index:
+        """What a guard's rules ask of the whole case, however long it is."""
+        with self._lock:
+            case = self._cases.get(case_id)
+            if case is not None and guard.digest in case.indexes:
+                return case.indexes[guard.digest]
+        self.of(case_id)  # what happens from now on is noted
+        loaded = self._writer.submit(lambda transaction: _load(transaction, case_id, _ALL)).result()
+        index = guard.index()
+        for past in loaded.values():
+            index.add(past)
+        with self._lock:
+            case = self._cases.setdefault(case_id, _Case())
+            for place, past in case.entries.items():
+                if place not in loaded:  # it was noted meanwhile
+                    index.add(past)
+            return case.indexes.setdefault(guard.digest, index)
 
 
-def _load(transaction: Transaction, case_id: str) -> OrderedDict[tuple[str, str], Past]:
-    found = _effects(transaction, case_id)
-    for run_id, started_at, given in transaction.all(_SAID, of_case=case_id, most=HISTORY_LIMIT):
+def _load(transaction: Transaction, case_id: str, most: int) -> OrderedDict[_Place, Past]:
+    found = _effects(transaction, case_id, most)
+    for run_id, started_at, given in transaction.all(_SAID, of_case=case_id, most=most):
         if given is not None:  # else it has been erased
             found[(run_id, _GIVEN)] = _words("user", orjson.loads(given), started_at)
-    for run_id, key, body, decided_at in transaction.all(_ANSWERED, of_case=case_id, most=HISTORY_LIMIT):
+    for run_id, key, body, decided_at in transaction.all(_ANSWERED, of_case=case_id, most=most):
         if (vote := requests.load(body).vote) is not None:
             found[(run_id, key)] = _words(vote.by, vote.value, decided_at)
-    newest = sorted(found.items(), key=lambda item: item[1].time)[-HISTORY_LIMIT:]
+    newest = sorted(found.items(), key=lambda item: item[1].time)[-most:]
     return OrderedDict(newest)
 
 
@@ -159,10 +203,10 @@ def _spoken(message: Any) -> str:
     return codec.text_of(content) if role in _PERSONS else ""
 
 
-def _effects(transaction: Transaction, case_id: str) -> OrderedDict[tuple[str, str], Past]:
-    rows = transaction.all(_NEWEST, of_case=case_id, most=HISTORY_LIMIT)
-    found: OrderedDict[tuple[str, str], Past] = OrderedDict()
-    for run_id, key, kind, name, outcome, guard, started_at, args, type_, value in reversed(rows):
+def _effects(transaction: Transaction, case_id: str, most: int) -> OrderedDict[_Place, Past]:
+    rows = transaction.all(_NEWEST, of_case=case_id, most=most)
+    found: OrderedDict[_Place, Past] = OrderedDict()
+    for run_id, key, kind, name, outcome, guard, started_at, args, type_, value, body in reversed(rows):
         result = codec.plain(codec.decode(codec.Encoded(type_, value))) if value is not None else None
         found[(run_id, key)] = Past(
             kind=kind,
@@ -171,6 +215,7 @@ def _effects(transaction: Transaction, case_id: str) -> OrderedDict[tuple[str, s
             result=result,
             ok=outcome == "ok",
             verdict=judgements.verdict(guard) if guard else "allow",
+            labels=frozenset(orjson.loads(body)["effect"]["labels"]),
             time=moment(started_at),
         )
     return found

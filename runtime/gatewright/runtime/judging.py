@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, cast
 
 from gatewright.safety import canonical, records
 from gatewright.safety.events import Event, Hook
+from gatewright.safety.guard import Guard
+from gatewright.safety.provenance import Index
 from gatewright.safety.verdicts import Decision
 
 from .clock import moment
@@ -69,22 +71,32 @@ class Judge:
             labels=labels,
             args=cast("Mapping[str, Any]", canonical.json_value(dict(args))),
             history=LazyHistory(lambda: self._office.cases.of(run.case_id)),
+            index=self._index(self._guard),
             time=moment(self._office.clock.now()),
             **more,
         )
         decision = self._guard.evaluate(event)
         judgement = recorded(decision)
         if self._shadow is not None and self._shadow.wants(hook, name, labels):
-            judgement = dataclasses.replace(judgement, shadow=recorded(self._shadow.evaluate(event)))
+            shown = dataclasses.replace(event, index=self._index(self._shadow))
+            judgement = dataclasses.replace(judgement, shadow=recorded(self._shadow.evaluate(shown)))
         return Ruling(decision, judgement)
         yield  # a course, also where it waits for nothing
+
+    def _index(self, guard: Guard) -> Index | None:
+        return self._office.cases.index(self._run.case_id, guard) if guard.remembers else None
 
 
 def recorded(decision: Decision) -> records.Judgement:
     """What the rules said, as records hold it; what was wrong with a rule counts as a denial by it."""
-    hits = [records.RuleOutcome(id=hit.rule_id, verdict=hit.verdict, reason=hit.reason) for hit in decision.hits]
+    hits = [
+        records.RuleOutcome(id=hit.rule_id, verdict=hit.verdict, reason=hit.reason, mode=hit.mode, waived=hit.waived)
+        for hit in decision.hits
+    ]
     hits += [
-        records.RuleOutcome(id=finding.rule_id, verdict="deny", reason=f"{finding.kind}: {finding.message}")
+        records.RuleOutcome(
+            id=finding.rule_id, verdict="deny", reason=f"{finding.kind}: {finding.message}", mode=finding.mode
+        )
         for finding in decision.findings
         if finding.kind != "reason"
     ]

@@ -255,7 +255,7 @@ def _loaded(value: bytes | None) -> Any:
 
 
 def _asking(guard: str) -> list[str]:
-    return [rule.id for rule in judgements.load(guard).judgement.rules if rule.verdict == "ask"]
+    return [rule.id for rule in judgements.load(guard).judgement.rules if rule.verdict == "ask" and rule.counts]
 
 
 def _approval(row: Any) -> ApprovalView:

@@ -139,6 +139,7 @@ class Recorder:
                 result=codec.plain(value),
                 ok=outcome == "ok",
                 verdict=before.verdict if before is not None else "allow",
+                labels=effect.labels,
                 time=moment(now),
             ),
         )

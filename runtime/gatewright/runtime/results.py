@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.outputs import LLMResult
 from langchain_core.tools import ToolException
+from langgraph.graph import END
+from langgraph.types import Command, Send
 
 from gatewright.agents.errors import DeniedError, GatewrightError, TerminatedError
 from gatewright.safety import records
@@ -63,6 +65,26 @@ def judged(shown: Any) -> Any:
     if isinstance(shown, Mapping) and shown.get("type") == "tool":
         return shown["content"]
     return shown
+
+
+class Handoff(NamedTuple):
+    """An agent gives the conversation to another; `update` is what it hands over."""
+
+    to: str
+    update: Any
+
+
+def handoffs(value: Any) -> list[Handoff]:
+    """The agents that a tool's result gives the conversation to, as LangGraph's `Command(goto=...)` says it."""
+    commands = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, Command)]
+    found: list[Handoff] = []
+    for command in commands:
+        for target in [command.goto] if isinstance(command.goto, str | Send) else command.goto:
+            if isinstance(target, Send):
+                found.append(Handoff(target.node, codec.plain(target.arg)))
+            elif target and target != END:
+                found.append(Handoff(target, codec.plain(command.update)))
+    return found
 
 
 def with_result(value: Any, shown: Any, result: Any) -> Any:

@@ -21,7 +21,7 @@ from gatewright.agents.effects import Kind as EffectKind
 from gatewright.agents.errors import IntegrityError, UsageError
 
 from .canonical import canonical
-from .verdicts import Verdict
+from .verdicts import Mode, Verdict
 
 SCHEMA: Literal[1] = (
     1  # goes up when a field is added, so that an old reader refuses instead of dropping what it does not know
@@ -62,13 +62,23 @@ class EffectPart:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RuleOutcome:
-    """A rule that matched, with the verdict it gave and its reason in words."""
+    """A rule that matched, with the verdict it gave and its reason in words.
+
+    `mode`: `shadow` where it was on trial and changed nothing · `waived`: the waiver that kept it from counting.
+    """
 
     __pydantic_config__ = _STRICT
 
     id: str
     verdict: Verdict
     reason: str = ""
+    mode: Mode = "enforce"
+    waived: str | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether its verdict was part of the decision."""
+        return self.mode == "enforce" and self.waived is None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -210,13 +220,22 @@ class Record:
         )
 
 
+def _plain_rule(rule: RuleOutcome) -> dict[str, Any]:
+    plain: dict[str, Any] = {"id": rule.id, "verdict": rule.verdict, "reason": rule.reason}
+    if rule.mode != "enforce":
+        plain["mode"] = rule.mode
+    if rule.waived is not None:
+        plain["waived"] = rule.waived
+    return plain
+
+
 def plain_judgement(judgement: Judgement | None) -> dict[str, Any] | None:
     """A judgement as JSON values, as it stands in a record; what does not apply is left out."""
     if judgement is None:
         return None
     plain: dict[str, Any] = {
         "verdict": judgement.verdict,
-        "rules": [{"id": rule.id, "verdict": rule.verdict, "reason": rule.reason} for rule in judgement.rules],
+        "rules": [_plain_rule(rule) for rule in judgement.rules],
         "pack": judgement.pack,
     }
     if judgement.shadow is not None:
