@@ -7,13 +7,16 @@ from datetime import UTC, datetime
 
 import click
 
+from gatewright.agents.errors import ConflictError, NotFoundError
 from gatewright.runtime.notices.views import NoticeView, State
+from gatewright.runtime.operations import Operations
 
 from .clients import connect
 from .desk import Desk, desk
 from .grammar import Group
 
 FAILED = 1
+PAGE = 1000
 
 
 @click.group(cls=Group, default="list")
@@ -57,19 +60,28 @@ def retry(desk: Desk, notice_ids: tuple[str, ...], every: bool) -> None:
         raise click.UsageError("name messages, or give --dead for all that were given up")
 
     async def ask() -> list[str]:
+        retried: list[str] = []
         async with connect(desk.config()) as client:
-            ids = list(notice_ids)
-            while every and (found := await client.notices(state="dead", limit=1000)):
-                for view in found:
-                    await client.retry_notice(view.id)
-                ids += [view.id for view in found]
-            if not every:
-                for notice_id in ids:
+            for notice_id in notice_ids or await _dead(client):
+                try:
                     await client.retry_notice(notice_id)
-            return ids
+                except ConflictError as error:
+                    if not every:
+                        raise
+                    desk.say(str(error))
+                else:
+                    retried.append(notice_id)
+        return retried
 
     ids = desk.run(ask())
     desk.show({"retried": ids}, lambda: f"{len(ids)} to be sent anew")
+
+
+async def _dead(client: Operations) -> list[str]:
+    found: list[str] = []
+    while page := await client.notices(state="dead", limit=PAGE, offset=len(found)):
+        found += [view.id for view in page]
+    return found
 
 
 @notices.command("test")
@@ -77,7 +89,6 @@ def retry(desk: Desk, notice_ids: tuple[str, ...], every: bool) -> None:
 @desk
 def test(desk: Desk, name: str) -> int:
     """Send a test message to the receiver NAME of the configuration, now and from here: exit code 0, or 1."""
-    from gatewright.agents.errors import NotFoundError
     from gatewright.runtime import identifiers
     from gatewright.runtime.notices.channels import channel
     from gatewright.runtime.notices.delivery import DeliveryError

@@ -10,6 +10,7 @@ from typing import Any, cast
 from pydantic import TypeAdapter
 
 from gatewright.safety import approvals
+from gatewright.safety.terms import ROLE
 
 MASK = "•••"
 LONGEST_REASON = 300  # characters
@@ -24,8 +25,8 @@ _AROUND = ".,;:!?()[]{}<>\"'"
 class Facts:
     """What a notice is about.
 
-    `subject`: the effect, as "tool issue_refund". `state`: what the subject came to. `roles`: who may decide; empty
-    for everybody. `due`: until when.
+    `subject`: the effect, as "tool issue_refund". `state`: what the subject came to. `to`: who may decide, as
+    `role:NAME` and `name:PERSON`; empty for everybody. `due`: until when.
     """
 
     deployment: str = ""
@@ -33,7 +34,7 @@ class Facts:
     subject: str = ""
     state: str = ""
     reason: str = ""
-    roles: tuple[str, ...] = ()
+    to: tuple[str, ...] = ()
     due: datetime | None = None
 
 
@@ -50,10 +51,13 @@ def load(text: str) -> Facts:
     return _FACTS.validate_json(text)
 
 
-def of_request(request: approvals.Request) -> Facts:
+def of_request(request: approvals.Request, to: tuple[str, ...] | None = None) -> Facts:
     """What may be said of a request to people.
 
     What an agent asks in its own words is not said at all: nobody knows what it holds.
+
+    Args:
+        to: who is called now; those who may decide where not given.
     """
     action = request.action
     return Facts(
@@ -62,9 +66,14 @@ def of_request(request: approvals.Request) -> Facts:
         subject=f"question of {action.name}" if request.kind == "question" else f"{action.kind} {action.name}",
         state=request.state,
         reason=masked(request.prompt, action.args) if request.kind == "approval" else "",
-        roles=tuple(sorted(request.terms.roles)),
+        to=_deciders(request) if to is None else to,
         due=request.due,
     )
+
+
+def _deciders(request: approvals.Request) -> tuple[str, ...]:
+    roles = request.asked.roles if request.state == "open" else request.terms.roles
+    return tuple(sorted({f"{ROLE}{role}" for role in roles} | request.called))
 
 
 def masked(reason: str, args: Mapping[str, Any]) -> str:

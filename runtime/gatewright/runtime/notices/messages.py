@@ -45,7 +45,7 @@ def details(notice: Notice) -> list[tuple[str, str]]:
         ("About", facts.subject),
         ("State", facts.state),
         ("Reason", facts.reason),
-        ("May decide", ", ".join(facts.roles)),
+        ("May decide", ", ".join(who.replace(":", " ", 1) for who in facts.to)),
         ("Until", "" if facts.due is None else facts.due.isoformat(timespec="seconds")),
     ]
     return [(label, line(text)) for label, text in said if text]
@@ -72,7 +72,7 @@ def payload(notice: Notice, public_url: str) -> dict[str, Any]:
             "subject": facts.subject,
             "state": facts.state,
             "reason": facts.reason,
-            "roles": list(facts.roles),
+            "may_decide": list(facts.to),
             "due": None if facts.due is None else facts.due.isoformat(),
             "url": link(notice, public_url) or None,
         },

@@ -20,6 +20,7 @@ from gatewright.runtime import identifiers
 from gatewright.runtime.clock import MICROSECONDS, moment
 from gatewright.runtime.store import schema
 from gatewright.runtime.store.writer import Transaction
+from gatewright.safety.terms import ROLE
 
 from . import facts as saying
 from .facts import Facts
@@ -54,7 +55,12 @@ _ORPHAN = (
 _AGAIN = (
     sa.update(_NOTICE)
     .where(_NOTICE.c.id == sa.bindparam("of"), _NOTICE.c.state == sa.literal_column("'dead'"))
-    .values(state=sa.literal_column("'waiting'"), attempts=sa.literal_column("0"), due_at=sa.bindparam("now"))
+    .values(
+        state=sa.literal_column("'waiting'"),
+        attempts=sa.literal_column("0"),
+        error=sa.literal_column("NULL"),
+        due_at=sa.bindparam("now"),
+    )
 )
 _FIND = sa.select(_NOTICE.c.state, _NOTICE.c.receiver).where(_NOTICE.c.id == sa.bindparam("find"))
 _PURGE = sa.delete(_NOTICE).where(
@@ -135,7 +141,7 @@ def _wanted(wants: dict[str, list[str]], event: str, facts: Facts) -> bool:
         return False
     if wants["deployments"] and facts.deployment not in wants["deployments"]:
         return False
-    return not wants["roles"] or not facts.roles or not set(wants["roles"]).isdisjoint(facts.roles)
+    return not wants["roles"] or not facts.to or any(f"{ROLE}{role}" in facts.to for role in wants["roles"])
 
 
 def due(connection: Connection, receiver: str, *, now: int, most: int) -> list[Notice]:
