@@ -205,6 +205,7 @@ def _environment(variables: tuple[tuple[str, Type], ...]) -> Any:
         "bool": cel.Type.BOOL,
         "int": cel.Type.INT,
         "double": cel.Type.DOUBLE,
+        "null": cel.Type.NULL,
         "string": cel.Type.STRING,
         "timestamp": cel.Type.TIMESTAMP,
         "dyn": cel.Type.DYN,

@@ -7,13 +7,17 @@ not be found for a text. What it raises becomes an error of the expression, and 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from . import redaction
 
 Type = Literal[
     "bool",
     "int",
     "double",
+    "null",
     "string",
     "timestamp",
     "dyn",
@@ -94,7 +98,29 @@ ABOUT_EVENT: tuple[Function, ...] = (
     Function("asked_for", ("string",), "bool", _asked_for),
 )
 
-FUNCTIONS: tuple[Function, ...] = (*ABOUT_EVENT,)
+
+def _personal(value: Any) -> list[str]:
+    from . import redaction  # patterns that only rules with this function need
+
+    return list(redaction.kinds(value))
+
+
+def _redact(value: Any, kinds: Sequence[redaction.Kind] | None = None) -> Any:
+    from . import redaction
+
+    return redaction.redact(value, redaction.KINDS if kinds is None else kinds)
+
+
+_VALUES: tuple[Type, ...] = ("string", "int", "double", "bool", "null", "list(dyn)", "map(string, dyn)")
+
+ABOUT_VALUES: tuple[Function, ...] = (
+    *(Function("personal", (kind,), "list(string)", _personal) for kind in _VALUES),
+    *(Function("redact", (kind,), "dyn", _redact) for kind in _VALUES),
+    *(Function("redact", (kind, "list(string)"), "dyn", _redact) for kind in _VALUES),
+)
+"""Personal data in a value: which kinds, and the value without them; see `gatewright.safety.redaction`."""
+
+FUNCTIONS: tuple[Function, ...] = (*ABOUT_EVENT, *ABOUT_VALUES)
 """All of them, by name and overload."""
 
 ASKING: frozenset[str] = frozenset(function.name for function in ABOUT_EVENT)

@@ -189,10 +189,11 @@ def _redacted(value: Any, kinds: Collection[Kind], key: str, depth: int) -> Any:
         return masked(value, kinds, key=key)
     if isinstance(value, Mapping):
         depth = _deeper(depth)
-        plain: dict[str, Any] = {}
-        for name, entry in cast("Mapping[str, Any]", value).items():
-            plain[_fresh(masked(name, kinds), plain)] = _redacted(entry, kinds, name, depth)
-        return plain
+        entries = cast("Mapping[str, Any]", value)
+        names: dict[str, str] = {}
+        for name in sorted(entries):  # numbered the same in whatever order they come
+            names[name] = _fresh(masked(name, kinds), names.values())
+        return {names[name]: _redacted(entry, kinds, name, depth) for name, entry in entries.items()}
     if isinstance(value, (list, tuple)):
         depth = _deeper(depth)
         return [_redacted(entry, kinds, key, depth) for entry in cast("Sequence[Any]", value)]
