@@ -64,7 +64,7 @@ def of_request(request: approvals.Request, to: tuple[str, ...] | None = None) ->
         deployment=action.deployment,
         agent=action.agent,
         subject=f"question of {action.name}" if request.kind == "question" else f"{action.kind} {action.name}",
-        state=request.state,
+        state="overdue" if request.overdue and request.state == "open" else request.state,
         reason=masked(request.prompt, action.args) if request.kind == "approval" else "",
         to=_deciders(request) if to is None else to,
         due=request.due,
