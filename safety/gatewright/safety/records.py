@@ -28,10 +28,10 @@ SCHEMA: Literal[1] = (
 )
 SALT_SIZE = 16  # bytes
 
-Kind = Literal["effect", "approval", "run", "key", "control"]
+Kind = Literal["effect", "approval", "run", "key", "control", "thread"]
 """`effect`: something was done, or refused · `approval`: people answered · `run`: a run began, waited or ended ·
 `key`: the ledger changed its signing key, or sealed values were erased · `control`: somebody paused or resumed a
-deployment, or waived a rule."""
+deployment, or waived a rule · `thread`: rules were asked whether a thread may begin or end, or it was closed."""
 
 Outcome = Literal["ok", "error", "denied", "terminated", "unknown"]
 """`ok`: performed · `error`: performed and failed · `denied`: not performed, the run goes on · `terminated`: not
