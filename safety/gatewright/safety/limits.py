@@ -14,7 +14,8 @@ from . import verdicts
 from .fields import Duration, Names, Part, listed, near
 from .sources import Path
 from .terms import ApprovalTerms
-from .verdicts import Decision, RuleHit
+from .terms import joined as joined_terms
+from .verdicts import Decision, Finding, RuleHit, Verdict
 
 Limited = Literal["tool", "model", "function", "message", "decision"]
 """The kinds of effects that limits look at: all that agents cause."""
@@ -89,25 +90,29 @@ def mistakes(field: str, limits: Sequence[Limit], tools: Mapping[str, Any] | Non
                 yield (field, at, "on", "names", place), f"there is no tool {name!r}; {remedy} ({other})"
 
 
-def joined(decision: Decision, hits: Iterable[RuleHit], terms: ApprovalTerms | None = None) -> Decision:
-    """What the rules and the limits say together: the strongest verdict, all hits.
+def joined(
+    decision: Decision,
+    hits: Sequence[RuleHit],
+    *,
+    findings: Sequence[Finding] = (),
+    terms: Iterable[ApprovalTerms] = (),
+) -> Decision:
+    """What the rules and the limits say together: the strongest verdict, all hits and findings.
 
     Args:
-        terms: what an approval must satisfy that a limit asks for.
+        findings: what is wrong with a limit; it denies.
+        terms: what an approval must satisfy that limits ask for.
     """
-    both = (*decision.hits, *hits)
-    verdict = verdicts.strongest((decision.verdict, *(hit.verdict for hit in both)))
-    asked = [found for found in (decision.terms, terms) if found is not None] if verdict == "ask" else []
+    said: list[Verdict] = [decision.verdict, *(hit.verdict for hit in hits)]
+    verdict = verdicts.strongest([*said, "deny"] if findings else said)
+    asked = [*terms] if decision.terms is None else [decision.terms, *terms]
     goes_on = verdict in ("modify", "ask")
     return dataclasses.replace(
         decision,
         verdict=verdict,
-        hits=tuple(sorted(both, key=lambda hit: hit.rule_id)),
+        hits=tuple(sorted((*decision.hits, *hits), key=lambda hit: hit.rule_id)),
+        findings=(*decision.findings, *findings),
         args=decision.args if goes_on else None,
         result=decision.result if goes_on else None,
-        terms=None if verdict != "ask" else _together(asked),
+        terms=joined_terms(asked) if verdict == "ask" else None,
     )
-
-
-def _together(terms: Sequence[ApprovalTerms]) -> ApprovalTerms:
-    return terms[0].join(terms[1]) if len(terms) == 2 else terms[0] if terms else ApprovalTerms()

@@ -28,6 +28,7 @@ class Thread(Table, table=True):
     metadata_: str = Field(default="{}", sa_type=Text, sa_column_kwargs={"name": "metadata"})
     salt: bytes = Field(sa_type=LargeBinary)
     created_at: int = Field(sa_type=BigInteger)
+    closed_at: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class Run(Table, table=True):
@@ -190,7 +191,7 @@ class Grant(Table, table=True):
 
 class Meter(Table, table=True):
     """What somebody has used of a budget, added up in the parts (`slot`) of its window. `budget` is the budget's key,
-    `holder` the run, case or agent, empty for the deployment; `largest` is what one call took at most.
+    `holder` the run, case or agent, empty for the deployment.
 
     Amounts are micro-dollars, milliseconds, tokens or calls; `expires_at` is null where nothing expires.
     """
@@ -202,7 +203,6 @@ class Meter(Table, table=True):
     holder: str = Field(primary_key=True)
     slot: int = Field(primary_key=True, sa_type=BigInteger)
     used: int = Field(sa_type=BigInteger)
-    largest: int = Field(sa_type=BigInteger)
     expires_at: int | None = Field(default=None, sa_type=BigInteger)
 
 

@@ -55,6 +55,7 @@ def upgrade() -> None:
         sa.Column("metadata", sa.Text(), nullable=False),
         sa.Column("salt", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("closed_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     with op.batch_alter_table("thread", schema=None) as batch_op:
@@ -244,7 +245,6 @@ def upgrade() -> None:
         sa.Column("holder", sa.String(), nullable=False),
         sa.Column("slot", sa.BigInteger(), nullable=False),
         sa.Column("used", sa.BigInteger(), nullable=False),
-        sa.Column("largest", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("deployment", "budget", "holder", "slot"),
     )
