@@ -15,12 +15,12 @@ from gatewright.agents.errors import UnavailableError
 from gatewright.safety import canonical, records
 from gatewright.safety.events import Past
 
-from . import codec, journal, judgements
+from . import codec, journal, judgements, leaves
 from .clock import Clock, moment
 from .courses import Course, Pause
 from .history import Cases
 from .journal import Entry
-from .store.writer import Leaf, Seal, Transaction, Writer
+from .store.writer import Seal, Transaction, Writer
 
 RETRY = 0.5  # seconds between tries to write an outcome that the disk refused
 
@@ -118,13 +118,12 @@ class Recorder:
             usage=usage,
             sealed={field: sealed.commitment for field, sealed in salted.items()},
         )
-        leaf = Leaf("effect", run.run_id, run.case_id, record.encode())
-        seals = [Seal(field, *sealing[field], salted[field].salt) for field in sealing]
+        written = leaves.written(record, [Seal(field, *sealing[field], salted[field].salt) for field in sealing])
 
         kept = entry.copy()
 
         def write(transaction: Transaction) -> None:
-            position = transaction.append(leaf, seals)
+            position = transaction.append(*written)
             journal.put(transaction, run.run_id, kept, now=now, leaf=position)
 
         self.write(write)

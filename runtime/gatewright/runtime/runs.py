@@ -19,10 +19,11 @@ import sqlalchemy as sa
 from gatewright.agents.errors import ConflictError, GatewrightError, NotFoundError
 from gatewright.safety import records
 
+from . import leaves
 from .clock import MICROSECONDS, moment
 from .store import schema
 from .store.database import dumps
-from .store.writer import Leaf, Seal, Transaction
+from .store.writer import Seal, Transaction
 
 _RUN = schema.Run.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 _THREAD = schema.Thread.__table__  # type: ignore[attr-defined]
@@ -568,8 +569,7 @@ def end(
         detail={"status": status, "attempt": attempt, **(detail or {})},
     )
     position = transaction.append(
-        Leaf("run", run_id, case_id, record.encode()),
-        [Seal(field, "json", values[field], salted[field].salt) for field in values],
+        *leaves.written(record, [Seal(field, "json", values[field], salted[field].salt) for field in values])
     )
     transaction.run(
         _END, run_id=run_id, to=status, failure=None if failure is None else dumps(failure), position=position, now=now

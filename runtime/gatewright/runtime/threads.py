@@ -10,14 +10,14 @@ import sqlalchemy as sa
 from gatewright.agents.errors import ConflictError, DeniedError
 from gatewright.safety import records
 
-from . import runs
+from . import leaves, runs
 from .clock import moment
 from .courses import adrive
 from .deployments import LoadedDeployment
 from .judging import Judge, Ruling
 from .recording import Execution, Office
 from .store import schema
-from .store.writer import Leaf, Transaction, arrival
+from .store.writer import Transaction, arrival
 
 _THREAD = schema.Thread.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 _RUN = schema.Run.__table__  # type: ignore[attr-defined]
@@ -132,7 +132,7 @@ def _record(
         outcome="ok" if ruling is None or ruling.decision.verdict == "allow" else "denied",
         detail={"event": hook, "by": by},
     )
-    transaction.append(Leaf("thread", "", thread_id, record.encode()), [])
+    transaction.append(*leaves.written(record))
 
 
 def _execution(thread_id: str, deployment: LoadedDeployment, agent: str) -> Execution:
