@@ -179,7 +179,7 @@ def test_an_expression_that_cannot_work_is_refused(text: str, message: str) -> N
         (rule(then="modify", set="{result: 3}"), "cannot be set at 'tool.before'"),
         (rule(then="modify", set="{args: {}}"), "write `args.<name>`"),
         (rule(on="{hook: decision}", then="modify", set="{result: a}"), "nothing can be changed at 'decision'"),
-        (rule(on="{hook: tool.after}", then="ask"), "nobody can be asked at 'tool.after', it has happened"),
+        (rule(on="{hook: tool.after}", then="ask"), "nobody can be asked at 'tool.after'; deny, or ask at"),
         (rule(then="deny", approval="{roles: [lead]}"), "only `then: ask` has an approval"),
     ],
 )

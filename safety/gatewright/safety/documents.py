@@ -92,6 +92,7 @@ class PackText(Part):
     description: str = ""
     mode: Mode = "enforce"
     tools: dict[str, ToolText] = {}
+    definitions: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], Text] = {}
     defaults: Defaults = Defaults()
     rules: list[RuleText] = []
     budgets: list[Budget] = []

@@ -11,7 +11,7 @@ import datetime
 import difflib
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from gatewright.agents.errors import GatewrightError, UsageError
@@ -38,6 +38,11 @@ _UNDECLARED = re.compile(r"undeclared reference to '([^']+)'")
 Variables = Mapping[str, Type]
 """Type by name; names may be dotted: `{"tool.name": "string", "args": "map(string, dyn)"}`."""
 
+Definitions = Mapping[str, str]
+"""Expressions by the name that others use them by, in order."""
+
+NO_DEFINITIONS: Definitions = {}
+
 
 class ExpressionError(UsageError):
     """The text is not an expression that can be used here; correct it.
@@ -63,6 +68,13 @@ class Reference(NamedTuple):
     column: int
 
 
+class Call(NamedTuple):
+    """A call of a function. `argument`: its only one if that is a text, empty if there is none, None otherwise."""
+
+    argument: str | None
+    line: int
+
+
 class Bindings:
     """The values of the variables, converted once on first use and shared by all expressions that see them.
 
@@ -86,10 +98,10 @@ class Expression:
 
     __slots__ = ("_asks", "_compiled", "mentions", "text", "words")
 
-    def __init__(self, text: str, compiled: Any) -> None:
+    def __init__(self, text: str, compiled: Any, around: _Around) -> None:
         self.text = text
-        self.words = frozenset(_WORD.findall(text))
-        self.mentions = frozenset(_mentions(text))
+        self.words = words(around.before + text)
+        self.mentions = frozenset(_mentions(around.before + text + around.after))
         self._asks = any(f"{name}()" in self.mentions for name in functions.ASKING)
         self._compiled = compiled
 
@@ -139,6 +151,21 @@ class Expression:
             elif signs[0] == "[" and field.kind == "string" and field.text[0] in "'\"":
                 yield Reference(field.text.strip("'\""), *_place(self.text, field.start))
 
+    def calls(self, function: str) -> Iterator[Call]:
+        """The calls of a function with no argument or one."""
+        tokens = [token for token in _tokens(self.text) if token.kind != "comment"]
+        for at, token in enumerate(tokens):
+            if token.text != function or token.kind != "word" or (at and tokens[at - 1].text == "."):
+                continue
+            following = tokens[at + 1 : at + 4]
+            texts = [each.text for each in following]
+            line, _ = _place(self.text, token.start)
+            if texts[:2] == ["(", ")"]:
+                yield Call("", line)
+            elif texts[:1] == ["("]:
+                literal = texts[2:] == [")"] and following[1].kind == "string" and texts[1][0] in "'\""
+                yield Call(texts[1].strip("'\"") if literal else None, line)
+
     def _run(self, bindings: Bindings) -> Any:
         if self._asks:
             functions.CURRENT.subject = bindings.subject
@@ -151,13 +178,13 @@ class Expression:
                 functions.CURRENT.subject = None
 
 
-def compile(text: str, variables: Variables) -> Expression:
-    """Check a condition.
+def compile(text: str, variables: Variables, definitions: Definitions = NO_DEFINITIONS) -> Expression:
+    """Check a condition; see `compile_value`.
 
     Raises:
         ExpressionError: a syntax error, an unknown variable or function, a type error, or a result that is not bool.
     """
-    expression = compile_value(text, variables)
+    expression = compile_value(text, variables, definitions)
     kind = expression.type
     if kind != "BOOL":
         remedy = "compare it with something, for example `== true`" if kind == "DYN" else "write a condition"
@@ -165,19 +192,48 @@ def compile(text: str, variables: Variables) -> Expression:
     return expression
 
 
-def compile_value(text: str, variables: Variables) -> Expression:
+def compile_value(text: str, variables: Variables, definitions: Definitions = NO_DEFINITIONS) -> Expression:
     """Check an expression whose value may have any type.
+
+    Args:
+        definitions: expressions that it may use by name; each may use those before it. One that is not used, or not
+            reached when the expression is evaluated, is not evaluated.
 
     Raises:
         ExpressionError: as `compile`.
     """
-    if len(text) > MAX_LENGTH:
-        raise ExpressionError(f"the expression has {len(text)} characters, the limit is {MAX_LENGTH}; split the rule")
+    around = _around(text, definitions)
+    length = len(around.before) + len(text)
+    if length > MAX_LENGTH:
+        with_them = " with the definitions it uses" if around.before else ""
+        raise ExpressionError(
+            f"the expression has {length} characters{with_them}, the limit is {MAX_LENGTH}; split the rule"
+        )
     try:
-        compiled = _environment(tuple(sorted(variables.items()))).compile(text)
+        compiled = _environment(tuple(sorted(variables.items()))).compile(around.before + text + around.after)
     except (RuntimeError, TypeError, UnicodeError) as error:
-        raise _explained(str(error), text, variables) from error
-    return Expression(text, compiled)
+        raise _explained(str(error), text, [*variables, *definitions], around.before) from error
+    return Expression(text, compiled, around)
+
+
+def complaints(text: str, variables: Variables, definitions: Definitions = NO_DEFINITIONS) -> list[ExpressionError]:
+    """All that is wrong with an expression; empty if it compiles. Places before its first line are in definitions."""
+    around = _around(text, definitions)
+    try:
+        _environment(tuple(sorted(variables.items()))).compile(around.before + text + around.after)
+    except (RuntimeError, TypeError, UnicodeError) as error:
+        places = [match.group() for match in _PLACE.finditer(str(error))]
+        known = [*variables, *definitions]
+        return [_explained(place, text, known, around.before) for place in places or [str(error)]]
+    return []
+
+
+def constant(expression: Expression, variables: Variables) -> bool | None:
+    """The truth of a condition whatever the event; None if it depends on one."""
+    try:
+        return expression.evaluate(bind({}, variables))
+    except EvaluationError:
+        return None
 
 
 def bind(values: Mapping[str, Any], variables: Variables, subject: Subject | None = None) -> Bindings:
@@ -187,6 +243,11 @@ def bind(values: Mapping[str, Any], variables: Variables, subject: Subject | Non
     function that asks about an event where there is no `subject`.
     """
     return Bindings(_environment(tuple(sorted(variables.items()))).Activation(values), subject)
+
+
+def words(text: str) -> frozenset[str]:
+    """All words that occur in an expression or a template, those within strings too."""
+    return frozenset(_WORD.findall(text))
 
 
 @functools.lru_cache(maxsize=64)
@@ -214,6 +275,10 @@ def _environment(variables: tuple[tuple[str, Type], ...]) -> Any:
         "map(string, dyn)": mapping,
         "list(dyn)": cel.Type.List(cel.Type.DYN),
         "list(map(string, dyn))": cel.Type.List(mapping),
+        "bool?": cel.Type("google.protobuf.BoolValue"),
+        "int?": cel.Type("google.protobuf.Int64Value"),
+        "double?": cel.Type("google.protobuf.DoubleValue"),
+        "string?": cel.Type("google.protobuf.StringValue"),
     }
     overloads: dict[str, list[Any]] = {}
     for function in functions.FUNCTIONS:
@@ -249,6 +314,25 @@ def _tokens(text: str) -> Iterator[_Token]:
         yield _Token(match.lastgroup or "", match.group(), match.start())
 
 
+class _Around(NamedTuple):
+    """What gives an expression the definitions that it uses: `before` + expression + `after`."""
+
+    before: str
+    after: str
+
+
+def _around(text: str, definitions: Definitions) -> _Around:
+    before, after = "", ""
+    used = set(_mentions(text)) if definitions else set[str]()
+    for name, value in reversed(list(definitions.items())):
+        if name in used:
+            before = f"cel.bind({name}, {value}\n, {before}"  # on a line of its own: the value may end in a comment
+            after = after or "\n"
+            after += ")"
+            used.update(_mentions(value))
+    return _Around(before, after)
+
+
 def _mentions(text: str) -> Iterator[str]:
     tokens = [token for token in _tokens(text) if token.kind != "comment"]
     name = ""
@@ -268,27 +352,30 @@ def _place(text: str, offset: int) -> tuple[int, int]:
     return before.count("\n") + 1, offset - before.rfind("\n")
 
 
-def _explained(message: str, text: str, variables: Variables) -> ExpressionError:
-    """The binding's first complaint, with its place and, for a misspelt variable, the nearest one."""
+def _explained(message: str, text: str, known: Collection[str], before: str = "") -> ExpressionError:
+    """The binding's first complaint, with its place in `text` and, for a misspelt name, the nearest one."""
     found = _PLACE.search(message)
     if found is None:
         return ExpressionError(f"{text!r} cannot be compiled: {message}")
     line, column, complaint = int(found[1]), int(found[2]), found[3].removesuffix(" [INVALID_ARGUMENT]")
+    line -= before.count("\n")
+    if line == 1:
+        column -= len(before) - before.rfind("\n") - 1
     if unknown := _UNDECLARED.search(complaint):
         name = unknown[1]
-        complaint = f"unknown name {name!r}; {_remedy(name, variables)}"
+        complaint = f"unknown name {name!r}; {_remedy(name, known)}"
     elif complaint.startswith("Syntax error: "):
         complaint = complaint.split(" expecting {")[0]
     return ExpressionError(f"{complaint} (line {line}, column {column} of {text!r})", line=line, column=column)
 
 
-def _remedy(name: str, variables: Variables) -> str:
+def _remedy(name: str, known: Collection[str]) -> str:
     head, dot, rest = name.partition(".")
-    if near := difflib.get_close_matches(name, variables, n=1):
+    if near := difflib.get_close_matches(name, known, n=1):
         return f"did you mean {near[0]!r}?"
-    if near := difflib.get_close_matches(head, variables, n=1):
+    if near := difflib.get_close_matches(head, known, n=1):
         return f"did you mean {near[0] + dot + rest!r}?"
-    return f"known here: {', '.join(sorted(variables))}"
+    return f"known here: {', '.join(sorted(known))}"
 
 
 def _hinted(message: str) -> str:

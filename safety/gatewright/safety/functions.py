@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
+from . import lists
+
 if TYPE_CHECKING:
     from . import redaction
 
@@ -26,8 +28,12 @@ Type = Literal[
     "map(string, dyn)",
     "list(dyn)",
     "list(map(string, dyn))",
+    "bool?",
+    "int?",
+    "double?",
+    "string?",
 ]
-"""`dyn` is any JSON value, checked when it is used."""
+"""With `?`: or null. `dyn` is any JSON value, checked when it is used."""
 
 
 class Function(NamedTuple):
@@ -120,7 +126,12 @@ ABOUT_VALUES: tuple[Function, ...] = (
 )
 """Personal data in a value: which kinds, and the value without them; see `gatewright.safety.redaction`."""
 
-FUNCTIONS: tuple[Function, ...] = (*ABOUT_EVENT, *ABOUT_VALUES)
+ABOUT_LISTS: tuple[Function, ...] = (
+    Function("sum", ("list(dyn)",), "double", lists.total),
+    Function("flatten", ("list(dyn)",), "list(dyn)", lists.flat),
+)
+
+FUNCTIONS: tuple[Function, ...] = (*ABOUT_EVENT, *ABOUT_VALUES, *ABOUT_LISTS)
 """All of them, by name and overload."""
 
 ASKING: frozenset[str] = frozenset(function.name for function in ABOUT_EVENT)

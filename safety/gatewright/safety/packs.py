@@ -13,9 +13,9 @@ from gatewright.agents.errors import UnavailableError, UsageError
 from . import canonical, checking, limits, sources
 from .breakers import Breaker
 from .budgets import Budget
-from .checking import Tools
 from .documents import PackText, complaints
 from .rules import Rule
+from .schemas import Tools
 from .sources import PackError
 from .tools import Tool
 

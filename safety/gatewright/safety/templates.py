@@ -43,8 +43,10 @@ class Template:
         return tuple(part for part in self.parts if isinstance(part, expressions.Expression))
 
 
-def compile(text: str, variables: expressions.Variables) -> Template:
-    """Check the expressions in the holes of `text`.
+def compile(
+    text: str, variables: expressions.Variables, definitions: expressions.Definitions = expressions.NO_DEFINITIONS
+) -> Template:
+    """Check the expressions in the holes of `text`, which may use the definitions.
 
     Raises:
         ExpressionError: one of them is not valid, see `expressions.compile_value`.
@@ -54,7 +56,7 @@ def compile(text: str, variables: expressions.Variables) -> Template:
     for hole in _HOLE.finditer(text):
         if hole.start() > end:
             parts.append(text[end : hole.start()])
-        parts.append(expressions.compile_value(hole[1].strip(), variables))
+        parts.append(expressions.compile_value(hole[1].strip(), variables, definitions))
         end = hole.end()
     if end < len(text):
         parts.append(text[end:])
