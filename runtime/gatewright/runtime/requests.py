@@ -17,6 +17,7 @@ from gatewright.safety.verdicts import Decision
 
 from . import codec, identifiers, runs
 from .clock import MICROSECONDS, moment
+from .interop import questions
 from .store import schema
 from .store.writer import Leaf, Seal, Transaction
 
@@ -161,6 +162,7 @@ def open_question(transaction: Transaction, run: runs.Claimed, interrupt: Interr
         if known == key and request.state in ("open", "answered", "rejected"):
             return request.id
     payload = codec.plain(interrupt.value)
+    question = questions.understand(payload)
     schema = getattr(interrupt, "response_schema", None)
     request = approvals.Request(
         id=identifiers.new("ask"),
@@ -173,8 +175,8 @@ def open_question(transaction: Transaction, run: runs.Claimed, interrupt: Interr
             deployment=run.deployment,
             pack="",
         ),
-        schema=_json_schema(schema),
-        prompt=payload if isinstance(payload, str) else "",
+        schema=question.schema if question is not None and schema is None else _json_schema(schema),
+        prompt=payload if isinstance(payload, str) else "" if question is None else question.prompt,
         opened=moment(now),
     )
     open_request(transaction, run.id, run, key, request, now=now)
