@@ -221,13 +221,15 @@ def test_a_plain_question_keeps_its_verbs() -> None:
 
 @pytest.mark.parametrize(
     ("payload", "verbs"),
-    [(TWO, ("approve", "reject", "answer")), (ONE, ("approve", "edit", "reject", "answer"))],
+    [
+        (TWO, ("approve", "reject", "answer")),
+        (ONE, ("approve", "edit", "reject", "answer")),
+        (hitl.request([Asked(name="ask_user", args={}, choices=("respond",))]), ("answer", "reject")),
+        ("how much?", ("answer", "reject")),
+    ],
 )
 def test_a_question_says_which_verbs_it_takes(payload: Any, verbs: tuple[str, ...]) -> None:
-    question = questions.understand(payload)
-
-    assert question is not None
-    assert questions.answers(question) == verbs
+    assert questions.answers(request(payload)) == verbs
 
 
 def test_a_call_that_asks_for_itself_is_answered_by_one_decision() -> None:

@@ -14,10 +14,13 @@ from functools import partial
 from typing import Any
 
 from gatewright.agents.errors import UsageError
+from gatewright.safety import forms
 from gatewright.safety.ballots import Answer, Request, Vote
 
 from . import hitl, inbox
 from .reviews import Asked, Choice, Decided, check, is_object
+
+_VERBS: Mapping[Answer, Choice] = {"approve": "approve", "edit": "edit", "reject": "reject"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,16 @@ class Question:
     def prompt(self) -> str:
         """The question in a sentence."""
         return f"asks before it performs {', '.join(action.name for action in self.asked)}"
+
+    @property
+    def verbs(self) -> tuple[Answer, ...]:
+        """What it takes, for all its actions alike; `edit` where there is but one."""
+        alike: list[Answer] = [
+            verb for verb, choice in _VERBS.items() if all(choice in action.choices for action in self.asked)
+        ]
+        if len(self.asked) > 1 and "edit" in alike:
+            alike.remove("edit")
+        return (*alike, "answer", *(() if "reject" in alike else ("reject",)))
 
 
 def understand(payload: Any) -> Question | None:
@@ -70,15 +83,10 @@ def of_request(request: Request) -> Question | None:
     return understand(request.action.args.get("payload")) if request.kind == "question" else None
 
 
-def answers(question: Question) -> tuple[Answer, ...]:
-    """The verbs that the question takes, for all its actions alike; `edit` where there is but one."""
-    found: list[Answer] = [verb for verb in _VERBS if all(_VERBS[verb] in action.choices for action in question.asked)]
-    if len(question.asked) > 1 and "edit" in found:
-        found.remove("edit")
-    return (*found, "answer", *(() if "reject" in found else ("reject",)))
-
-
-_VERBS: Mapping[Answer, Choice] = {"approve": "approve", "edit": "edit", "reject": "reject"}
+def answers(request: Request) -> tuple[Answer, ...]:
+    """What people may answer to a request."""
+    question = of_request(request)
+    return forms.answers(request) if question is None else question.verbs
 
 
 def translated(request: Request, vote: Vote) -> Vote:
