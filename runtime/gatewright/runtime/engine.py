@@ -25,6 +25,7 @@ from gatewright.safety import approvals, canonical, records
 from gatewright.safety.events import Hook
 
 from . import codec, requests, runs
+from .approvals import dues
 from .chain import RunChain
 from .checkpoints import RUN_KEY, GroupCommitSaver, LostCheckpointError
 from .clock import MICROSECONDS, moment
@@ -241,7 +242,7 @@ class Engine:
     def _housekeep(self, transaction: Transaction) -> None:
         now = self._office.clock.now()
         runs.renew(transaction, owner=self._owner, until=self._until(now))
-        requests.expire(transaction, now=now)
+        dues.happen(transaction, now=now)
 
     def _start(self, claimed: runs.Claimed) -> None:
         active = _Active(claimed)

@@ -6,17 +6,23 @@ is written once, against this.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from gatewright.agents import Conversation
+from gatewright.safety.ballots import Voter
 
 from .config import Config
 from .notices.views import NoticeView, State
 from .views import (
     ApprovalView,
+    DecisionOutcome,
+    DelegationView,
     Event,
+    GrantOffer,
+    GrantView,
     LedgerView,
     Multitask,
     Overview,
@@ -44,6 +50,8 @@ class Operations(Protocol):
 
     async def threads(self, *, deployment: str | None = None, limit: int = 50, offset: int = 0) -> list[ThreadView]: ...
 
+    async def close_thread(self, thread_id: str, *, by: str) -> ThreadView: ...
+
     async def thread_state(self, thread_id: str) -> dict[str, Any]: ...
 
     async def start_run(
@@ -56,7 +64,14 @@ class Operations(Protocol):
         settings: dict[str, Any] | None = None,
         multitask: Multitask = "enqueue",
         metadata: dict[str, Any] | None = None,
-    ) -> RunView: ...
+        requester: str | None = None,
+    ) -> RunView:
+        """Accept a run.
+
+        Args:
+            requester: who starts it, where that is proven; they may not approve what it asks for.
+        """
+        ...
 
     async def run(self, run_id: str) -> RunView: ...
 
@@ -85,19 +100,103 @@ class Operations(Protocol):
         state: str | None = "open",
         run_id: str | None = None,
         case_id: str | None = None,
+        deployment: str | None = None,
+        agent: str | None = None,
+        role: str | None = None,
+        voter: Voter | None = None,
+        after: str | None = None,
         limit: int = 100,
         offset: int = 0,
-    ) -> list[ApprovalView]: ...
+    ) -> list[ApprovalView]:
+        """Requests to people, oldest first.
+
+        Args:
+            role: only open ones that somebody with this role may decide now.
+            voter: only open ones that this person may decide now, in their own right.
+            after: the id of the last one of the page before; however far on, a page costs the same.
+        """
+        ...
 
     async def approval(self, approval_id: str) -> ApprovalView: ...
 
     async def decide(
-        self, approval_id: str, verb: Verb, *, by: str, reason: str = "", value: Any = None
-    ) -> ApprovalView: ...
+        self,
+        approval_id: str,
+        verb: Verb,
+        *,
+        voter: Voter | None = None,
+        by: str = "",
+        reason: str = "",
+        value: Any = None,
+        grant: GrantOffer | None = None,
+        on_behalf_of: str = "",
+        break_glass: bool = False,
+        shown: str = "",
+        vote_id: str = "",
+    ) -> ApprovalView:
+        """Vote on a request; when enough people have, the run goes on.
 
-    async def notices(
-        self, *, state: State | None = None, limit: int = 100, offset: int = 0
-    ) -> list[NoticeView]: ...
+        Args:
+            voter: who votes, as the door knows them; `by` is short for one of whom nothing is proven.
+            value: the edited arguments, or the answer.
+            grant: with an approval, what to let pass without asking again.
+            on_behalf_of: who delegated their vote to the voter.
+            break_glass: decide alone, in an emergency; needs the role `break_glass` and a reason, and is reviewed.
+            shown: the digest of the action that the person was shown; another one refuses the vote.
+            vote_id: chosen by the caller, so that a repeated request is one vote.
+        """
+        ...
+
+    async def decide_many(
+        self,
+        approval_ids: Sequence[str],
+        verb: Verb,
+        *,
+        voter: Voter,
+        reason: str = "",
+        shown: Mapping[str, str] | None = None,
+    ) -> list[DecisionOutcome]:
+        """Approve or reject several requests, each for itself: one that fails undoes no other.
+
+        Args:
+            shown: by id, the digest of the action that the person was shown.
+        """
+        ...
+
+    async def delegations(self, *, person: str | None = None, every: bool = False) -> list[DelegationView]:
+        """Delegations by or to a person, or all, newest first; with `every`, also those that are over."""
+        ...
+
+    async def delegate(
+        self,
+        to: str,
+        *,
+        voter: Voter,
+        until: datetime,
+        roles: Sequence[str] | None = None,
+        deployment: str = "",
+        agent: str = "",
+        name: str = "",
+        reason: str = "",
+    ) -> DelegationView:
+        """Let somebody vote in one's place, with all of one's roles or some of them."""
+        ...
+
+    async def revoke_delegation(self, delegation_id: str, *, voter: Voter, operates: bool = False) -> DelegationView:
+        """End a delegation; its giver may, and whoever `operates` the service."""
+        ...
+
+    async def grants(
+        self, *, deployment: str | None = None, by: str | None = None, every: bool = False
+    ) -> list[GrantView]:
+        """Grants, newest first; with `every`, also those that are over."""
+        ...
+
+    async def revoke_grant(self, grant_id: str, *, voter: Voter, operates: bool = False) -> GrantView:
+        """End a grant; its giver may, and whoever `operates` the service."""
+        ...
+
+    async def notices(self, *, state: State | None = None, limit: int = 100, offset: int = 0) -> list[NoticeView]: ...
 
     async def retry_notice(self, notice_id: str) -> None: ...
 

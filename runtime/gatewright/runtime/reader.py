@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import orjson
 import sqlalchemy as sa
@@ -14,10 +14,10 @@ from sqlalchemy import Connection, Engine, exc
 
 from gatewright.agents.errors import NotFoundError
 
-from . import judgements, ledger, requests
+from . import ledger
 from .clock import moment
 from .store import database, schema
-from .views import ApprovalView, Failure, RecordView, RunView, ThreadView
+from .views import Failure, RecordView, RunView, ThreadView
 
 T = TypeVar("T")
 
@@ -35,10 +35,6 @@ _RUNS = sa.select(_RUN, _INPUT.c.value.label("sealed_input"), _OUTPUT.c.value.la
     _RUN.outerjoin(_INPUT, sa.and_(_INPUT.c.position == _RUN.c.leaf, _INPUT.c.field == "input")).outerjoin(
         _OUTPUT, sa.and_(_OUTPUT.c.position == _RUN.c.leaf, _OUTPUT.c.field == "output")
     )
-)
-
-_APPROVALS = sa.select(_APPROVAL, _EFFECT.c.guard).select_from(
-    _APPROVAL.outerjoin(_EFFECT, sa.and_(_EFFECT.c.run_id == _APPROVAL.c.run_id, _EFFECT.c.key == _APPROVAL.c.key))
 )
 
 
@@ -96,7 +92,7 @@ class Reader:
                     deployment=row.deployment,
                     agent=row.agent,
                     case_id=row.case_id,
-                    status="idle" if row.active is None else "waiting" if row.active == "waiting" else "busy",
+                    status=_status(row.active, row.closed_at),
                     metadata=orjson.loads(row.metadata),
                     created_at=moment(row.created_at),
                 )
@@ -138,39 +134,6 @@ class Reader:
                 query = query.where(column == value)
         query = query.order_by(_RUN.c.number.desc()).limit(limit).offset(offset)
         return await self._query(lambda connection: _views(connection, query))
-
-    async def approvals(
-        self,
-        *,
-        state: str | None = "open",
-        run_id: str | None = None,
-        case_id: str | None = None,
-        limit: int = 100,
-        offset: int = 0,
-    ) -> list[ApprovalView]:
-        """Requests to people, oldest first."""
-        query = _APPROVALS
-        for column, value in (
-            (_APPROVAL.c.state, state),
-            (_APPROVAL.c.run_id, run_id),
-            (_APPROVAL.c.case_id, case_id),
-        ):
-            if value is not None:
-                query = query.where(column == value)
-        query = query.order_by(_APPROVAL.c.number).limit(limit).offset(offset)
-        return await self._query(lambda connection: [_approval(row) for row in connection.execute(query)])
-
-    async def approval(self, approval_id: str) -> ApprovalView:
-        """A request to people.
-
-        Raises:
-            NotFoundError: there is none of that id.
-        """
-        query = _APPROVALS.where(_APPROVAL.c.id == approval_id)
-        found = await self._query(lambda connection: [_approval(row) for row in connection.execute(query)])
-        if not found:
-            raise NotFoundError(f"there is no approval {approval_id!r}")
-        return found[0]
 
     async def records(
         self,
@@ -250,39 +213,11 @@ def _views(connection: Connection, query: Any) -> list[RunView]:
     ]
 
 
+def _status(active: str | None, closed_at: int | None) -> Literal["idle", "busy", "waiting", "closed"]:
+    if active is not None:
+        return "waiting" if active == "waiting" else "busy"
+    return "idle" if closed_at is None else "closed"
+
+
 def _loaded(value: bytes | None) -> Any:
     return None if value is None else orjson.loads(value)
-
-
-def _asking(guard: str) -> list[str]:
-    return [rule.id for rule in judgements.load(guard).judgement.rules if rule.verdict == "ask" and rule.counts]
-
-
-def _approval(row: Any) -> ApprovalView:
-    request = requests.load(row.request)
-    vote = request.vote
-    action: dict[str, Any] = {"kind": request.action.kind, "name": request.action.name}
-    if request.kind == "question":
-        action["payload"] = request.action.args["payload"]
-    else:
-        action["args"] = dict(request.action.args)
-    return ApprovalView(
-        id=row.id,
-        kind=request.kind,
-        state=row.state,
-        run_id=row.run_id,
-        thread_id=row.thread_id,
-        case_id=row.case_id,
-        deployment=row.deployment,
-        agent=row.agent,
-        action=action,
-        digest=request.digest,
-        reason=request.prompt,
-        rules=[] if row.guard is None else _asking(row.guard),
-        form=dict(request.schema) if request.schema is not None else {},
-        created_at=moment(row.created_at),
-        decided_at=None if row.decided_at is None else moment(row.decided_at),
-        decided_by=None if vote is None else vote.by,
-        decision=None if vote is None else vote.verdict,
-        decision_reason="" if vote is None else vote.reason,
-    )

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, cast
 
-import orjson
 import sqlalchemy as sa
 from langgraph.types import Interrupt
 from pydantic import TypeAdapter
 
 from gatewright.agents.effects import Effect
 from gatewright.agents.errors import ConflictError, DeniedError, NotFoundError
-from gatewright.safety import approvals, canonical, records
+from gatewright.safety import approvals, canonical, deadlines, records
+from gatewright.safety.terms import ApprovalTerms
 from gatewright.safety.verdicts import Decision
 
 from . import codec, identifiers, runs
 from .clock import MICROSECONDS, moment
 from .interop import questions
+from .notices import telling
 from .store import schema
-from .store.writer import Leaf, Seal, Transaction
+from .store.database import dumps
+from .store.writer import Transaction
 
 _APPROVAL = schema.Approval.__table__  # type: ignore[attr-defined]  # SQLModel adds it
+_SUMMONS = schema.Summons.__table__  # type: ignore[attr-defined]
+_BARRED = schema.Barred.__table__  # type: ignore[attr-defined]
+_RUN = schema.Run.__table__  # type: ignore[attr-defined]
 _REQUEST = TypeAdapter(approvals.Request)
 QUESTION = "interrupt:"  # begins the key of an agent's own question
 _OVER = frozenset({"consumed", "void", "cancelled"})  # requests that say nothing any more
@@ -66,6 +72,8 @@ _OF_RUN = (
 )
 _FIND = sa.select(
     _APPROVAL.c.request,
+    _APPROVAL.c.state,
+    _APPROVAL.c.number,
     _APPROVAL.c.run_id,
     _APPROVAL.c.thread_id,
     _APPROVAL.c.case_id,
@@ -79,18 +87,32 @@ _STORE = (
     .values(
         state=sa.bindparam("becomes"),
         request=sa.bindparam("body"),
-        decided_at=sa.func.coalesce(_APPROVAL.c.decided_at, sa.bindparam("now")),
+        decided_at=sa.func.coalesce(_APPROVAL.c.decided_at, sa.bindparam("decided")),
+        due_at=sa.bindparam("due"),
     )
 )
-_DUE = sa.select(_APPROVAL.c.id).where(_APPROVAL.c.state == "open", _APPROVAL.c.due_at <= sa.bindparam("now"))
+_SUMMON = sa.insert(_SUMMONS).values(called=sa.bindparam("called"), number=sa.bindparam("number"))
+_DISMISS = sa.delete(_SUMMONS).where(_SUMMONS.c.number == sa.bindparam("of"))
+_BAR = sa.insert(_BARRED).values(name=sa.bindparam("name"), number=sa.bindparam("number"))
+_UNBAR = sa.delete(_BARRED).where(_BARRED.c.number == sa.bindparam("of"))
+_REQUESTER = sa.select(_RUN.c.requester).where(_RUN.c.id == sa.bindparam("of_run"))
 
 
 def approval_part(request: approvals.Request) -> records.ApprovalPart:
-    """What people answered, as records hold it."""
-    if request.vote is None:
-        return records.ApprovalPart(id=request.id, verdict=request.state, by="")
+    """What people answered, as records hold it: all who agreed, or that nobody decided."""
     vote = request.vote
-    return records.ApprovalPart(id=request.id, verdict=vote.verdict, by=vote.by, reason=vote.reason)
+    if request.state == "approved" and approvals.by_default(request):
+        reason = "nobody decided in time, and the terms approve then"
+        return records.ApprovalPart(id=request.id, verdict="approve", by="", reason=reason)
+    if vote is None or request.state in ("expired", "cancelled", "void"):
+        return records.ApprovalPart(id=request.id, verdict=request.state, by="")
+    agreed = [one for one in request.votes if one.verdict == vote.verdict]
+    return records.ApprovalPart(
+        id=request.id,
+        verdict=vote.verdict,
+        by=", ".join(one.by for one in agreed),
+        reason="; ".join(one.reason for one in agreed if one.reason),
+    )
 
 
 def _action(place: Place, effect: Effect, args: Mapping[str, Any], pack: str) -> approvals.Action:
@@ -105,19 +127,38 @@ def _action(place: Place, effect: Effect, args: Mapping[str, Any], pack: str) ->
 
 
 def about_action(
-    place: Place, effect: Effect, args: Mapping[str, Any], decision: Decision, pack: str, *, now: int
+    place: Place,
+    effect: Effect,
+    args: Mapping[str, Any],
+    decision: Decision,
+    pack: str,
+    *,
+    owner: str = "",
+    labels: frozenset[str] = frozenset(),
+    after: approvals.Request | None = None,
+    now: int,
 ) -> approvals.Request:
-    """May this be done? Asked because rules said so."""
-    more: dict[str, Any] = {} if decision.terms is None else {"terms": decision.terms}
-    return approvals.Request(
+    """May this be done? Asked because rules said so, or because somebody else must approve what was edited.
+
+    Args:
+        owner: of the agent, empty where nobody is named.
+        labels: of the effect, those that rule packs give it included.
+        after: the request whose arguments were edited to these; its terms stay in force.
+    """
+    terms = ApprovalTerms() if decision.terms is None else decision.terms
+    request = approvals.Request(
         id=identifiers.new("ask"),
         kind="approval",
         action=_action(place, effect, args, pack),
+        terms=terms,
         schema=None if effect.schema is None else effect.schema(),
         prompt=decision.reason,
         opened=moment(now),
-        **more,
+        owner=owner,
+        rules=frozenset(hit.rule_id for hit in decision.hits if hit.verdict == "ask"),
+        irreversible="irreversible" in effect.labels | labels,
     )
+    return request if after is None else approvals.following(request, after)
 
 
 def about_outcome(place: Place, effect: Effect, pack: str, *, now: int) -> approvals.Request:
@@ -138,7 +179,8 @@ def open_request(
     transaction: Transaction, run_id: str, place: Place, key: str, request: approvals.Request, *, now: int
 ) -> None:
     """Put a request before people."""
-    transaction.run(
+    request = addressed(transaction, run_id, request)
+    number = transaction.insert(
         _INSERT,
         id=request.id,
         run_id=run_id,
@@ -151,8 +193,32 @@ def open_request(
         state=request.state,
         request=_REQUEST.dump_json(request).decode(),
         created_at=now,
-        due_at=None if request.due is None else int(request.due.timestamp() * MICROSECONDS),
+        due_at=_due(request),
     )
+    _summon(transaction, number, request)
+    telling.opened(transaction, request, now=now)
+
+
+def addressed(transaction: Transaction, run_id: str, request: approvals.Request) -> approvals.Request:
+    """The request with who started the run that asks; agents that were asked by others act for the same person."""
+    row = transaction.one(_REQUESTER, of_run=run_id)
+    return request if row is None or not row[0] else dataclasses.replace(request, requester=row[0])
+
+
+def _due(request: approvals.Request) -> int | None:
+    due = deadlines.following(request)
+    return None if due is None else round(due.at.timestamp() * MICROSECONDS)
+
+
+def _summon(transaction: Transaction, number: int, request: approvals.Request) -> None:
+    """Note who may decide an open request, and who not."""
+    called = {dumps(sorted(request.asked.roles))}
+    called |= {name if name.startswith("name:") else dumps([name.removeprefix("role:")]) for name in request.called}
+    for name in sorted(called):
+        transaction.run(_SUMMON, called=name, number=number)
+    voted = {name for vote in request.votes for name in vote.people}
+    for name in sorted(voted | request.excluded.keys()):
+        transaction.run(_BAR, name=name, number=number)
 
 
 def open_question(transaction: Transaction, run: runs.Claimed, interrupt: Interrupt, *, now: int) -> str:
@@ -175,6 +241,7 @@ def open_question(transaction: Transaction, run: runs.Claimed, interrupt: Interr
             deployment=run.deployment,
             pack="",
         ),
+        terms=ApprovalTerms(excluded=frozenset()),  # whoever started the run is often who can answer
         schema=question.schema if question is not None and schema is None else _json_schema(schema),
         prompt=payload if isinstance(payload, str) else "" if question is None else question.prompt,
         opened=moment(now),
@@ -234,7 +301,19 @@ def answers(transaction: Transaction, run_id: str) -> dict[str, Given]:
     return found
 
 
-def find(transaction: Transaction, request_id: str) -> tuple[approvals.Request, tuple[Any, ...]]:
+class Row(NamedTuple):
+    """Where a request belongs."""
+
+    number: int
+    run_id: str
+    thread_id: str
+    case_id: str
+    deployment: str
+    agent: str
+    key: str
+
+
+def find(transaction: Transaction, request_id: str) -> tuple[approvals.Request, Row]:
     """A request with its row.
 
     Raises:
@@ -243,48 +322,36 @@ def find(transaction: Transaction, request_id: str) -> tuple[approvals.Request, 
     row = transaction.one(_FIND, find=request_id)
     if row is None:
         raise NotFoundError(f"there is no approval {request_id!r}; `gatewright approvals list` shows those that wait")
-    return load(row[0]), row
+    return dataclasses.replace(load(row[0]), state=row[1]), Row(*row[2:])
 
 
-def _store(transaction: Transaction, was: approvals.Request, becomes: approvals.Request, *, now: int) -> None:
-    body = _REQUEST.dump_json(becomes).decode()
-    if not transaction.run(_STORE, of=was.id, was=was.state, becomes=becomes.state, body=body, now=now):
-        raise ConflictError(f"request {was.id!r} has been decided or used by somebody else in the meantime")
-
-
-def decide(transaction: Transaction, request_id: str, vote: approvals.Vote, *, now: int) -> tuple[str, bool]:
-    """Store what a person decided, in the ledger too; gives the run, and whether nothing else holds it up.
+def store(transaction: Transaction, row: Row, was: approvals.Request, becomes: approvals.Request, *, now: int) -> None:
+    """Store what became of a request.
 
     Raises:
-        NotFoundError, ConflictError, UsageError: see `find` and `gatewright.safety.approvals.decide`.
+        ConflictError: it is not what it was any more.
     """
-    request, row = find(transaction, request_id)
-    decided = approvals.decide(request, vote)
-    _store(transaction, request, decided, now=now)
-    _body, run_id, thread_id, case_id, deployment, agent, key = row
-    shown = orjson.dumps({"action": canonical.json_value(dict(request.action.args)), "value": codec.plain(vote.value)})
-    sealed = records.seal(shown)
-    record = records.Record(
-        kind="approval",
-        time=records.timestamp(moment(now)),
-        deployment=deployment,
-        agent=agent,
-        run_id=run_id,
-        thread_id=thread_id,
-        case_id=case_id,
-        approval=approval_part(decided),
-        sealed={"shown": sealed.commitment},
-        detail={
-            "kind": request.kind,
-            "effect": request.action.kind,
-            "name": request.action.name,
-            "key": key,
-            "asked": request.action.digest,
-            "decided": decided.digest,
-        },
+    changed = transaction.run(
+        _STORE,
+        of=was.id,
+        was=was.state,
+        becomes=becomes.state,
+        body=_REQUEST.dump_json(becomes).decode(),
+        decided=None if becomes.state == "open" else now,
+        due=_due(becomes),
     )
-    transaction.append(Leaf("approval", run_id, case_id, record.encode()), [Seal("shown", "json", shown, sealed.salt)])
-    return run_id, runs.arrived(transaction, run_id, request_id, now=now)
+    if not changed:
+        raise ConflictError(f"request {was.id!r} has been decided or used by somebody else in the meantime")
+    if was.state == "open":
+        dismiss(transaction, row.number)
+        if becomes.state == "open":
+            _summon(transaction, row.number, becomes)
+
+
+def dismiss(transaction: Transaction, number: int) -> None:
+    """Nobody is called to decide a request any more."""
+    transaction.run(_DISMISS, of=number)
+    transaction.run(_UNBAR, of=number)
 
 
 def consume(transaction: Transaction, request: approvals.Request, *, now: int) -> None:
@@ -293,28 +360,17 @@ def consume(transaction: Transaction, request: approvals.Request, *, now: int) -
     Raises:
         ConflictError: it has been used, or is not about this action.
     """
-    current, _row = find(transaction, request.id)
-    _store(transaction, current, approvals.consume(current, request.digest), now=now)
+    current, row = find(transaction, request.id)
+    store(transaction, row, current, approvals.consume(current, request.digest), now=now)
 
 
 def delivered(transaction: Transaction, request_id: str, *, now: int) -> None:
     """An answer that the agent's graph has taken."""
-    request, _row = find(transaction, request_id)
-    _store(transaction, request, approvals.consume(request, request.digest), now=now)
+    request, row = find(transaction, request_id)
+    store(transaction, row, request, approvals.consume(request, request.digest), now=now)
 
 
 def void(transaction: Transaction, request_id: str, *, now: int) -> None:
     """A decision that is no longer about what would be done."""
-    request, _row = find(transaction, request_id)
-    _store(transaction, request, approvals.void(request), now=now)
-
-
-def expire(transaction: Transaction, *, now: int) -> list[str]:
-    """End the requests whose time is over; gives the runs that waited for them."""
-    waited: list[str] = []
-    for (request_id,) in transaction.all(_DUE, now=now):
-        request, row = find(transaction, request_id)
-        _store(transaction, request, approvals.expire(request, moment(now)), now=now)
-        runs.arrived(transaction, row[1], request_id, now=now)
-        waited.append(row[1])
-    return waited
+    request, row = find(transaction, request_id)
+    store(transaction, row, request, approvals.void(request), now=now)

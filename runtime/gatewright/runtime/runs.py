@@ -28,13 +28,17 @@ from .store.writer import Seal, Transaction
 _RUN = schema.Run.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 _THREAD = schema.Thread.__table__  # type: ignore[attr-defined]
 _APPROVAL = schema.Approval.__table__  # type: ignore[attr-defined]
+_SUMMONS = schema.Summons.__table__  # type: ignore[attr-defined]
+_BARRED = schema.Barred.__table__  # type: ignore[attr-defined]
 _EFFECT = schema.Effect.__table__  # type: ignore[attr-defined]
 _OTHER = _RUN.alias("other")
 _SEALED = schema.Sealed.__table__  # type: ignore[attr-defined]
+_PAUSE = schema.Pause.__table__  # type: ignore[attr-defined]
 
 MAX_CRASHES = 20  # processes that may die under a run, one after the other, without its getting any further
 SUSPICIOUS = 3  # such deaths, after which a run is put off, so that others get on without it
 LONGEST_QUARANTINE = 30.0  # seconds
+PAUSE = "pause:"  # and a deployment: what runs wait for that are stopped with it
 
 
 class SupersededError(GatewrightError):
@@ -83,9 +87,9 @@ _INSERT_THREAD = sa.text(
     "INSERT INTO thread (id, deployment, agent, case_id, settings, metadata, salt, created_at) VALUES (:id,"
     " :deployment, :agent, :case_id, :settings, :metadata, :salt, :created_at) ON CONFLICT (id) DO NOTHING"
 )
-_FIND_THREAD = sa.select(_THREAD.c.deployment, _THREAD.c.agent, _THREAD.c.case_id, _THREAD.c.settings).where(
-    _THREAD.c.id == sa.bindparam("id")
-)
+_FIND_THREAD = sa.select(
+    _THREAD.c.deployment, _THREAD.c.agent, _THREAD.c.case_id, _THREAD.c.closed_at, _THREAD.c.settings
+).where(_THREAD.c.id == sa.bindparam("id"))
 _INSERT_RUN = sa.insert(_RUN).values(
     {
         name: sa.bindparam(name)
@@ -103,20 +107,31 @@ _INSERT_RUN = sa.insert(_RUN).values(
             "input",
             "waiting_for",
             "parent_run_id",
+            "requester",
             "created_at",
         )
     }
 )
 _BUSY = sa.select(_RUN.c.id, _RUN.c.status).where(_RUN.c.thread_id == sa.bindparam("thread_id"), _UNFINISHED)
+_SENDER = _RUN.alias("sender")
+_INSERT_SENT = _INSERT_RUN.values(  # an agent that was asked acts for whoever the asking one acts for
+    requester=sa.select(_SENDER.c.requester).where(_SENDER.c.id == sa.bindparam("sender")).scalar_subquery()
+)
+_GOING = ~sa.exists().where(_PAUSE.c.deployment == _RUN.c.deployment)  # nobody has stopped the deployment
 _READY = (
     sa.select(_RUN.c.id)
-    .where(_RUN.c.status == "queued", _RUN.c.available_at <= sa.bindparam("now"))
+    .where(_RUN.c.status == "queued", _RUN.c.available_at <= sa.bindparam("now"), _GOING)
     .order_by(_RUN.c.available_at, _RUN.c.number)
     .limit(sa.bindparam("most"))
 )
 _TAKE = (
     sa.update(_RUN)
-    .where(_RUN.c.id == sa.bindparam("run_id"), _RUN.c.status == "queued", _RUN.c.available_at <= sa.bindparam("now"))
+    .where(
+        _RUN.c.id == sa.bindparam("run_id"),
+        _RUN.c.status == "queued",
+        _RUN.c.available_at <= sa.bindparam("now"),
+        _GOING,
+    )
     .values(
         status="running",
         epoch=_RUN.c.epoch + 1,
@@ -209,12 +224,17 @@ _PROMOTE = (
     .values(available_at=sa.bindparam("now"))
 )
 _OPEN_REQUESTS = sa.select(_APPROVAL.c.id, _APPROVAL.c.state).where(_APPROVAL.c.run_id == sa.bindparam("run_id"))
+_PAUSED = sa.select(_PAUSE.c.since).where(_PAUSE.c.deployment == sa.bindparam("deployment"))
 _REQUEST_STATE = sa.select(_APPROVAL.c.state).where(_APPROVAL.c.id == sa.bindparam("id"))
-_CANCEL_REQUESTS = (
+_CANCEL_REQUESTS = (  # a review looks at what was done, and stays
     sa.update(_APPROVAL)
-    .where(_APPROVAL.c.run_id == sa.bindparam("of_run"), _APPROVAL.c.state == "open")
+    .where(_APPROVAL.c.run_id == sa.bindparam("of_run"), _APPROVAL.c.state == "open", _APPROVAL.c.kind != "review")
     .values(state="cancelled", decided_at=sa.bindparam("now"))
 )
+_CANCELLED = sa.select(_APPROVAL.c.number).where(
+    _APPROVAL.c.run_id == sa.bindparam("of_run"), _APPROVAL.c.state == "cancelled"
+)
+_DISMISS, _UNBAR = (sa.delete(table).where(table.c.number.in_(_CANCELLED)) for table in (_SUMMONS, _BARRED))
 _CHILDREN = sa.select(_RUN.c.id).where(_RUN.c.parent_run_id == sa.bindparam("run_id"), _UNFINISHED)
 _PROGRESS = (  # whether the last holder of the run recorded anything
     sa.exists()
@@ -277,16 +297,19 @@ def create_thread(transaction: Transaction, thread: NewThread, *, now: int) -> N
         raise ConflictError(f"thread {thread.id!r} exists; start a run on it, or choose another id")
 
 
-def thread(transaction: Transaction, thread_id: str) -> tuple[str, str, str]:
-    """The deployment, the agent and the case of a thread.
+class KnownThread(NamedTuple):
+    """A thread that exists. `closed_at`: microseconds since the epoch, None while runs may be started on it."""
 
-    Raises:
-        NotFoundError: there is no such thread.
-    """
+    deployment: str
+    agent: str
+    case_id: str
+    closed_at: int | None
+
+
+def thread(transaction: Transaction, thread_id: str) -> KnownThread | None:
+    """The thread of that id, None where there is none."""
     row = transaction.one(_FIND_THREAD, id=thread_id)
-    if row is None:
-        raise NotFoundError(f"there is no thread {thread_id!r}")
-    return row[0], row[1], row[2]
+    return None if row is None else KnownThread(*row[:4])
 
 
 def unfinished(transaction: Transaction, thread_id: str) -> list[str]:
@@ -306,17 +329,45 @@ def accept(
     input: bytes,
     *,
     parent_run_id: str | None = None,
+    requester: str | None = None,
+    sender: str | None = None,
     now: int,
 ) -> None:
-    """Put a run in the queue of its thread. Accepting the same id twice is one acceptance."""
+    """Put a run in the queue of its thread. Accepting the same id twice is one acceptance.
+
+    Args:
+        requester: who starts it, where that is proven.
+        sender: the run that sends it, whose requester is this one's.
+    """
     if exists(transaction, run_id):
         return
-    place = thread(transaction, thread_id)
+    found = thread(transaction, thread_id)
+    assert found is not None, "the caller has created or found the thread"
+    place = (found.deployment, found.agent, found.case_id)
     available = None if unfinished(transaction, thread_id) else now
-    _insert(transaction, run_id, thread_id, place, input, available=available, parent_run_id=parent_run_id, now=now)
+    _insert(
+        transaction,
+        run_id,
+        thread_id,
+        place,
+        input,
+        available=available,
+        parent_run_id=parent_run_id,
+        requester=requester,
+        sender=sender,
+        now=now,
+    )
 
 
-def accept_first(transaction: Transaction, run_id: str, thread: NewThread, input: bytes, *, now: int) -> None:
+def accept_first(
+    transaction: Transaction,
+    run_id: str,
+    thread: NewThread,
+    input: bytes,
+    *,
+    requester: str | None = None,
+    now: int,
+) -> None:
     """Create a thread and put its first run in the queue.
 
     Raises:
@@ -324,7 +375,17 @@ def accept_first(transaction: Transaction, run_id: str, thread: NewThread, input
     """
     create_thread(transaction, thread, now=now)
     place = (thread.deployment, thread.agent, thread.case_id)
-    _insert(transaction, run_id, thread.id, place, input, available=now, parent_run_id=None, now=now)
+    _insert(
+        transaction,
+        run_id,
+        thread.id,
+        place,
+        input,
+        available=now,
+        parent_run_id=None,
+        requester=requester,
+        now=now,
+    )
 
 
 def _insert(
@@ -336,11 +397,13 @@ def _insert(
     *,
     available: int | None,
     parent_run_id: str | None,
+    requester: str | None,
+    sender: str | None = None,
     now: int,
 ) -> None:
     deployment, agent, case_id = place
     transaction.run(
-        _INSERT_RUN,
+        _INSERT_RUN if sender is None else _INSERT_SENT,
         id=run_id,
         thread_id=thread_id,
         case_id=case_id,
@@ -355,6 +418,7 @@ def _insert(
         waiting_for="[]",
         parent_run_id=parent_run_id,
         created_at=now,
+        **({"requester": requester} if sender is None else {"sender": sender}),
     )
 
 
@@ -373,7 +437,7 @@ def deliver(
     if transaction.one(_FIND_THREAD, id=thread_id) is None:
         row = transaction.one(_FIND_THREAD, id=parent.thread_id)
         assert row is not None, "the sender's thread exists"
-        settings = json.loads(row[3])
+        settings = json.loads(row[4])
         create_thread(
             transaction,
             NewThread(
@@ -392,6 +456,7 @@ def deliver(
         thread_id,
         orjson.dumps(payload),
         parent_run_id=parent.run_id if reply else None,
+        sender=parent.run_id,
         now=now,
     )
 
@@ -479,7 +544,7 @@ def requeue(
 def park(
     transaction: Transaction, run_id: str, epoch: int, waiting_for: Sequence[str], *, attempt: int, now: int
 ) -> bool:
-    """Let a run wait for approvals and for agents it asked; false where nothing of that is outstanding any more."""
+    """Let a run wait for approvals, agents it asked or its paused deployment; false where nothing is outstanding."""
     hold(transaction, run_id, epoch)
     outstanding = [item for item in waiting_for if _outstanding(transaction, item)]
     transaction.run(
@@ -498,6 +563,8 @@ def _outstanding(transaction: Transaction, item: str) -> bool:
     if item.startswith("run:"):
         row = transaction.one(_STATE, run_id=item.removeprefix("run:"))
         return row is not None and row[0] not in ("succeeded", "failed", "cancelled")
+    if item.startswith(PAUSE):
+        return transaction.one(_PAUSED, deployment=item.removeprefix(PAUSE)) is not None
     row = transaction.one(_REQUEST_STATE, id=item)
     return row is not None and row[0] == "open"
 
@@ -574,7 +641,9 @@ def end(
     transaction.run(
         _END, run_id=run_id, to=status, failure=None if failure is None else dumps(failure), position=position, now=now
     )
-    transaction.run(_CANCEL_REQUESTS, of_run=run_id, now=now)
+    if transaction.run(_CANCEL_REQUESTS, of_run=run_id, now=now):
+        transaction.run(_DISMISS, of_run=run_id)
+        transaction.run(_UNBAR, of_run=run_id)
     ended = [run_id]
     for (child,) in transaction.all(_CHILDREN, run_id=run_id):
         ended += end(transaction, child, "cancelled", now=now, detail={"reason": f"run {run_id} {status}"})

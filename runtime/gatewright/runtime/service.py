@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import gc
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -16,9 +16,9 @@ import sqlalchemy as sa
 
 from gatewright.agents.errors import ConflictError, NotFoundError, UnavailableError, UsageError
 from gatewright.agents.worlds import Conversation
-from gatewright.safety import approvals as voting
 
-from . import codec, deployments, identifiers, interception, ledger, requests, runs
+from . import codec, deployments, identifiers, interception, ledger, runs, threads
+from .approvals.desk import Desk
 from .checkpoints import GroupCommitSaver
 from .clock import Clock, moment
 from .config import Config
@@ -30,20 +30,17 @@ from .notices import outbox
 from .notices.channels import channels
 from .notices.sender import Sender
 from .notices.views import NoticeView, State
-from .reader import Reader
 from .recording import Office
 from .store import database, schema
 from .store.writer import Transaction, Writer, arrival
 from .views import (
     FINAL,
-    ApprovalView,
     Event,
     LedgerView,
     Multitask,
     Overview,
     RunView,
     ThreadView,
-    Verb,
 )
 
 T = TypeVar("T")
@@ -88,7 +85,7 @@ class _Place:
             self._loop.call_soon_threadsafe(self._engine.begin, claimed)
 
 
-class Service(Reader):
+class Service(Desk):
     """Everything that a deployment is, behind one door. Use it on one event loop.
 
     A data directory is held by one `Service` at a time.
@@ -147,14 +144,14 @@ class Service(Reader):
             self._saver = await GroupCommitSaver.open(self._folder, self._writer)
             for name, settings in self.config.deployments.items():
                 self._deployments[name] = deployments.load(name, settings, data_dir=self._folder, saver=self._saver)
-            office = Office(
+            self._office = Office(
                 writer=self._writer,
                 cases=Cases(self._writer),
                 clock=self._clock,
                 publish=self._hub.publish,
                 wake=self._wake,
             )
-            self._engine = Engine(office, self._hub, self._saver, self._deployments, self.config.worker)
+            self._engine = Engine(self._office, self._hub, self._saver, self._deployments, self.config.worker)
             # What has been loaded by now stays: the garbage collector need not walk through it again and again while
             # runs make and drop objects. A third of the CPU time of a run went there.
             gc.collect()
@@ -258,10 +255,27 @@ class Service(Reader):
             NotFoundError: there is no such deployment.
             ConflictError: there is a thread of that id.
             UsageError: the id cannot be used.
+            DeniedError: rules refuse it.
         """
         thread = self._new_thread(deployment, thread_id, metadata, settings)
+        await threads.admit(self._office, self._deployment(deployment), thread)
         await self._write(lambda tx: runs.create_thread(tx, thread, now=self._clock.now()))
         return await self.thread(thread.id)
+
+    async def close_thread(self, thread_id: str, *, by: str) -> ThreadView:
+        """End a thread: no run can be started on it any more.
+
+        Raises:
+            NotFoundError: there is no such thread.
+            UsageError: it is not the root of its case.
+            ConflictError: it is closed already, or something of its case is under way.
+            DeniedError: rules refuse it.
+        """
+        thread = await self.thread(thread_id)
+        if thread.case_id != thread.id:
+            raise UsageError(f"thread {thread_id!r} is part of case {thread.case_id!r}; close that")
+        await threads.close(self._office, self._deployment(thread.deployment), thread.id, thread.agent, by=by)
+        return await self.thread(thread_id)
 
     def _new_thread(
         self,
@@ -308,6 +322,7 @@ class Service(Reader):
         settings: Mapping[str, Any] | None = None,
         multitask: Multitask = "enqueue",
         metadata: Mapping[str, Any] | None = None,
+        requester: str | None = None,
     ) -> RunView:
         """Accept a run: when this returns it is durable and will come to its end.
 
@@ -316,6 +331,7 @@ class Service(Reader):
             run_id: chosen by the caller, so that a repeated request is one run.
             settings, metadata: of the thread, if it is new.
             multitask: what to do while the thread is busy.
+            requester: who starts it, where that is proven; they may not approve what it asks for.
 
         Raises:
             NotFoundError: there is no such deployment.
@@ -331,6 +347,7 @@ class Service(Reader):
             raise UsageError(f"the input is not JSON: {error}") from error
         chosen = run_id if run_id is not None else identifiers.new("run")
         thread = self._new_thread(deployment, thread_id, metadata, settings)
+        await threads.admit(self._office, loaded, thread)
         if multitask in ("interrupt", "rollback"):
             if run_id is not None and (known := await self._known(run_id, deployment, thread_id, input)) is not None:
                 return known
@@ -344,12 +361,12 @@ class Service(Reader):
             if run_id is not None and runs.exists(transaction, run_id):
                 raise _KNOWN
             if thread_id is None:
-                runs.accept_first(transaction, chosen, thread, body, now=now)
+                runs.accept_first(transaction, chosen, thread, body, requester=requester, now=now)
                 return place.take(transaction, chosen)
-            self._join(transaction, thread, now=now)
+            threads.join(transaction, thread, now=now)
             if multitask == "reject" and (busy := runs.unfinished(transaction, thread.id)):
                 raise ConflictError(f"thread {thread.id!r} is busy with run {busy[0]!r}; wait, or enqueue")
-            runs.accept(transaction, chosen, thread.id, body, now=now)
+            runs.accept(transaction, chosen, thread.id, body, requester=requester, now=now)
             return place.take(transaction, chosen)
 
         future = self._writer.submit(write)
@@ -394,15 +411,6 @@ class Service(Reader):
                 f"{view.deployment!r}; choose another id"
             )
         return view
-
-    def _join(self, transaction: Transaction, thread: runs.NewThread, *, now: int) -> None:
-        try:
-            deployment, _agent, _case = runs.thread(transaction, thread.id)
-        except NotFoundError:
-            runs.create_thread(transaction, thread, now=now)
-            return
-        if deployment != thread.deployment:
-            raise ConflictError(f"thread {thread.id!r} belongs to deployment {deployment!r}, not {thread.deployment!r}")
 
     async def _make_way(self, thread_id: str, multitask: Multitask) -> None:
         """Cancel what a thread is doing, and for `rollback` put it back to before."""
@@ -504,46 +512,6 @@ class Service(Reader):
         self._engine.wake()
         return queued
 
-    # approvals
-
-    async def decide(
-        self, approval_id: str, verb: Verb, *, by: str, reason: str = "", value: Any = None
-    ) -> ApprovalView:
-        """Decide a request, once; the run goes on.
-
-        Args:
-            value: the edited arguments, or the answer.
-
-        Raises:
-            NotFoundError: there is no such request.
-            ConflictError: it has been decided already, or its time is over.
-            UsageError: no reason for a rejection, a value that does not fit the form, a person who may not.
-        """
-        now = self._clock.now()
-        vote = voting.Vote(by=by, verdict=verb, reason=reason, value=value, time=moment(now))
-        run_id, _freed = await self._write(lambda tx: requests.decide(tx, approval_id, vote, now=now))
-        self._engine.wake()
-        view = await self.approval(approval_id)
-        self._hub.publish(run_id, "approval", {"id": approval_id, "state": view.state, "kind": view.kind})
-        return view
-
-    # notices
-
-    async def notices(
-        self, *, state: State | None = None, limit: int = 100, offset: int = 0
-    ) -> list[NoticeView]:
-        """Messages about approvals and the like, newest first."""
-        return await self._query(lambda connection: outbox.views(connection, state=state, limit=limit, offset=offset))
-
-    async def retry_notice(self, notice_id: str) -> None:
-        """Send a message that was given up anew, under its id.
-
-        Raises:
-            NotFoundError: there is no such message.
-            ConflictError: it was not given up, or its receiver is not configured any more.
-        """
-        await self._write(lambda tx: outbox.again(tx, notice_id, now=self._clock.now()))
-
     # ledger
 
     async def ledger(self) -> LedgerView:
@@ -603,10 +571,20 @@ class Service(Reader):
             raise UsageError(f"deployment {deployment!r} has no world that could score a conversation")
         return await asyncio.to_thread(world.score, conversation, case_id, replies)
 
-    # database
+    # notices
 
-    async def _write(self, operation: Callable[[Transaction], T]) -> T:
-        return await arrival(self._writer.submit(operation))
+    async def notices(self, *, state: State | None = None, limit: int = 100, offset: int = 0) -> list[NoticeView]:
+        """Messages about approvals and the like, newest first."""
+        return await self._query(lambda connection: outbox.views(connection, state=state, limit=limit, offset=offset))
+
+    async def retry_notice(self, notice_id: str) -> None:
+        """Send a message that was given up anew, under its id.
+
+        Raises:
+            NotFoundError: there is no such message.
+            ConflictError: it was not given up, or its receiver is not configured any more.
+        """
+        await self._write(lambda tx: outbox.again(tx, notice_id, now=self._clock.now()))
 
 
 def _settled(view: RunView) -> bool:

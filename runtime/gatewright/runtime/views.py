@@ -16,13 +16,15 @@ Multitask = Literal["enqueue", "reject", "interrupt", "rollback"]
 """What a second input on a busy thread does: wait its turn · be refused · cancel the run that is active, keeping what
 it did · cancel it and go back to the state before it."""
 
-ApprovalKind = Literal["approval", "question", "unknown"]
+ApprovalKind = Literal["approval", "question", "unknown", "review"]
 """`approval`: may this action be performed? · `question`: the agent asks for an answer · `unknown`: the outcome of an
-effect is not known (the process died while it was being performed): did it happen?"""
+effect is not known (the process died while it was being performed): did it happen? · `review`: somebody broke the
+glass; was that right?"""
 
 ApprovalState = Literal[
-    "open", "approved", "rejected", "answered", "edited", "cancelled", "expired", "void", "consumed"
+    "open", "approved", "rejected", "answered", "edited", "superseded", "cancelled", "expired", "void", "consumed"
 ]
+"""`edited`: the new arguments are approved · `superseded`: others must approve them, as another request."""
 
 Verb = Literal["approve", "reject", "edit", "answer"]
 
@@ -55,7 +57,7 @@ class ThreadView(BaseModel):
     deployment: str
     agent: str
     case_id: str
-    status: Literal["idle", "busy", "waiting"]
+    status: Literal["idle", "busy", "waiting", "closed"]
     metadata: dict[str, Any] = Field(default_factory=dict)
     created_at: datetime
 
@@ -80,11 +82,29 @@ class RunView(BaseModel):
     finished_at: datetime | None = None
 
 
+class VoteView(BaseModel):
+    """What somebody said. `roles` are those that the vote counted with; `authenticated`: whether the name is proven."""
+
+    by: str
+    verdict: Verb
+    reason: str = ""
+    roles: list[str] = Field(default_factory=list)
+    time: datetime | None = None
+    authenticated: bool = False
+    via: str = ""
+    on_behalf_of: str = ""
+    break_glass: bool = False
+
+
 class ApprovalView(BaseModel):
     """A request to people, bound to one exact action by `digest`.
 
     `action` is what would be done: `{"kind", "name", "args"}`; for a question, `{"kind": "human", "payload": …}`.
-    `form` is the JSON schema of what an edit (of the arguments) or an answer must look like.
+    `form` is the JSON schema of what an edit (of the arguments) or an answer must look like. `answers` are the verbs
+    that it takes. `needed` approvals by different people make it approved, `given` of them are there; whoever votes
+    now must hold all of `roles`, or be called by the escalation (`called`: `role:NAME`, `name:PERSON`). `excluded` are
+    people who may not decide, with the reason. `expires_at` is when it ends by `on_expiry`; `overdue` says that it
+    passed and the request is held. `about` is the request that this one follows.
     """
 
     id: str
@@ -105,6 +125,72 @@ class ApprovalView(BaseModel):
     decided_by: str | None = None
     decision: Verb | None = None
     decision_reason: str = ""
+    answers: list[Verb] = Field(default_factory=list[Verb])
+    needed: int = 1
+    given: int = 0
+    roles: list[str] = Field(default_factory=list)
+    called: list[str] = Field(default_factory=list)
+    excluded: dict[str, str] = Field(default_factory=dict)
+    votes: list[VoteView] = Field(default_factory=list[VoteView])
+    requester: str = ""
+    expires_at: datetime | None = None
+    on_expiry: Literal["approve", "hold", "escalate", "reject"] | None = None
+    overdue: bool = False
+    always_ask: bool = False
+    about: str = ""
+
+
+class DecisionOutcome(BaseModel):
+    """What became of one of several decisions: `state` after it, or the class and the words of its error."""
+
+    id: str
+    state: ApprovalState | None = None
+    error: Failure | None = None
+
+
+class GrantOffer(BaseModel):
+    """What to let pass without asking again, beside an approval: the same tool of the same agent under the same rules,
+    with the same values of `arguments`, for the rest of the `run`, of the `thread`, or `until` a time."""
+
+    reach: Literal["run", "thread", "until"]
+    arguments: list[str] = Field(default_factory=list)
+    until: datetime | None = None
+
+
+class GrantView(BaseModel):
+    """A grant. `place` is the run or thread that it reaches, empty for all; `active`: whether it is in force."""
+
+    id: str
+    reach: Literal["run", "thread", "until"]
+    place: str
+    deployment: str
+    agent: str
+    name: str
+    rules: list[str]
+    args: dict[str, Any]
+    by: str
+    approval_id: str
+    created_at: datetime
+    until: datetime | None = None
+    revoked_at: datetime | None = None
+    active: bool
+
+
+class DelegationView(BaseModel):
+    """`by` lets `to` vote in their place, with `roles`; an empty `deployment`, `agent` or `name` takes any."""
+
+    id: str
+    by: str
+    to: str
+    roles: list[str]
+    deployment: str = ""
+    agent: str = ""
+    name: str = ""
+    reason: str = ""
+    created_at: datetime
+    until: datetime
+    revoked_at: datetime | None = None
+    active: bool
 
 
 class RecordView(BaseModel):

@@ -35,6 +35,7 @@ from .ballots import Voter as Voter
 from .ballots import action_digest as action_digest
 from .entitlement import NotEntitledError as NotEntitledError
 from .forms import form_schema as form_schema
+from .terms import NAME, ApprovalTerms, Stage
 
 _USABLE: tuple[State, ...] = ("approved", "edited", "answered")
 
@@ -105,6 +106,45 @@ def edits_alone(request: Request, vote: Vote) -> bool:
     Like all exclusions, that of the editor counts where it is known who that is.
     """
     return request.terms.quorum == 1 and not ("editor" in request.terms.excluded and vote.authenticated)
+
+
+def by_default(request: Request) -> bool:
+    """Whether an approved request was approved because nobody decided in time."""
+    return request.stage < len(request.terms.stages) and not any(vote.break_glass for vote in request.votes)
+
+
+def following(request: Request, edited: Request) -> Request:
+    """A request about the arguments that somebody wrote into another one.
+
+    Others decide it; what the rules asked for the first arguments is asked for these too, and whoever wrote any
+    of them is an editor.
+    """
+    editors = edited.editors | frozenset(vote.by for vote in edited.votes if vote.verdict == "edit")
+    return dataclasses.replace(
+        request,
+        terms=edited.terms.join(request.terms) if request.rules else edited.terms,
+        rules=request.rules | edited.rules,
+        editors=editors | frozenset(vote.on_behalf_of for vote in edited.votes if vote.verdict == "edit") - {""},
+        irreversible=request.irreversible or edited.irreversible,
+        prompt=request.prompt or edited.prompt,
+        about=edited.id,
+    )
+
+
+def reviewing(request: Request, vote: Vote, id: str) -> Request:
+    """The question to others whether somebody was right to break the glass: never to whom it served."""
+    excluded = frozenset(f"{NAME}{name}" for name in {vote.by, request.requester} - {""})
+    return Request(
+        id=id,
+        kind="review",
+        action=request.action,
+        terms=ApprovalTerms(stages=(Stage(roles=request.asked.roles),), excluded=excluded),
+        prompt=f"{vote.by} broke the glass to {vote.verdict} request {request.id}: {vote.reason}",
+        opened=vote.time,
+        requester=request.requester,
+        owner=request.owner,
+        about=request.id,
+    )
 
 
 def consume(request: Request, digest: str) -> Request:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import getpass
 import json
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -24,7 +26,11 @@ from gatewright.runtime.operations import Operations
 from gatewright.runtime.people import ANYONE, Identity, Roster
 from gatewright.runtime.views import (
     ApprovalView,
+    DecisionOutcome,
+    DelegationView,
     Event,
+    GrantOffer,
+    GrantView,
     IdentityView,
     LedgerView,
     Multitask,
@@ -34,11 +40,14 @@ from gatewright.runtime.views import (
     ThreadView,
     Verb,
 )
+from gatewright.safety.ballots import Voter
+from gatewright.safety.entitlement import NotEntitledError
 
 M = TypeVar("M", bound=BaseModel)
 
 TOKEN = "GATEWRIGHT_TOKEN"  # the variable that holds a person's token
 BY = "Who you are, where no people are configured; your user name if not given."
+VIA = "cli"
 LONG_POLL = 25.0  # seconds; below what proxies and servers allow a silent request
 CONNECTIONS = 128
 
@@ -92,20 +101,16 @@ async def whoami(client: Operations | None, config: Config) -> IdentityView:
     return found[1].view()
 
 
-async def signature(client: Operations, config: Config, by: str | None) -> str:
-    """The name that a command acts under: the token's; only where nobody is known, `by` or the user's name.
+async def acting(client: Operations, config: Config, by: str | None = None) -> Identity:
+    """Whose name a command acts under: the token's; only where nobody is known, `by` or the user's name.
 
     Raises:
-        DeniedError: `by` is not whose token it is, or see `whoami`.
+        DeniedError: `by` is not whose token it is, they change nothing, or see `whoami`.
     """
-    known = await identified(client, config)
-    return known.sign(by or (None if known.authenticated else getpass.getuser()))
-
-
-async def identified(client: Operations, config: Config) -> Identity:
-    """See `whoami`; as what may do things."""
     known = await whoami(client, config)
-    return Identity(kind=known.kind, name=known.name, roles=frozenset(known.roles))
+    found = Identity(kind=known.kind, name=known.name, roles=frozenset(known.roles))
+    voter = found.voter(by or (None if found.authenticated else getpass.getuser()), via=VIA)
+    return dataclasses.replace(found, name=voter.name)
 
 
 class HTTPClient:
@@ -159,6 +164,9 @@ class HTTPClient:
     async def threads(self, *, deployment: str | None = None, limit: int = 50, offset: int = 0) -> list[ThreadView]:
         return await self._many(ThreadView, "/threads", dict(deployment=deployment, limit=limit, offset=offset))
 
+    async def close_thread(self, thread_id: str, *, by: str) -> ThreadView:
+        return await self._one(ThreadView, "POST", f"/threads/{_path(thread_id)}/close", {"by": by})
+
     async def thread_state(self, thread_id: str) -> dict[str, Any]:
         return _object(await self._ask("GET", f"/threads/{_path(thread_id)}/state"))
 
@@ -172,6 +180,7 @@ class HTTPClient:
         settings: dict[str, Any] | None = None,
         multitask: Multitask = "enqueue",
         metadata: dict[str, Any] | None = None,
+        requester: str | None = None,  # the token says it
     ) -> RunView:
         body = {
             "deployment": deployment,
@@ -251,23 +260,116 @@ class HTTPClient:
         state: str | None = "open",
         run_id: str | None = None,
         case_id: str | None = None,
+        deployment: str | None = None,
+        agent: str | None = None,
+        role: str | None = None,
+        voter: Voter | None = None,
+        after: str | None = None,
         limit: int = 100,
         offset: int = 0,
     ) -> list[ApprovalView]:
-        return await self._many(
-            ApprovalView,
-            "/approvals",
-            dict(state=state or "any", run_id=run_id, case_id=case_id, limit=limit, offset=offset),
+        """As the service gives them; `voter` is whoever the token is of."""
+        query = dict(
+            state=state or "any",
+            run_id=run_id,
+            case_id=case_id,
+            deployment=deployment,
+            agent=agent,
+            role=role,
+            mine=None if voter is None else True,
+            after=after,
+            limit=limit,
+            offset=offset,
         )
+        return await self._many(ApprovalView, "/approvals", query)
 
     async def approval(self, approval_id: str) -> ApprovalView:
         return await self._one(ApprovalView, "GET", f"/approvals/{_path(approval_id)}")
 
     async def decide(
-        self, approval_id: str, verb: Verb, *, by: str, reason: str = "", value: Any = None
+        self,
+        approval_id: str,
+        verb: Verb,
+        *,
+        voter: Voter | None = None,
+        by: str = "",
+        reason: str = "",
+        value: Any = None,
+        grant: GrantOffer | None = None,
+        on_behalf_of: str = "",
+        break_glass: bool = False,
+        shown: str = "",
+        vote_id: str = "",
     ) -> ApprovalView:
-        body = {"by": by, "reason": reason, "value": value}
+        body = {
+            **_signed(voter, by),
+            "reason": reason,
+            "value": value,
+            "grant": grant and grant.model_dump(mode="json"),
+            "on_behalf_of": on_behalf_of,
+            "break_glass": break_glass,
+            "shown": shown,
+            "vote_id": vote_id,
+        }
         return await self._one(ApprovalView, "POST", f"/approvals/{_path(approval_id)}/{verb}", body)
+
+    async def decide_many(
+        self,
+        approval_ids: Sequence[str],
+        verb: Verb,
+        *,
+        voter: Voter,
+        reason: str = "",
+        shown: Mapping[str, str] | None = None,
+    ) -> list[DecisionOutcome]:
+        body = {
+            "ids": list(approval_ids),
+            "verb": verb,
+            "reason": reason,
+            "shown": dict(shown or {}),
+            **_signed(voter),
+        }
+        response = await self._ask("POST", "/approvals/decide", body)
+        return [DecisionOutcome.model_validate(item) for item in orjson.loads(response.content)]
+
+    async def delegations(self, *, person: str | None = None, every: bool = False) -> list[DelegationView]:
+        return await self._many(DelegationView, "/delegations", dict(person=person, every=every))
+
+    async def delegate(
+        self,
+        to: str,
+        *,
+        voter: Voter,
+        until: datetime,
+        roles: Sequence[str] | None = None,
+        deployment: str = "",
+        agent: str = "",
+        name: str = "",
+        reason: str = "",
+    ) -> DelegationView:
+        body = {
+            **_signed(voter),
+            "to": to,
+            "until": until.isoformat(),
+            "roles": None if roles is None else list(roles),
+            "deployment": deployment,
+            "agent": agent,
+            "name": name,
+            "reason": reason,
+        }
+        return await self._one(DelegationView, "POST", "/delegations", body)
+
+    async def revoke_delegation(self, delegation_id: str, *, voter: Voter, operates: bool = False) -> DelegationView:
+        place = f"/delegations/{_path(delegation_id)}/revoke"
+        return await self._one(DelegationView, "POST", place, _signed(voter))
+
+    async def grants(
+        self, *, deployment: str | None = None, by: str | None = None, every: bool = False
+    ) -> list[GrantView]:
+        return await self._many(GrantView, "/grants", dict(deployment=deployment, by=by, every=every))
+
+    async def revoke_grant(self, grant_id: str, *, voter: Voter, operates: bool = False) -> GrantView:
+        return await self._one(GrantView, "POST", f"/grants/{_path(grant_id)}/revoke", _signed(voter))
 
     async def notices(self, *, state: State | None = None, limit: int = 100, offset: int = 0) -> list[NoticeView]:
         return await self._many(NoticeView, "/notices", dict(state=state, limit=limit, offset=offset))
@@ -351,7 +453,7 @@ def _raise(response: httpx.Response) -> None:
         name, message = str(told["type"]), str(told["message"])
     except (ValueError, KeyError, TypeError):
         name, message = "UnavailableError", f"the service answered {response.status_code} to {response.request.url}"
-    kind = getattr(errors, name, errors.UnavailableError)
+    kind = NotEntitledError if name == NotEntitledError.__name__ else getattr(errors, name, errors.UnavailableError)
     raise kind(message)
 
 
@@ -369,6 +471,12 @@ async def _frames(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, int, An
         elif not line and name:
             yield name, seq, json.loads(data)
             name, data = "", ""
+
+
+def _signed(voter: Voter | None, by: str = "") -> dict[str, str]:
+    """Who acts, as a body says it: where people are known, the token says it and this may only agree."""
+    name = voter.name if voter is not None else by
+    return {"by": name} if name else {}
 
 
 def _path(part: str) -> str:
