@@ -35,13 +35,39 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class ExternalGuard(Section):
+    """Something that scores what passes a deployment (see `gatewright.safety.scorers`).
+
+    `use` is `module:attribute`: a class or function, called with `settings`, or the scorer itself. It is asked at
+    `hooks`, about `names` only where there are any, and has `timeout` seconds.
+    """
+
+    use: str
+    hooks: Annotated[tuple[str, ...], Field(min_length=1)]
+    names: tuple[str, ...] = ()
+    timeout: Annotated[float, Field(gt=0, le=60)] = 2.0
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("hooks")
+    @classmethod
+    def _hooks(cls, hooks: tuple[str, ...]) -> tuple[str, ...]:
+        from gatewright.safety.events import Hook
+
+        known = get_args(Hook)
+        for hook in hooks:
+            if hook not in known:
+                near = difflib.get_close_matches(hook, known, n=1) or sorted(known)
+                raise ValueError(f"has a hook {hook!r}; did you mean {' or '.join(map(repr, near))}?")
+        return hooks
+
+
 class Deployment(Section):
     """A name that traffic reaches, and what serves it.
 
     `team` names an installed team (entry point group `gatewright.teams`) or one as `module:attribute`; `graph` names
     a plain LangGraph graph as `path/to/file.py:attribute` or `module:attribute` (as in `langgraph.json`). One of the
     two is needed. `rules` replaces the team's own rule pack; `shadow` is one on trial, whose verdicts are recorded
-    beside those that count and change nothing.
+    beside those that count and change nothing. `guards` are external ones, by the name that rules know their scores by.
     """
 
     team: str = ""
@@ -50,6 +76,9 @@ class Deployment(Section):
     rules: Path | None = None
     shadow: Path | None = None
     world: dict[str, Any] = Field(default_factory=dict)
+    guards: dict[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")], ExternalGuard] = Field(
+        default_factory=dict
+    )
 
     @model_validator(mode="after")
     def _one_of_team_and_graph(self) -> Deployment:

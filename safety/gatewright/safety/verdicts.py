@@ -49,11 +49,11 @@ class RuleHit:
         return self.mode == "enforce" and self.waived is None
 
 
-FindingKind = Literal["error", "limit", "conflict", "unstable", "reason"]
+FindingKind = Literal["error", "limit", "conflict", "unstable", "guard", "reason"]
 """`error`: an expression has no value for the event · `limit`: the event is too large or
 too deep to look at, or not JSON · `conflict`: two
-rules change the same place differently · `unstable`: changes never came to rest · `reason`: a reason's template has
-no value (its verdict stands, the text is shown as written)."""
+rules change the same place differently · `unstable`: changes never came to rest · `guard`: an external guard gave no
+scores · `reason`: a reason's template has no value (its verdict stands, the text is shown as written)."""
 
 
 @dataclass(frozen=True, kw_only=True)
