@@ -15,6 +15,7 @@ from gatewright.agents import Conversation
 from gatewright.safety.ballots import Voter
 
 from .config import Config
+from .controls.views import DeploymentView, ScopeView, WaiverView
 from .notices.views import NoticeView, State
 from .views import (
     ApprovalView,
@@ -199,6 +200,20 @@ class Operations(Protocol):
     async def notices(self, *, state: State | None = None, limit: int = 100, offset: int = 0) -> list[NoticeView]: ...
 
     async def retry_notice(self, notice_id: str) -> None: ...
+
+    async def deployments_state(self) -> list[DeploymentView]: ...
+
+    async def pause_deployment(self, name: str, *, by: str, reason: str) -> DeploymentView: ...
+
+    async def resume_deployment(self, name: str, *, by: str) -> DeploymentView: ...
+
+    async def waive(
+        self, rule_id: str, *, scope: ScopeView, until: datetime, by: str, reason: str
+    ) -> WaiverView: ...
+
+    async def revoke_waiver(self, waiver_id: str, *, by: str) -> WaiverView: ...
+
+    async def waivers(self, *, every: bool = False) -> list[WaiverView]: ...
 
     async def records(
         self,

@@ -22,6 +22,8 @@ from .approvals.desk import Desk
 from .checkpoints import GroupCommitSaver
 from .clock import Clock, moment
 from .config import Config
+from .controls import storage as controls
+from .controls.switches import Switches
 from .deployments import LoadedDeployment
 from .engine import Engine
 from .history import Cases
@@ -85,7 +87,7 @@ class _Place:
             self._loop.call_soon_threadsafe(self._engine.begin, claimed)
 
 
-class Service(Desk):
+class Service(Desk, Switches):
     """Everything that a deployment is, behind one door. Use it on one event loop.
 
     A data directory is held by one `Service` at a time.
@@ -141,6 +143,7 @@ class Service(Desk):
         self._writer = Writer(database.connect(self._folder), self._folder)
         try:
             self._hub = Hub()
+            self._controls = await self._query(lambda connection: controls.load(connection, now=self._clock.now()))
             self._saver = await GroupCommitSaver.open(self._folder, self._writer)
             for name, settings in self.config.deployments.items():
                 self._deployments[name] = deployments.load(name, settings, data_dir=self._folder, saver=self._saver)
