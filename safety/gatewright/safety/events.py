@@ -159,22 +159,26 @@ class Past:
     def _result(self) -> _View | None:
         return _remembered(self.result)
 
-    def _shown(self, words: frozenset[str], now: datetime) -> _View:
+    @cached_property
+    def _shown(self) -> tuple[datetime, dict[frozenset[str], _View]]:
+        return aware(self.time), {}
+
+    def view(self, costly: frozenset[str]) -> _View:
+        """What rules see of it, but for its age; of the costly fields those that are named."""
         entry: dict[str, Any] = {
             "kind": self.kind,
             "name": clean(self.name),
             "ok": self.ok,
             "verdict": self.verdict,
-            "seconds_ago": (now - aware(self.time)).total_seconds(),
         }
         size = 0
-        if "args" in words and (args := self._args) is not None:
+        if "args" in costly and (args := self._args) is not None:
             entry["args"] = args.value
             size += args.size
-        if "result" in words and (result := self._result) is not None:
+        if "result" in costly and (result := self._result) is not None:
             entry["result"] = result.value
             size += result.size
-        if "text" in words and self.kind == "human" and isinstance(self.result, str):
+        if "text" in costly and self.kind == "human" and isinstance(self.result, str):
             entry["text"] = clean(self.result)
             size += len(self.result)
         return _View(entry, size)
@@ -291,12 +295,16 @@ def _scores(scores: Mapping[str, float]) -> dict[str, float]:
 
 def _history(event: Event, words: frozenset[str]) -> tuple[list[dict[str, Any]], int]:
     # What is left out (not mentioned, too large, not JSON) is an error in a rule that reads it, not an empty value.
-    now = aware(event.time)
-    shown = [
-        past._shown(words, now)  # pyright: ignore[reportPrivateUsage]  # of this module
-        for past in event.history[-HISTORY_LIMIT:]
-    ]
-    return [view.value for view in shown], sum(view.size for view in shown)
+    costly = words & {"args", "result", "text"}
+    entries: list[dict[str, Any]] = []
+    size = 0
+    now = aware(event.time) if "seconds_ago" in words else None
+    for past in event.history[-HISTORY_LIMIT:]:
+        time, views = past._shown  # pyright: ignore[reportPrivateUsage]  # of this module
+        view = views.get(costly) or views.setdefault(costly, past.view(costly))
+        size += view.size
+        entries.append(view.value if now is None else {**view.value, "seconds_ago": (now - time).total_seconds()})
+    return entries, size
 
 
 def _remembered(value: Any) -> _View | None:

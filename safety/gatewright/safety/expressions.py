@@ -116,7 +116,7 @@ class Expression:
         Raises:
             EvaluationError: it has no truth value for this data, or used up its budget.
         """
-        value = self._run(bindings).value()
+        value = (self._run(bindings) if self._asks else self._evaluated(bindings)).value()
         if value is True or value is False:  # an error comes back as a value whose content is its text
             return value
         raise EvaluationError(f"{self.text!r} has no truth value here: {_hinted(str(value))}")
@@ -167,15 +167,17 @@ class Expression:
                 yield Call(texts[1].strip("'\"") if literal else None, line)
 
     def _run(self, bindings: Bindings) -> Any:
-        if self._asks:
-            functions.CURRENT.subject = bindings.subject
+        functions.CURRENT.subject = bindings.subject
+        try:
+            return self._evaluated(bindings)
+        finally:
+            functions.CURRENT.subject = None
+
+    def _evaluated(self, bindings: Bindings) -> Any:
         try:
             return self._compiled.eval(bindings.activation)
         except (RuntimeError, TypeError, ValueError) as error:  # the binding could not convert the data
             raise EvaluationError(f"{self.text!r} cannot be evaluated on this data: {error}") from error
-        finally:
-            if self._asks:
-                functions.CURRENT.subject = None
 
 
 def compile(text: str, variables: Variables, definitions: Definitions = NO_DEFINITIONS) -> Expression:

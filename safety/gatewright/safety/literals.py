@@ -18,8 +18,10 @@ Kind = Literal["link", "email", "iban", "phone"]
 _LONGEST_NUMBER = 40  # characters of an account or telephone number with its spaces
 _FEWEST_DIGITS = 8  # of an account number
 _EXACT = 1e15  # decimal numbers below have no exponent
+_LONGEST_KEPT = 256  # characters of a value whose spelling is remembered: actions are judged several times
 _LONGEST = 2_048  # characters of a token whose spelling is looked into; a longer one stands for itself
 
+_LEADING = re.compile(r"[.@:\d]|[^\x00-\x7f]")  # without one of these, a text leads nowhere
 _SCHEME = re.compile(r"(?<=[^\s<>\"])(?=(?:https?|ftp)://)", re.IGNORECASE)
 _TOKEN = re.compile(
     r"""[a-zA-Z][a-zA-Z0-9+.-]{0,19}://[^\s<>"]+
@@ -40,6 +42,7 @@ _PHONE = re.compile(
         )(?![\w-])""",
     re.VERBOSE | re.ASCII,
 )
+_DIGIT = re.compile(r"[0-9]")
 _PLAIN = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?")
 _THOUSANDS = re.compile(r"-?[1-9]\d{0,2}(?:[,'’]\d{3})+(?:\.\d+)?")
 _EUROPEAN = re.compile(r"-?(?:[1-9]\d{0,2}(?:\.\d{3})+|0|[1-9]\d*),\d{1,2}")
@@ -68,6 +71,25 @@ def tokens(value: Any) -> list[str]:
     return [token for raw in _cut(_folded(written(value))) if (token := _spelled(raw))]
 
 
+class Spelled(NamedTuple):
+    """A value as it is looked up: whole, and token by token."""
+
+    whole: str
+    tokens: tuple[str, ...]
+
+
+def spelled(value: Any) -> Spelled:
+    """The `spelling` and the `tokens` of a value."""
+    if isinstance(value, str) and len(value) > _LONGEST_KEPT:
+        return Spelled(spelling(value), tuple(tokens(value)))
+    return _kept(value)
+
+
+@functools.lru_cache(maxsize=4_096, typed=True)
+def _kept(value: Any) -> Spelled:
+    return Spelled(spelling(value), tuple(tokens(value)))
+
+
 def spelling(value: Any) -> str:
     """A whole value in its one spelling: equal for two values that mean the same; empty if it has no token."""
     text = _folded(written(value)).strip()
@@ -79,8 +101,11 @@ def spelling(value: Any) -> str:
 
 def found(text: str) -> Iterator[Found]:
     """The links, e-mail addresses, account and telephone numbers in a text, read without invisible characters."""
+    if _LEADING.search(text) is None:
+        return
     shown = text if text.isascii() else unicodedata.normalize("NFKC", _visible(text))
-    for raw in _cut(shown):
+    some = " ".join(word for word in shown.split() if "." in word or "@" in word or ":" in word)
+    for raw in _cut(some):
         token = _spelled(raw.casefold())
         kind = _kind(raw, token)
         if kind is not None:
@@ -90,6 +115,8 @@ def found(text: str) -> Iterator[Found]:
 
 def numbers(text: str) -> Iterator[Found]:
     """The account and telephone numbers in a text, which may be written with spaces."""
+    if _DIGIT.search(text) is None:
+        return
     rest, end = [], 0
     for match in _IBAN.finditer(text):
         if sum(map(str.isdigit, match[0])) >= _FEWEST_DIGITS:

@@ -30,7 +30,7 @@ Need = Literal["values", "calls", "repeats"]
 """`values`: where values come from, and whether untrusted results were read · `calls`: when which effects were made ·
 `repeats`: how often the very same call was made."""
 
-TEXT_LIMIT = 2_000_000  # characters of texts, of each kind of source, that one index holds
+TEXT_LIMIT = 1_000_000  # characters of texts, of each kind of source, that one index holds
 FIELD_LIMIT = 100_000  # fields that one index holds
 FIELD_LENGTH = 1_000  # characters of a field: a longer one is content, and refers to nothing
 CALL_LIMIT = 10_000  # times of effects of one name
@@ -105,19 +105,18 @@ class Index:
 
     def source(self, value: Any) -> Source:
         """Where a text or number was said or read before; as long a look as the value, however much there is."""
-        spelled = literals.spelling(value)
-        if not spelled:
+        whole, tokens = literals.spelled(value)
+        if not whole:
             return ""
-        tokens = literals.tokens(value)
-        if self._said.holds(spelled, tokens):
+        if self._said.holds(whole, tokens):
             return "user"
-        if self._trusted.holds(spelled, tokens):
+        if self._trusted.holds(whole, tokens):
             return "trusted"
-        return "field" if spelled in self._fields else ""
+        return "field" if whole in self._fields else ""
 
     def said(self, words: frozenset[str]) -> bool:
         """Whether people have used one of these words."""
-        return any(self._said.holds("", literals.tokens(word)) for word in words)
+        return any(self._said.holds("", literals.spelled(word).tokens) for word in words)
 
     def count(self, name: str, since: datetime) -> int:
         """How many effects of that name, however they ended, were begun since then."""
