@@ -68,11 +68,13 @@ class Deployment(Section):
     a plain LangGraph graph as `path/to/file.py:attribute` or `module:attribute` (as in `langgraph.json`). One of the
     two is needed. `rules` replaces the team's own rule pack; `shadow` is one on trial, whose verdicts are recorded
     beside those that count and change nothing. `guards` are external ones, by the name that rules know their scores by.
+    `owner` is the person who answers for the agents, and does not approve what they ask for.
     """
 
     team: str = ""
     graph: str = ""
     model: str = ""
+    owner: str = ""
     rules: Path | None = None
     shadow: Path | None = None
     world: dict[str, Any] = Field(default_factory=dict)

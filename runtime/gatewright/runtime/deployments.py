@@ -112,14 +112,16 @@ class LoadedDeployment:
         world: World | None,
         *,
         shadow: Guard | None = None,
+        owner: str = "",
     ) -> None:
-        """`shadow`: rules on trial; what they say is recorded and changes nothing."""
+        """`shadow`: rules on trial; what they say is recorded and changes nothing. `owner`: who answers for it."""
         self.name = name
         self.entry = entry
         self.agents = dict(agents)
         self.guard = guard
         self.shadow = shadow
         self.world = world
+        self.owner = owner
 
     @cached_property
     def colleagues(self) -> frozenset[str]:
@@ -154,7 +156,9 @@ def load(
     guard = Guard([_pack(rules, tools)])
     shadow = Guard([_pack(settings.shadow, tools)]) if settings.shadow is not None else None
     interception.install()  # classes of tools and models that loading has defined
-    return LoadedDeployment(name, team.entry if team is not None else name, agents, guard, world, shadow=shadow)
+    return LoadedDeployment(
+        name, team.entry if team is not None else name, agents, guard, world, shadow=shadow, owner=settings.owner
+    )
 
 
 def conversations(settings: config.Deployment, path: Path) -> list[Conversation]:

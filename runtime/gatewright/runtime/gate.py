@@ -17,7 +17,8 @@ from gatewright.safety.events import Hook
 from gatewright.safety.verdicts import Decision
 
 from . import journal, judgements, requests, results
-from .courses import Course, Step
+from .approvals import grants
+from .courses import Step
 from .judging import Judge, Ruling
 from .recording import Execution, Office, Recorder, Wish
 from .store.writer import Transaction
@@ -105,7 +106,7 @@ class Gate:
             self.terminate(wish, judgement, decision.reason)
         args = wish.effect.args if decision.args is None else decision.args
         if decision.verdict == "ask":
-            yield from self._request(wish, decision, judgement, args)
+            return (yield from self._request(wish, decision, judgement, args))
         return Permit(args, judgement)
 
     def _judged(self, wish: Wish, args: Mapping[str, Any]) -> Generator[Step, Any, Ruling]:
@@ -127,6 +128,8 @@ class Gate:
             self.deny(wish, stored, "nobody decided in time (this is not a refusal)", approval=answer)
         if request.state == "rejected":
             self.deny(wish, stored, f"refused by {answer.by}: {answer.reason}", approval=answer)
+        if request.state == "superseded":
+            return (yield from self._asked_anew(wish, request))
         if request.state not in ("approved", "edited", "answered"):
             return None
         if dataclasses.replace(request.action, pack=self._judge.digest).digest != request.action.digest:
@@ -144,6 +147,16 @@ class Gate:
         elif canonical.json_value(dict(wish.effect.args)) == args:
             args = wish.effect.args
         return Permit(args, stored, answer, request)
+
+    def _asked_anew(self, wish: Wish, request: approvals.Request) -> Generator[Step, Any, Permit]:
+        """Put the arguments that somebody wrote before others, if the rules do not refuse them."""
+        answer = requests.approval_part(request)
+        decision, judgement = yield from self._judged(wish, request.decided.args)
+        if decision.verdict in ("deny", "terminate"):
+            reason = f"the arguments that {answer.by} gave are refused: {decision.reason}"
+            self.deny(wish, judgement, reason, approval=answer)
+        args = request.decided.args if decision.args is None else decision.args
+        return (yield from self._request(wish, decision, judgement, args, after=request))
 
     def _unknown(self, wish: Wish, stored: judgements.Stored) -> Generator[Step, Any, Permit | Known]:
         """The process died while this was being performed: repeat what may be repeated, else ask what happened."""
@@ -167,7 +180,7 @@ class Gate:
     def _ask_outcome(self, wish: Wish, args: Mapping[str, Any]) -> Generator[Step, Any, approvals.Request]:
         now = self._office.clock.now()
         shown = dataclasses.replace(wish.effect, args=args)
-        request = requests.about_outcome(self._run, shown, self._judge.digest, now=now)
+        request = requests.about_outcome(self._run, shown, self._judge.digest, owner=self._judge.owner, now=now)
         key = f"{wish.entry.key}?"
         yield self._office.writer.submit(
             lambda tx: requests.open_request(tx, self._run.run_id, self._run, key, request, now=now)
@@ -175,16 +188,48 @@ class Gate:
         self._announce(key, request)
         return request
 
-    def _request(self, wish: Wish, decision: Decision, judgement: records.Judgement, args: Mapping[str, Any]) -> Course:
+    def _request(
+        self,
+        wish: Wish,
+        decision: Decision,
+        judgement: records.Judgement,
+        args: Mapping[str, Any],
+        *,
+        after: approvals.Request | None = None,
+    ) -> Generator[Step, Any, Permit]:
+        """Put an action before people, and park; or give leave at once where somebody has granted it.
+
+        Args:
+            after: the request whose arguments were edited to these.
+        """
         entry, now = wish.entry, self._office.clock.now()
-        request = requests.about_action(self._run, wish.effect, args, decision, self._judge.digest, now=now)
-        entry.status, entry.guard = "asked", judgements.dump(judgement)
+        request = requests.about_action(
+            self._run,
+            wish.effect,
+            args,
+            decision,
+            self._judge.digest,
+            owner=self._judge.owner,
+            labels=wish.labels,
+            after=after,
+            now=now,
+        )
+        asked = entry.copy()
+        asked.status, asked.guard = "asked", judgements.dump(judgement)
 
-        def write(transaction: Transaction) -> None:
+        def write(transaction: Transaction) -> records.ApprovalPart | None:
+            if after is None:
+                granted = grants.covering(transaction, self._run.run_id, self._run, request, now=now)
+                if granted is not None:
+                    return granted
             requests.open_request(transaction, self._run.run_id, self._run, entry.key, request, now=now)
-            journal.put(transaction, self._run.run_id, entry, now=now)
+            journal.put(transaction, self._run.run_id, asked, now=now)
+            return None
 
-        yield self._office.writer.submit(write)
+        granted = yield self._office.writer.submit(write)
+        if granted is not None:
+            return Permit(args, judgement, granted)
+        entry.status, entry.guard = asked.status, asked.guard
         self._announce(entry.key, request)
         park(request.id)
 

@@ -32,6 +32,7 @@ class Judge:
     def __init__(self, execution: Execution, office: Office, deployment: LoadedDeployment) -> None:
         self._run = execution
         self._office = office
+        self.owner = deployment.owner
         self._guard = deployment.guard
         self._shadow = deployment.shadow
         allowed = Decision(verdict="allow", pack=self._guard.title)

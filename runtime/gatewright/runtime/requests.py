@@ -161,7 +161,7 @@ def about_action(
     return request if after is None else approvals.following(request, after)
 
 
-def about_outcome(place: Place, effect: Effect, pack: str, *, now: int) -> approvals.Request:
+def about_outcome(place: Place, effect: Effect, pack: str, *, owner: str = "", now: int) -> approvals.Request:
     """Did this happen? Asked because a process died while it was being performed."""
     return approvals.Request(
         id=identifiers.new("ask"),
@@ -172,6 +172,7 @@ def about_outcome(place: Place, effect: Effect, pack: str, *, now: int) -> appro
             "happened. Look in the system it acts on, then say what its result was, or have it performed."
         ),
         opened=moment(now),
+        owner=owner,
     )
 
 

@@ -58,8 +58,8 @@ def decide(request: Request, vote: Vote) -> Request:
     if request.state != "open":
         by = f" by {request.vote.by!r}" if request.vote else ""
         raise ConflictError(f"request {request.id!r} is {request.state}{by} already; a decision is made once")
-    entitlement.check(request, vote)
     request = _at(request, vote)
+    entitlement.check(request, vote)
     if vote.shown and vote.shown != request.action.digest:
         raise ConflictError(
             f"{vote.by!r} was shown action {vote.shown[:12]}, request {request.id!r} is about "
@@ -132,13 +132,18 @@ def following(request: Request, edited: Request) -> Request:
 
 
 def reviewing(request: Request, vote: Vote, id: str) -> Request:
-    """The question to others whether somebody was right to break the glass: never to whom it served."""
+    """The question to others whether somebody was right to break the glass: never to whom it served.
+
+    Args:
+        request: as the vote left it.
+    """
     excluded = frozenset(f"{NAME}{name}" for name in {vote.by, request.requester} - {""})
+    asked = request.terms.stages[request.votes[-1].stage]
     return Request(
         id=id,
         kind="review",
         action=request.action,
-        terms=ApprovalTerms(stages=(Stage(roles=request.asked.roles),), excluded=excluded),
+        terms=ApprovalTerms(stages=(Stage(roles=asked.roles),), excluded=excluded),
         prompt=f"{vote.by} broke the glass to {vote.verdict} request {request.id}: {vote.reason}",
         opened=vote.time,
         requester=request.requester,
