@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: dev test slow check bench wheel clean
+.PHONY: dev test slow check bench fuzz wheel clean
 
 dev: .venv/ready  ## start the service with the support team, some conversations and one waiting approval
 	$(BIN)/gatewright dev
@@ -23,6 +23,15 @@ check: .venv/ready  ## lint, types, import contracts
 
 bench: .venv/ready  ## measure against the references, in turns
 	$(BIN)/python -m benchmarks
+
+FUZZ_SECONDS ?= 1200
+
+fuzz: .venv/ready  ## fuzz the loader of rules, their evaluation and the masking, FUZZ_SECONDS each
+	$(BIN)/uv pip install --quiet --python $(BIN)/python atheris
+	for target in load judge mask; do \
+		mkdir -p build/fuzz/$$target && nice $(BIN)/python tests/fuzz/rules.py $$target build/fuzz/$$target \
+			tests/fuzz/seeds/$$target -max_total_time=$(FUZZ_SECONDS) -timeout=20 -artifact_prefix=build/fuzz/ || exit 1; \
+	done
 
 wheel: .venv/ready  ## build the wheel and try it in an environment of its own
 	rm -rf dist build/wheel
