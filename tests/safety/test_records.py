@@ -46,6 +46,7 @@ FULL = Record(
             verdict="ask",
             pack="p@1#0",
             rules=(RuleOutcome(id="big", verdict="ask", reason="over 100", mode="shadow", waived="w1"),),
+            scores={"injection.score": 0.25},
             shadow=Judgement(verdict="deny", pack="p@2#1"),
         ),
         after=Judgement(verdict="allow", pack="p@1#0"),

@@ -207,6 +207,7 @@ class RunChain:
             raise self._diverged(step, f"asked for {_title(entry)} with other arguments", entry)
         if entry.status == "done":
             return self._recorded(entry)
+        self._gate.check_running(entry)
         wish = Wish(effect, entry, self._judge.labels(effect.name, effect.labels))
         permit = yield from self._gate.permit(wish)
         if isinstance(permit, Known):
@@ -253,13 +254,16 @@ class RunChain:
     # intend, perform, guard, record
 
     def _carry_out(self, wish: Wish, permit: Permit, act: Callable[[Entry, Permit], Course] | None) -> Course:
-        wish.entry.attempt += wish.entry.status != "parked"
         with self._lock:
             self._performing += 1
         try:
+            self._gate.check_running(wish.entry)
+            wish.entry.attempt += wish.entry.status != "parked"
             yield from self._intend(wish, permit)
             return (yield from self._performed(wish, permit, act))
         finally:
+            if permit.reservation is not None:
+                permit.reservation.release()  # nothing, if it has been settled
             with self._lock:
                 self._performing -= 1
 
@@ -319,7 +323,7 @@ class RunChain:
                 shown = codec.plain(value) if error is None else None
                 decision, after = yield from self._judge_result(hook, effect, permit, shown, error)
                 if decision.verdict in _REFUSALS:
-                    return self._withhold(wish, permit, decision, after, started)
+                    return self._withhold(wish, permit, decision, after, started, self._usage(effect, permit, value))
                 if decision.result is not None and error is None:
                     value = results.with_result(value, shown, decision.result)
             for handoff in results.handoffs(value) if effect.kind == "tool" else ():
@@ -328,7 +332,7 @@ class RunChain:
                     ruling = yield from self._judge.judge("handoff", handoff.to, args=args)
                     after = ruling.judgement if after is None or ruling.decision.verdict in _REFUSALS else after
                     if ruling.decision.verdict in _REFUSALS:
-                        return self._withhold(wish, permit, ruling.decision, after, started)
+                        return self._withhold(wish, permit, ruling.decision, after, started, None)
             encoded = codec.encode(value) if error is None else None
         except (UsageError, results.UnfitError) as unfit:  # it cannot be shown to rules, changed, or recorded
             wish.entry.exception = error = unfit
@@ -342,7 +346,8 @@ class RunChain:
             args=permit.args,
             approval=permit.approval,
             duration=time.monotonic() - started,
-            usage=results.usage(value) if error is None else None,
+            usage=self._usage(effect, permit, value) if error is None else None,
+            reservation=permit.reservation,
         )
         if error is not None:
             raise error
@@ -361,8 +366,19 @@ class RunChain:
             text=results.text(shown) if effect.kind == "model" else "",
         )
 
+    def _usage(self, effect: Effect, permit: Permit, value: Any) -> records.UsagePart | None:
+        if effect.kind != "model":
+            return None
+        return results.usage(value, permit.args.get("model", effect.name), self._office.prices)
+
     def _withhold(
-        self, wish: Wish, permit: Permit, decision: Decision, after: records.Judgement, started: float
+        self,
+        wish: Wish,
+        permit: Permit,
+        decision: Decision,
+        after: records.Judgement,
+        started: float,
+        usage: records.UsagePart | None,
     ) -> Any:
         """It was performed, and the agent may not see the result."""
         ends = decision.verdict == "terminate"
@@ -377,6 +393,8 @@ class RunChain:
             args=permit.args,
             approval=permit.approval,
             duration=time.monotonic() - started,
+            usage=usage,
+            reservation=permit.reservation,
         )
         if ends:
             self.close(refusal)

@@ -23,13 +23,15 @@ from langgraph.graph import StateGraph
 from langgraph.pregel import Pregel
 from pydantic import PydanticUserError, TypeAdapter
 
-from gatewright.agents import RecordedChatModel, Resources, Team
+from gatewright.agents import Resources, Team
 from gatewright.agents.errors import GatewrightError, UsageError
 from gatewright.agents.worlds import Conversation, World
 from gatewright.safety.guard import Guard
 from gatewright.safety.packs import Pack
 
-from . import config, interception, toolcalls
+from . import config, interception, models, toolcalls
+from .meters import Meters
+from .scoring import Scoring
 
 TEAMS = "gatewright.teams"  # entry point group of installed teams
 
@@ -112,14 +114,18 @@ class LoadedDeployment:
         world: World | None,
         *,
         shadow: Guard | None = None,
+        scoring: Scoring | None = None,
         owner: str = "",
     ) -> None:
-        """`shadow`: rules on trial; what they say is recorded and changes nothing. `owner`: who answers for it."""
+        """`shadow`: rules on trial; what they say is recorded and changes nothing. `scoring`: its external guards.
+        `owner`: who answers for it."""
         self.name = name
         self.entry = entry
         self.agents = dict(agents)
         self.guard = guard
         self.shadow = shadow
+        self.scoring = scoring
+        self.meters: Meters | None = None  # the service that counts sets them
         self.world = world
         self.owner = owner
 
@@ -155,9 +161,17 @@ def load(
     rules = settings.rules or (team.rules if team is not None else None)
     guard = Guard([_pack(rules, tools)])
     shadow = Guard([_pack(settings.shadow, tools)]) if settings.shadow is not None else None
+    scoring = Scoring(settings.guards) if settings.guards else None
     interception.install()  # classes of tools and models that loading has defined
     return LoadedDeployment(
-        name, team.entry if team is not None else name, agents, guard, world, shadow=shadow, owner=settings.owner
+        name,
+        team.entry if team is not None else name,
+        agents,
+        guard,
+        world,
+        shadow=shadow,
+        scoring=scoring,
+        owner=settings.owner,
     )
 
 
@@ -207,20 +221,7 @@ def _world(team: Team, settings: config.Deployment, state: Path) -> World:
 
 
 def _model(name: str) -> BaseChatModel | None:
-    if not name:
-        return None
-    if name == "recorded":
-        return RecordedChatModel()
-    from langchain.chat_models import init_chat_model
-
-    try:
-        return init_chat_model(name)
-    except ImportError as error:
-        raise UsageError(
-            f"model {name!r} needs a package that is not installed: {error}; for OpenAI, pip install gatewright[openai]"
-        ) from error
-    except ValueError as error:
-        raise UsageError(f"model {name!r} is not known: {error}") from error
+    return models.named(name) if name else None
 
 
 def _graph(reference: str) -> Any:

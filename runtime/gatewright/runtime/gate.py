@@ -12,14 +12,16 @@ from langgraph.types import Interrupt
 
 from gatewright.agents.effects import Effect
 from gatewright.agents.errors import DeniedError, GatewrightError, TerminatedError
-from gatewright.safety import approvals, canonical, records
+from gatewright.safety import approvals, canonical, limits, records
 from gatewright.safety.events import Hook
 from gatewright.safety.verdicts import Decision
 
 from . import journal, judgements, requests, results
 from .approvals import grants
 from .courses import Step
-from .judging import Judge, Ruling
+from .journal import Entry
+from .judging import Judge, Ruling, recorded
+from .meters import Reservation, Reserved
 from .recording import Execution, Office, Recorder, Wish
 from .store.writer import Transaction
 
@@ -38,6 +40,7 @@ class Permit(NamedTuple):
     judgement: records.Judgement
     approval: records.ApprovalPart | None = None
     consumes: approvals.Request | None = None
+    reservation: Reservation | None = None
 
 
 class Known(NamedTuple):
@@ -76,6 +79,7 @@ class Gate:
         self._run = execution
         self._office = office
         self._judge = judge
+        self._meters = judge.meters
         self._recorder = recorder
         self._requests = dict(asked)
         self._close = close
@@ -91,23 +95,40 @@ class Gate:
         entry = wish.entry
         stored = None if entry.guard is None else judgements.load(entry.guard)
         if entry.status == "parked" and stored is not None:
-            return _granted(wish.effect, stored)
+            return (yield from self._counted(wish, _granted(wish.effect, stored)))
         if entry.status == "intended" and stored is not None:
-            return (yield from self._unknown(wish, stored))
+            known = yield from self._unknown(wish, stored)
+            return known if isinstance(known, Known) else (yield from self._counted(wish, known))
         request = self._requests.get(entry.key)
         if entry.status == "asked" and request is not None and stored is not None:
             decided = yield from self._decided(wish, request, stored.judgement)
             if decided is not None:
                 return decided
-        decision, judgement = yield from self._judged(wish, wish.effect.args)
+        ruling = yield from self._judged(wish, wish.effect.args)
+        reserved = _UNLIMITED
+        if self._meters is not None and ruling.decision.verdict not in ("deny", "terminate"):
+            reserved = yield from self._meters.reserve(self._run, wish.effect.kind, wish.effect.name)
+            ruling = _limited(ruling, reserved)
+        decision, judgement = ruling
         if decision.verdict == "deny":
             self.deny(wish, judgement, decision.reason)
         if decision.verdict == "terminate":
             self.terminate(wish, judgement, decision.reason)
-        args = wish.effect.args if decision.args is None else decision.args
+        args = _by(reserved.model, wish.effect.args if decision.args is None else decision.args)
         if decision.verdict == "ask":
-            return (yield from self._request(wish, decision, judgement, args))
-        return Permit(args, judgement)
+            if reserved.reservation is not None:
+                reserved.reservation.release()  # until it has been decided
+            granted = yield from self._request(wish, decision, judgement, args)
+            return (yield from self._let_pass(wish, granted)) or (yield from self.permit(wish))
+        return Permit(args, judgement, reservation=reserved.reservation)
+
+    def check_running(self, entry: Entry) -> None:
+        """Park the run while its deployment is paused."""
+        pause = self._office.controls.paused(self._run.deployment)
+        if pause is not None:
+            if entry.status == "released":
+                entry.status = "parked"  # in memory: the step must not go on without it
+            park(pause.item)
 
     def _judged(self, wish: Wish, args: Mapping[str, Any]) -> Generator[Step, Any, Ruling]:
         effect = wish.effect
@@ -146,7 +167,31 @@ class Gate:
                 self.deny(wish, again.judgement, reason, approval=answer)
         elif canonical.json_value(dict(wish.effect.args)) == args:
             args = wish.effect.args
-        return Permit(args, stored, answer, request)
+        return (yield from self._let_pass(wish, Permit(args, stored, answer, request)))
+
+    def _let_pass(self, wish: Wish, permit: Permit) -> Generator[Step, Any, Permit | None]:
+        """Count what people let pass, over the limits that they were shown; None where another asks by now."""
+        if self._meters is None:
+            return permit
+        effect, request = wish.effect, permit.consumes
+        shown = frozenset(rule.id for rule in permit.judgement.rules)
+        reserved = yield from self._meters.reserve(self._run, effect.kind, effect.name, over=shown)
+        if reserved.reservation is not None:
+            return permit._replace(args=_by(reserved.model, permit.args), reservation=reserved.reservation)
+        decision, judgement = _limited(self._judge.allowed, reserved)
+        if decision.verdict != "ask":
+            self.deny(wish, judgement, decision.reason, approval=permit.approval)
+        if request is not None:
+            yield self._office.writer.submit(lambda tx: requests.void(tx, request.id, now=self._office.clock.now()))
+        return None
+
+    def _counted(self, wish: Wish, permit: Permit) -> Generator[Step, Any, Permit]:
+        """Count what goes on after it was let through before."""
+        if self._meters is None:
+            return permit
+        effect = wish.effect
+        reserved = yield from self._meters.reserve(self._run, effect.kind, effect.name, insist=True)
+        return permit._replace(reservation=reserved.reservation)
 
     def _asked_anew(self, wish: Wish, request: approvals.Request) -> Generator[Step, Any, Permit]:
         """Put the arguments that somebody wrote before others, if the rules do not refuse them."""
@@ -258,6 +303,23 @@ class Gate:
         self._recorder.finish(wish, "terminated", results.failure(error), before=judgement)
         self._close(error)
         raise error
+
+
+_UNLIMITED = Reserved()
+
+
+def _limited(ruling: Ruling, reserved: Reserved) -> Ruling:
+    """What rules and limits say together."""
+    if not reserved.hits and not reserved.findings:
+        return ruling
+    decision, before = ruling
+    both = limits.joined(decision, reserved.hits, findings=reserved.findings, terms=reserved.terms)
+    return Ruling(both, dataclasses.replace(recorded(both, before.scores), shadow=before.shadow))
+
+
+def _by(model: str | None, args: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments of a model call that goes on with another model."""
+    return args if model is None else {**args, "model": model}
 
 
 def _granted(effect: Effect, stored: judgements.Stored) -> Permit:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Generator, Mapping
 from typing import Any, NamedTuple, cast
 
-from gatewright.safety import canonical, records
+from gatewright.safety import canonical, records, scorers
 from gatewright.safety.events import Event, Hook
 from gatewright.safety.guard import Guard
 from gatewright.safety.provenance import Index
@@ -35,6 +35,8 @@ class Judge:
         self.owner = deployment.owner
         self._guard = deployment.guard
         self._shadow = deployment.shadow
+        self._scoring = deployment.scoring
+        self.meters = deployment.meters
         allowed = Decision(verdict="allow", pack=self._guard.title)
         self.allowed = Ruling(allowed, recorded(allowed))
 
@@ -50,7 +52,11 @@ class Judge:
     def wants(self, hook: Hook, name: str, labels: frozenset[str] = frozenset()) -> bool:
         """Whether anybody looks at such events; `labels`: what the effect carries itself."""
         shadow = self._shadow
-        return self._guard.wants(hook, name, labels) or (shadow is not None and shadow.wants(hook, name, labels))
+        return (
+            self._guard.wants(hook, name, labels)
+            or (shadow is not None and shadow.wants(hook, name, labels))
+            or (self._scoring is not None and self._scoring.wants(hook, name))
+        )
 
     def judge(
         self, hook: Hook, name: str, *, labels: frozenset[str] = frozenset(), args: Mapping[str, Any], **more: Any
@@ -62,6 +68,7 @@ class Judge:
             more: further fields of the event.
         """
         run = self._run
+        scored = scorers.NOTHING
         event = Event(
             hook=hook,
             name=name,
@@ -76,20 +83,29 @@ class Judge:
             time=moment(self._office.clock.now()),
             **more,
         )
-        decision = self._guard.evaluate(event)
-        judgement = recorded(decision)
-        if self._shadow is not None and self._shadow.wants(hook, name, labels):
+        if self._scoring is not None and self._scoring.wants(hook, name):
+            scored = yield self._scoring.submit(event)
+            event = dataclasses.replace(event, scores=scored.scores)
+        decision = self._guard.evaluate(event, self._office.controls.waivers(run.deployment))
+        return self._ruling(event, scored.joined(decision))
+
+    def _ruling(self, event: Event, decision: Decision) -> Ruling:
+        judgement = recorded(decision, event.scores)
+        if self._shadow is not None and self._shadow.wants(event.hook, event.name, event.labels):
             shown = dataclasses.replace(event, index=self._index(self._shadow))
             judgement = dataclasses.replace(judgement, shadow=recorded(self._shadow.evaluate(shown)))
         return Ruling(decision, judgement)
-        yield  # a course, also where it waits for nothing
 
     def _index(self, guard: Guard) -> Index | None:
         return self._office.cases.index(self._run.case_id, guard) if guard.remembers else None
 
 
-def recorded(decision: Decision) -> records.Judgement:
-    """What the rules said, as records hold it; what was wrong with a rule counts as a denial by it."""
+def recorded(decision: Decision, scores: Mapping[str, float] | None = None) -> records.Judgement:
+    """What the rules said, as records hold it; what was wrong with a rule counts as a denial by it.
+
+    Args:
+        scores: of external guards.
+    """
     hits = [
         records.RuleOutcome(id=hit.rule_id, verdict=hit.verdict, reason=hit.reason, mode=hit.mode, waived=hit.waived)
         for hit in decision.hits
@@ -101,4 +117,4 @@ def recorded(decision: Decision) -> records.Judgement:
         for finding in decision.findings
         if finding.kind != "reason"
     ]
-    return records.Judgement(verdict=decision.verdict, pack=decision.pack, rules=tuple(hits))
+    return records.Judgement(verdict=decision.verdict, pack=decision.pack, rules=tuple(hits), scores=scores or {})

@@ -22,7 +22,7 @@ from gatewright.agents.effects import ACTIVE, Effect, RunContext
 from gatewright.agents.errors import UsageError
 from gatewright.safety import canonical
 
-from . import codec
+from . import codec, models
 from .identity import WITHIN
 
 
@@ -121,6 +121,22 @@ class _Way:
         _ANSWERING.reset(self._token)
 
 
+class _Answerer(NamedTuple):
+    """Who answers a call, and how: the model that was asked, or the one that a budget lets it go on with."""
+
+    model: Any
+    call: Any
+
+    @classmethod
+    def of(cls, model: Any, original: Any, entry: str, effect: Effect, args: Mapping[str, Any]) -> _Answerer:
+        """`entry`: the public method that was called, of which `original` is the model's own."""
+        other = args.get("model")
+        if other is None or other == effect.args.get("model"):
+            return cls(model, original)
+        found = models.substitute(str(other))
+        return cls(found, getattr(type(found), entry))
+
+
 def _generate(original: Any, owner: type) -> Any:
     def generate(self: Any, messages: Sequence[Any], stop: Any = None, *args: Any, **kwargs: Any) -> LLMResult:
         context = _governed(self)
@@ -129,8 +145,9 @@ def _generate(original: Any, owner: type) -> Any:
         effect = _model_effect(self, messages, {"stop": stop, **_options(kwargs)})
 
         def act(arguments: Mapping[str, Any]) -> LLMResult:
-            with _Way(self):
-                result = original(self, _edited(messages, effect, arguments), stop, *args, **kwargs)
+            answerer = _Answerer.of(self, original, "generate", effect, arguments)
+            with _Way(answerer.model):
+                result = answerer.call(answerer.model, _edited(messages, effect, arguments), stop, *args, **kwargs)
             return cast("LLMResult", result)
 
         return context.chain.perform(effect, act)
@@ -146,8 +163,11 @@ def _agenerate(original: Any, owner: type) -> Any:
         effect = _model_effect(self, messages, {"stop": stop, **_options(kwargs)})
 
         async def act(arguments: Mapping[str, Any]) -> LLMResult:
-            with _Way(self):
-                result = await original(self, _edited(messages, effect, arguments), stop, *args, **kwargs)
+            answerer = _Answerer.of(self, original, "agenerate", effect, arguments)
+            with _Way(answerer.model):
+                result = await answerer.call(
+                    answerer.model, _edited(messages, effect, arguments), stop, *args, **kwargs
+                )
             return cast("LLMResult", result)
 
         return await context.chain.aperform(effect, act)
@@ -218,8 +238,9 @@ def _stream(original: Any, owner: type) -> Any:
 
         def act(arguments: Mapping[str, Any]) -> LLMResult:
             (edited,) = _edited([prompt], effect, arguments)
-            with _Way(self):
-                return _joined(list(original(self, edited, config, stop=stop, **kwargs)))
+            answerer = _Answerer.of(self, original, "stream", effect, arguments)
+            with _Way(answerer.model):
+                return _joined(list(answerer.call(answerer.model, edited, config, stop=stop, **kwargs)))
 
         yield _as_chunk(self, context.chain.perform(effect, act))
 
@@ -240,8 +261,10 @@ def _astream(original: Any, owner: type) -> Any:
 
         async def act(arguments: Mapping[str, Any]) -> LLMResult:
             (edited,) = _edited([prompt], effect, arguments)
-            with _Way(self):
-                return _joined([chunk async for chunk in original(self, edited, config, stop=stop, **kwargs)])
+            answerer = _Answerer.of(self, original, "astream", effect, arguments)
+            with _Way(answerer.model):
+                answer = answerer.call(answerer.model, edited, config, stop=stop, **kwargs)
+                return _joined([chunk async for chunk in answer])
 
         yield _as_chunk(self, await context.chain.aperform(effect, act))
 
@@ -264,8 +287,9 @@ def _invoke(original: Any, owner: type) -> Any:
 
         def act(arguments: Mapping[str, Any]) -> LLMResult:
             (edited,) = _edited([prompt], effect, arguments)
-            with _Way(self):
-                return _joined([original(self, edited, config, stop=stop, **kwargs)])
+            answerer = _Answerer.of(self, original, "invoke", effect, arguments)
+            with _Way(answerer.model):
+                return _joined([answerer.call(answerer.model, edited, config, stop=stop, **kwargs)])
 
         return _given_back(context.chain.perform(effect, act))
 
@@ -282,8 +306,9 @@ def _ainvoke(original: Any, owner: type) -> Any:
 
         async def act(arguments: Mapping[str, Any]) -> LLMResult:
             (edited,) = _edited([prompt], effect, arguments)
-            with _Way(self):
-                return _joined([await original(self, edited, config, stop=stop, **kwargs)])
+            answerer = _Answerer.of(self, original, "ainvoke", effect, arguments)
+            with _Way(answerer.model):
+                return _joined([await answerer.call(answerer.model, edited, config, stop=stop, **kwargs)])
 
         return _given_back(await context.chain.aperform(effect, act))
 

@@ -17,9 +17,12 @@ from gatewright.safety.events import Past
 
 from . import codec, journal, judgements, leaves
 from .clock import Clock, moment
+from .controls.board import Controls
 from .courses import Course, Pause
 from .history import Cases
 from .journal import Entry
+from .meters import Reservation
+from .prices import PriceBook
 from .store.writer import Seal, Transaction, Writer
 
 RETRY = 0.5  # seconds between tries to write an outcome that the disk refused
@@ -45,6 +48,8 @@ class Office:
     writer: Writer
     cases: Cases
     clock: Clock
+    prices: PriceBook
+    controls: Controls
     publish: Callable[[str, str, dict[str, Any]], None]
     wake: Callable[[], None]
 
@@ -80,6 +85,7 @@ class Recorder:
         approval: records.ApprovalPart | None = None,
         duration: float | None = None,
         usage: records.UsagePart | None = None,
+        reservation: Reservation | None = None,
     ) -> None:
         """Note the outcome in the journal and the ledger, and tell whoever watches."""
         effect, entry = wish.effect, wish.entry
@@ -121,10 +127,15 @@ class Recorder:
         written = leaves.written(record, [Seal(field, *sealing[field], salted[field].salt) for field in sealing])
 
         kept = entry.copy()
+        settled = None
+        if reservation is not None:
+            settled = reservation.settle(usage, record.duration_ms or 0, ok=outcome != "error", now=now)
 
         def write(transaction: Transaction) -> None:
             position = transaction.append(*written)
             journal.put(transaction, run.run_id, kept, now=now, leaf=position)
+            if settled is not None:
+                settled.write(transaction)
 
         self.write(write)
         self._office.cases.note(

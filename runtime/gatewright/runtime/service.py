@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from gatewright.agents.errors import ConflictError, NotFoundError, UnavailableError, UsageError
 from gatewright.agents.worlds import Conversation
 
-from . import codec, deployments, identifiers, interception, ledger, runs, threads
+from . import codec, deployments, identifiers, interception, ledger, models, prices, runs, threads
 from .approvals.desk import Desk
 from .checkpoints import GroupCommitSaver
 from .clock import Clock, moment
@@ -28,6 +28,7 @@ from .deployments import LoadedDeployment
 from .engine import Engine
 from .history import Cases
 from .hub import Hub
+from .meters import Meters
 from .notices import outbox
 from .notices.channels import channels
 from .notices.sender import Sender
@@ -151,9 +152,13 @@ class Service(Desk, Switches):
                 writer=self._writer,
                 cases=Cases(self._writer),
                 clock=self._clock,
+                prices=prices.book(self.config.prices),
+                controls=self._controls,
                 publish=self._hub.publish,
                 wake=self._wake,
             )
+            for deployment in self._deployments.values():
+                deployment.meters = self._meters(deployment)
             self._engine = Engine(self._office, self._hub, self._saver, self._deployments, self.config.worker)
             # What has been loaded by now stays: the garbage collector need not walk through it again and again while
             # runs make and drop objects. A third of the CPU time of a run went there.
@@ -172,6 +177,19 @@ class Service(Desk, Switches):
             self._writer.close()
             self._end_reading()
             raise
+
+    def _meters(self, deployment: LoadedDeployment) -> Meters | None:
+        office = self._office
+        meters = Meters.of(
+            deployment.name,
+            deployment.guard.packs,
+            writer=office.writer,
+            clock=office.clock,
+            prices=office.prices,
+        )
+        for name in meters.models if meters is not None else ():
+            models.substitute(name)  # a model that is not known is found out now
+        return meters
 
     def _tell(self) -> None:
         """Begin to send what waits in the outbox, if anybody is to be told of anything."""
@@ -201,6 +219,8 @@ class Service(Desk, Switches):
         for deployment in self._deployments.values():
             if deployment.world is not None:
                 deployment.world.close()
+            if deployment.scoring is not None:
+                deployment.scoring.close()
         await self._saver.close()
         self._writer.close()
         self._end_reading()

@@ -85,7 +85,8 @@ class RuleOutcome:
 class Judgement:
     """What the rules said. `pack` names the rule packs with their digests.
 
-    `shadow`: what the packs on trial would have said, which changes nothing; None where there are none.
+    `scores`: what external guards gave, by their names · `shadow`: what the packs on trial would have said, which
+    changes nothing; None where there are none.
     """
 
     __pydantic_config__ = _STRICT
@@ -93,6 +94,7 @@ class Judgement:
     verdict: Verdict
     pack: str
     rules: tuple[RuleOutcome, ...] = ()
+    scores: Mapping[str, float] = field(default_factory=dict[str, float])
     shadow: Judgement | None = None
 
 
@@ -238,6 +240,8 @@ def plain_judgement(judgement: Judgement | None) -> dict[str, Any] | None:
         "rules": [_plain_rule(rule) for rule in judgement.rules],
         "pack": judgement.pack,
     }
+    if judgement.scores:
+        plain["scores"] = dict(judgement.scores)
     if judgement.shadow is not None:
         plain["shadow"] = plain_judgement(judgement.shadow)
     return plain
