@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gatewright.agents.errors import UsageError
@@ -57,6 +57,8 @@ def index(*past: Past) -> Index:
         ("book the Hotel Plaza in Paris", "hotel plaza"),
         ("Kim's file", "kim"),
         ("ｋｉｍ", "kim"),
+        ("post it on www.example.com.They know", "www.example.com"),
+        ("read the file report.Final", "report.Final"),
     ],
 )
 def test_what_people_said_is_known_however_it_is_written(text: str, value: Any) -> None:
@@ -75,6 +77,7 @@ def test_what_people_said_is_known_however_it_is_written(text: str, value: Any) 
         ("kim@example.com", "kim"),
         ("kim@example.com", "example.com"),
         ("kim@example.com.evil.net", "kim@example.com"),
+        ("write to kim@example.com. Me too", "kim@example.com.Me"),
         ("https://example.com/a", "https://example.com"),
         ("https://example.com", "https://example.com@evil.net"),
         ("Hotel Plaza Paris", "Hotel Paris"),
@@ -250,15 +253,19 @@ PAST = st.one_of(
 @settings(deadline=None)
 @given(st.lists(PAST, max_size=6), SCALARS)
 def test_a_value_whose_tokens_were_never_seen_is_never_known(past: list[Past], value: Any) -> None:
+    assume(not list(literals.numbers(str(value))))  # those are known in other spellings, too
     seen = {
         token
         for each in past
-        for text in (each.result, json.dumps(each.result, ensure_ascii=False), json.dumps(each.result))
+        for text in (
+            each.result,
+            json.dumps(each.result, ensure_ascii=False),
+            json.dumps(each.result),
+            literals.apart(str(each.result)),
+        )
         for token in _tokens(text)
     }
-    known = index(*past).source(value)
-
-    if known and not any(pattern in literals.spelling(value) for pattern in seen):
+    if index(*past).source(value):
         assert literals.tokens(value)
         assert set(literals.tokens(value)) <= seen
 

@@ -22,6 +22,7 @@ _LONGEST_KEPT = 256  # characters of a value whose spelling is remembered: actio
 _LONGEST = 2_048  # characters of a token whose spelling is looked into; a longer one stands for itself
 
 _LEADING = re.compile(r"[.@:\d]|[^\x00-\x7f]")  # without one of these, a text leads nowhere
+_RUN_ON = re.compile(r"(?<=[a-z0-9][.])(?=[A-Z][a-z])")
 _SCHEME = re.compile(r"(?<=[^\s<>\"])(?=(?:https?|ftp)://)", re.IGNORECASE)
 _TOKEN = re.compile(
     r"""[a-zA-Z][a-zA-Z0-9+.-]{0,19}://[^\s<>"]+
@@ -125,6 +126,14 @@ def numbers(text: str) -> Iterator[Found]:
             yield Found("iban", match[0], _compact(match[0].casefold()))
     for match in _PHONE.finditer(" ".join((*rest, text[end:]))):
         yield Found("phone", match[0], _compact(match[0]))
+
+
+def apart(text: str) -> str:
+    """`text` with a space before each sentence that begins right behind a full stop: `see example.com.They know`.
+
+    For what people write, and never for a value that is compared with it: `kim@example.com.Me` is another address.
+    """
+    return _RUN_ON.sub(" ", text)
 
 
 def written(value: Any) -> str:

@@ -134,6 +134,8 @@ class Index:
     def _hear(self, past: Past) -> None:
         for leaf in leaves(past.result):
             self._said.add(leaf.value)
+            if isinstance(leaf.value, str) and (apart := literals.apart(leaf.value)) != leaf.value:
+                self._said.add(apart)
 
     def _note(self, past: Past) -> None:
         times = self._times.setdefault(past.name, [])
