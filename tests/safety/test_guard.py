@@ -364,6 +364,86 @@ def test_labels_come_from_the_effect_and_from_packs() -> None:
     assert guard.evaluate(event(name="pay", args=large, labels=frozenset({"egress", "reads"}))).verdict == "deny"
 
 
+def test_a_rule_in_shadow_is_reported_and_changes_nothing() -> None:
+    decision = decide(
+        LARGE | {"mode": "shadow"}, HUGE | {"mode": "shadow"}, CAP | {"mode": "shadow"}, args={"amount": 501}
+    )
+
+    assert (decision.verdict, decision.args, decision.terms, decision.reason) == ("allow", None, None, "")
+    assert [(hit.rule_id, hit.mode, hit.counts) for hit in decision.hits] == [
+        ("cap", "shadow", False),
+        ("huge", "shadow", False),
+        ("large", "shadow", False),
+    ]
+
+
+def test_what_goes_wrong_with_a_rule_in_shadow_is_reported_and_denies_nothing() -> None:
+    decision = decide(LARGE | {"mode": "shadow"}, args={"amount": "much"})
+
+    assert decision.verdict == "allow"
+    assert [(finding.rule_id, finding.kind, finding.denies) for finding in decision.findings] == [
+        ("large", "error", False)
+    ]
+
+
+def test_a_rule_in_shadow_does_not_hold_up_one_that_counts() -> None:
+    other = rule("cap2", "args.amount > 50", "modify", set={"args.amount": 60}, mode="shadow")
+
+    assert decide(CAP, other, args={"amount": 80}).args == {"amount": 50}
+
+
+def test_tools_of_several_packs_are_described_by_all_of_them() -> None:
+    one = pack(LARGE, name="one", more="tools: {pay: {target: [to], fields: [id, name], labels: [trusted]}}\n")
+    other = pack(HUGE, name="other", more="tools: {pay: {target: [cc], fields: [id], labels: [untrusted]}}\n")
+    guard = Guard([one, other])
+
+    assert guard.labels("pay") == {"trusted", "untrusted"}
+
+
+WILD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=8,
+)
+STRICT = [
+    rule(
+        "allowed",
+        "args.amount >= 0 && targets.all(t, t.known || t.path == 'amount') && size(payload.links) == 0 && !tainted"
+        " && count('pay', 60) == 0 && repeated() == 0 && !seen('pay') ? false : true",
+        match={"args": {"amount": -1}},
+        passes={"args": {"amount": 5}},
+    )
+]
+STRICT_GUARD = Guard([pack(*STRICT)])
+PASTS = st.lists(
+    st.builds(
+        Past,
+        kind=st.sampled_from(["tool", "model", "human", "function", "message", "decision"]),
+        name=st.sampled_from(["pay", "read", "\0", ""]),
+        args=st.dictionaries(st.text(max_size=4), WILD, max_size=2),
+        result=WILD,
+        ok=st.booleans(),
+        time=st.just(NOW),
+    ),
+    max_size=4,
+)
+
+
+@settings(deadline=None)
+@given(args=st.dictionaries(st.sampled_from(["amount", "to", "note"]), WILD, max_size=3), history=PASTS, result=WILD)
+def test_whatever_an_event_holds_it_is_judged_and_only_the_sound_one_allowed(
+    args: dict[str, Any], history: list[Past], result: Any
+) -> None:
+    decision = STRICT_GUARD.evaluate(event(args=args, history=history, result=result))
+
+    assert decision.verdict in ("allow", "deny")
+    if decision.verdict == "allow":
+        assert decision.findings == ()
+        assert set(args) >= {"amount"}
+        assert not any(past.name == "pay" and past.kind != "human" for past in history)
+        assert not any(past.kind in ("tool", "function") for past in history)
+
+
 def test_it_wants_only_what_a_rule_looks_at() -> None:
     guard = Guard([pack(LARGE, rule("out", "args.amount > 1", on={"hook": "tool.before", "labels": ["egress"]}))])
 

@@ -271,3 +271,152 @@ def test_the_words_of_yaml_1_1_are_texts() -> None:
     text = rule(examples="{match: [{args: {amount: 501, reply: no}}], pass: [{args: {amount: 1}}]}")
 
     assert Pack.parse(text.replace("args.amount > 500", "args.amount > 500 && args.reply == 'no'")).rules
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"when": "1 > 2"}, "'1 > 2' is false whatever happens; say what it depends on"),
+        ({"when": "'true'"}, "'true' is true whatever happens; leave it out"),
+        ({"unless": "args.amount > 5 || true"}, "is true whatever happens"),
+    ],
+)
+def test_a_condition_that_depends_on_nothing_is_refused(fields: dict[str, str], message: str) -> None:
+    assert message in "\n".join(problems(rule(**fields)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "where"),
+    [
+        ({"when": "args.amount > 'x'"}, "(line 1, column 13"),
+        ({"unless": "args.amount == 'x'"}, "(line 1, column 13"),
+        ({"reason": "'{{ args.amount + \"x\" }}'"}, "(line 1, column 13"),
+    ],
+)
+def test_what_the_schema_of_the_tool_contradicts_is_refused(fields: dict[str, str], where: str) -> None:
+    (found,) = problems(rule(**fields), tools={"refund": SCHEMA})
+
+    assert "found no matching overload" in found
+    assert where in found
+    assert "the tool's schema says what it takes" in found
+
+
+def test_several_tools_are_held_against_what_their_schemas_agree_on() -> None:
+    text = rule(on="{hook: tool.before, names: [refund, pay]}", when="args.amount > 'x'")
+    other = {"type": "object", "properties": {"amount": {"type": "string"}}}
+
+    assert "matching overload" in problems(text, tools={"refund": SCHEMA, "pay": SCHEMA})[0]
+    assert "rule fails on this example" in problems(text, tools={"refund": SCHEMA, "pay": other})[0]
+
+
+def test_tools_say_which_arguments_are_targets_and_payload() -> None:
+    text = HEAD + (
+        "tools:\n"
+        "  refund: {target: [booking], payload: [], fields: [id], intent: [refund, money back]}\n"
+        "  search: {labels: [trusted]}\n"
+    )
+    tools = Pack.parse(text, tools={"refund": SCHEMA, "search": None}).tools
+
+    assert tools["refund"].targets({"booking": 1, "amount": 2}) == {"booking": 1}
+    assert tools["refund"].payloads({"booking": 1, "amount": 2}) == {}
+    assert tools["refund"].fields == frozenset({"id"})
+    assert (tools["search"].target, tools["search"].payload, tools["search"].fields) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("tool", "message"),
+    [
+        ("{target: [bookign]}", "the tool 'refund' has no argument 'bookign'; did you mean 'booking'?"),
+        ("{payload: [amuont]}", "the tool 'refund' has no argument 'amuont'; did you mean 'amount'?"),
+        ("{intent: ['?']}", "'?' is no word that people could say"),
+        ("{targets: [booking]}", "unknown field 'targets'; did you mean 'target'?"),
+    ],
+)
+def test_what_is_wrong_about_a_tool_is_refused(tool: str, message: str) -> None:
+    assert message in problems(HEAD + f"tools: {{refund: {tool}}}\n", tools={"refund": SCHEMA})[0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "missing"),
+    [
+        ({"when": "'!asked_for()'"}, "refund"),
+        ({"when": "asked_for('pay')"}, "pay"),
+        ({"reason": "'{{ asked_for() }}'"}, "refund"),
+        ({"when": "'!asked_for()'", "on": "{hook: tool.before, labels: [money]}"}, "give"),
+        ({"when": "'!asked_for()'", "on": "{hook: tool.before}"}, "give"),
+    ],
+)
+def test_asking_what_people_asked_for_needs_the_words_by_which_they_do(fields: dict[str, str], missing: str) -> None:
+    text = rule(**fields).replace(
+        "rules:", "tools: {take: {labels: [money], intent: [take]}, give: {labels: [money]}}\nrules:"
+    )
+
+    assert f"`asked_for` needs the `intent` of '{missing}'" in problems(text)[0]
+
+
+def test_labels_that_no_tool_has_together_are_refused() -> None:
+    text = rule(on="{hook: tool.before, labels: [money, mail]}")
+    text = text.replace("rules:", "tools: {a: {labels: [money]}, b: {labels: [mail]}}\nrules:")
+
+    assert "no tool of this pack has all of ['mail', 'money']" in problems(text)[0]
+
+
+@pytest.mark.parametrize(
+    ("hook", "then", "extra"),
+    [
+        ("message.receive", "ask", ""),
+        ("handoff", "ask", ""),
+        ("handoff", "modify", "{args.x: 1}"),
+        ("thread.start", "ask", ""),
+        ("thread.start", "modify", "{args.x: 1}"),
+        ("thread.end", "modify", "{result: 1}"),
+    ],
+)
+def test_what_a_hook_cannot_do_is_refused(hook: str, then: str, extra: str) -> None:
+    examples = "{match: [{}]}"
+    found = problems(rule(on=f"{{hook: {hook}}}", when="", then=then, set=extra, examples=examples))
+
+    assert any(f"at '{hook}'" in line for line in found)
+
+
+@pytest.mark.parametrize("hook", ["message.receive", "handoff", "thread.start", "thread.end"])
+def test_every_hook_can_refuse(hook: str) -> None:
+    assert Pack.parse(rule(on=f"{{hook: {hook}}}", when="", then="deny", examples="{match: [{}]}")).rules
+
+
+def test_examples_hold_what_people_said_and_from_whom_a_message_came() -> None:
+    said = "{history: [{kind: human, result: pay kim@example.com}], args: {to: kim@example.com}}"
+    text = rule(
+        when="targets.exists(t, !t.known)", examples=f"{{match: [{{args: {{to: mal@evil.net}}}}], pass: [{said}]}}"
+    )
+    sent = rule(
+        on="{hook: message.receive}",
+        when="message.from == 'mal' && scores.injection > 0.5",
+        then="deny",
+        examples="{match: [{sender: mal, scores: {injection: 0.9}}], pass: [{sender: kim}]}",
+    )
+
+    assert Pack.parse(text).rules
+    assert Pack.parse(sent).rules
+
+
+def test_an_earlier_effect_without_a_name_is_refused() -> None:
+    found = problems(rule(examples="{match: [{history: [{ok: false}]}], pass: [{}]}"))
+
+    assert "has a name; add `name:`" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("pack", "of_rule", "mode"),
+    [("enforce", "enforce", "enforce"), ("shadow", "enforce", "shadow"), ("enforce", "shadow", "shadow")],
+)
+def test_a_rule_is_in_shadow_if_it_or_its_pack_says_so(pack: str, of_rule: str, mode: str) -> None:
+    text = rule(mode=of_rule).replace("rules:", f"mode: {pack}\ndefaults: {{unlabelled: deny}}\nrules:")
+    made = Pack.parse(text).rules
+
+    assert made[0].mode == mode
+    assert {default.mode for default in made[1:]} == {pack}
+
+
+def test_an_unknown_mode_is_refused() -> None:
+    assert "'observe' is not known" in problems(rule(mode="observe"))[0]

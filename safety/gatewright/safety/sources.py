@@ -111,7 +111,14 @@ def _walk(
     # The text of a block scalar begins on the line below its indicator.
     lines[path] = line + (isinstance(node, yaml.ScalarNode) and node.style in ("|", ">"))
     if node.tag.removeprefix("tag:yaml.org,2002:") not in _KINDS:
-        problems.append(Problem(file=file, line=line, rule="", message=f"the tag {node.tag!r} is not read; remove it"))
+        problems.append(
+            Problem(
+                file=file,
+                line=line,
+                rule="",
+                message=f"the tag {node.tag!r} is not read; a text that begins with `!` needs quotes",
+            )
+        )
     if not isinstance(node, yaml.ScalarNode):
         if id(node) in seen:
             problems.append(
