@@ -125,7 +125,7 @@ def decisions(asked: Sequence[Asked], value: Any) -> list[Decided]:
 
 def _decided(action: Asked, item: Any) -> Decided:
     given: Mapping[str, Any] = item if is_object(item) else {}
-    choice = next((known for known in CHOICES if known == given.get("type")), None)
+    choice: Choice | None = next((known for known in CHOICES if known == given.get("type")), None)
     if choice is None:
         raise UsageError(f"a decision's type is one of {', '.join(CHOICES)}, not {given.get('type')!r}")
     message = text(given.get("message")) or text(given.get("args"))

@@ -34,7 +34,7 @@ def _asked(item: Any) -> Asked | None:
     if not is_object(item) or not is_object(item.get("action_request")) or not is_object(item.get("config")):
         return None
     action, config = item["action_request"], item["config"]
-    choices = tuple(choice for flag, choice in FLAGS.items() if config.get(flag) is True)
+    choices: tuple[Choice, ...] = tuple(choice for flag, choice in FLAGS.items() if config.get(flag) is True)
     if not text(action.get("action")) or not is_object(action.get("args")) or not choices:
         return None
     return Asked(name=action["action"], args=action["args"], description=text(item.get("description")), choices=choices)
