@@ -57,6 +57,35 @@ async def test_rules_see_what_an_agent_that_was_asked_did(house: House) -> None:
     assert house.counts == {"pay:5": 1, "pay:1": 1}
 
 
+SEEN = {
+    "id": "seen",
+    "on": {"hook": "tool.before", "name": "pay"},
+    "when": "history.exists(h, h.name == 'pay' && h.result == 'paid 1')",
+    "then": "deny",
+    "reason": "paid one before",
+    "examples": {
+        "match": [{"args": {"amount": 1}, "history": [{"name": "pay", "result": "paid 1"}]}],
+        "pass": [{"args": {"amount": 1}}],
+    },
+}
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["same process", "after a restart"])
+async def test_rules_see_what_a_tool_answered_and_not_the_message_it_came_in(house: House, again: bool) -> None:
+    house.rules(SEEN)
+    async with house.open("gates:calls") as service:
+        first = await house.finish(service, {}, thread_id="case")
+        if not again:
+            second = await house.finish(service, {}, thread_id="case")
+    if again:
+        async with house.open("gates:calls") as service:
+            second = await house.finish(service, {}, thread_id="case")
+
+    assert first.status == "succeeded"
+    assert "paid one before" in str(second.output)
+    assert house.counts["pay:1"] == 1
+
+
 ASKED = {
     "id": "asked",
     "on": {"hook": "tool.before", "name": "pay"},

@@ -14,7 +14,7 @@ from gatewright.safety.events import HISTORY_LIMIT, Past
 from gatewright.safety.guard import Guard
 from gatewright.safety.provenance import Index
 
-from . import codec, judgements, requests
+from . import codec, judgements, requests, results
 from .clock import moment
 from .store import schema
 from .store.writer import Transaction, Writer
@@ -207,12 +207,12 @@ def _effects(transaction: Transaction, case_id: str, most: int) -> OrderedDict[_
     rows = transaction.all(_NEWEST, of_case=case_id, most=most)
     found: OrderedDict[_Place, Past] = OrderedDict()
     for run_id, key, kind, name, outcome, guard, started_at, args, type_, value, body in reversed(rows):
-        result = codec.plain(codec.decode(codec.Encoded(type_, value))) if value is not None else None
+        shown = codec.plain(codec.decode(codec.Encoded(type_, value))) if value is not None else None
         found[(run_id, key)] = Past(
             kind=kind,
             name=name,
             args=orjson.loads(args) if args is not None else {},
-            result=result,
+            result=results.judged(shown),
             ok=outcome == "ok",
             verdict=judgements.verdict(guard) if guard else "allow",
             labels=frozenset(orjson.loads(body)["effect"]["labels"]),

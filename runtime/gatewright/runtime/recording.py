@@ -15,7 +15,7 @@ from gatewright.agents.errors import UnavailableError
 from gatewright.safety import canonical, records
 from gatewright.safety.events import Past
 
-from . import codec, journal, judgements, leaves
+from . import codec, journal, judgements, leaves, results
 from .clock import Clock, moment
 from .controls.board import Controls
 from .courses import Course, Pause
@@ -146,7 +146,7 @@ class Recorder:
                 kind=effect.kind,
                 name=effect.name,
                 args=cast("Mapping[str, Any]", shown_args),
-                result=codec.plain(value),
+                result=results.judged(codec.plain(value)),
                 ok=outcome == "ok",
                 verdict=before.verdict if before is not None else "allow",
                 labels=effect.labels,

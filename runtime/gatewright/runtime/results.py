@@ -62,7 +62,7 @@ def text(shown: Any) -> str:
 
 def judged(shown: Any) -> Any:
     """What rules see as the result: the content of a tool's message, not LangChain's wrapping of it."""
-    if isinstance(shown, Mapping) and shown.get("type") == "tool":
+    if isinstance(shown, Mapping) and shown.get("type") == "tool" and "content" in shown:
         return shown["content"]
     return shown
 
