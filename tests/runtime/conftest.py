@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
-from gatewright.runtime.config import Config, Deployment, Worker
+from gatewright.runtime.cli.starting import STARTER
+from gatewright.runtime.config import Config, Deployment, Worker, load
+from gatewright.runtime.people import digest
 from gatewright.runtime.service import Service
 from gatewright.runtime.views import ApprovalView, RunView, Verb
 
@@ -128,3 +130,27 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
     house = House(tmp_path)
     monkeypatch.setenv("WORLD_LOG", str(house.log))
     return house
+
+
+class Staffed(Protocol):
+    """Makes the starter project's configuration with terms for its large refunds, and with people: each by name, with
+    roles, and a token that is their name."""
+
+    def __call__(self, terms: Mapping[str, Any] | None = None, **people: Sequence[str]) -> Config: ...
+
+
+@pytest.fixture
+def staffed(tmp_path: Path) -> Staffed:
+    def make(terms: Mapping[str, Any] | None = None, **people: Sequence[str]) -> Config:
+        written = f"then: ask\n    approval: {json.dumps(terms)}\n" if terms else "then: ask\n"
+        rules = tmp_path / "rules.yaml"
+        rules.write_text((STARTER / "rules.yaml").read_text("utf-8").replace("then: ask\n", written), "utf-8")
+        overrides: dict[str, Any] = {
+            "data_dir": str(tmp_path / "data"),
+            "deployments": {"clerk": {"rules": str(rules)}},
+            "people": {name: {"roles": list(roles), "token_sha256": digest(name)} for name, roles in people.items()},
+            "server": {"token": "robot"} if people else {},
+        }
+        return load(STARTER / "gatewright.toml", environ={}, overrides=overrides)
+
+    return make

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gatewright.agents.errors import DeniedError, UsageError
+from gatewright.safety.ballots import Voter
 
 from .config import AUDITOR, OPERATOR, SERVICE, Config, Person
 from .views import IdentityKind, IdentityView
@@ -23,7 +24,7 @@ TOKEN_PREFIX = "gw_"  # so that scanners for leaked secrets can find it
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """Who a request comes from. `name` is empty for `anyone`, who name themselves."""
+    """Who a request comes from. `anyone` has the name that they give themselves, or none."""
 
     kind: IdentityKind
     name: str = ""
@@ -44,6 +45,22 @@ class Identity:
         """Whether they may change nothing."""
         return AUDITOR in self.roles
 
+    @property
+    def requester(self) -> str | None:
+        """Who starts a run, where that is a person and proven: they do not approve what it asks for."""
+        return self.name if self.kind == "person" else None
+
+    def voter(self, by: str | None, *, via: str) -> Voter:
+        """Who votes, when `by` is what the request says; a service account proves no person.
+
+        Raises:
+            DeniedError: the request names somebody else, or they change nothing.
+            UsageError: they are not known and give no name.
+        """
+        if self.reads_only:
+            raise DeniedError(f"{self.name!r} is an auditor, who reads everything and changes nothing")
+        return Voter(name=self.sign(by), roles=self.roles, authenticated=self.kind == "person", via=via)
+
     def sign(self, by: str | None) -> str:
         """The name that what they do is recorded under; `by` is what the request says.
 
@@ -53,9 +70,9 @@ class Identity:
         """
         said = (by or "").strip()
         if self.kind == "anyone":
-            if not said:
+            if not (said or self.name):
                 raise UsageError("`by` is missing: no people are configured here, so say who you are")
-            return said
+            return said or self.name
         if said not in ("", self.name):
             raise DeniedError(
                 f"`by` is {said!r}, and the token is that of {self.name!r}; nobody acts under another's name, leave "

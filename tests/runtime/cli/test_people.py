@@ -102,8 +102,9 @@ def test_without_people_nobody_is_known(project: Project) -> None:
 def test_a_decision_carries_the_name_of_the_token_and_no_other(
     anywhere: Project, tokens: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("GATEWRIGHT_TOKEN", tokens["Ada L."])
+    monkeypatch.setenv("GATEWRIGHT_TOKEN", tokens["oscar"])
     anywhere("run", "start", "clerk", "--input", LARGE)
+    monkeypatch.setenv("GATEWRIGHT_TOKEN", tokens["Ada L."])
     (waiting,) = anywhere("approvals", "--json").json
 
     spoofed = anywhere("approvals", "approve", waiting["id"], "--by", "oscar")
@@ -133,3 +134,17 @@ def test_the_console_may_be_reached_from_elsewhere_where_people_sign_in(
     project: Project, tokens: dict[str, str], serving: Callable[..., str]
 ) -> None:
     assert serving("--host", "0.0.0.0").startswith("http://127.0.0.1:")
+
+
+def test_whoever_started_a_run_does_not_approve_what_it_asks_for(
+    anywhere: Project, tokens: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWRIGHT_TOKEN", tokens["Ada L."])
+    anywhere("run", "start", "clerk", "--input", LARGE)
+    (waiting,) = anywhere("approvals", "--json").json
+
+    refused = anywhere("approvals", "approve", waiting["id"])
+
+    assert refused.code == 2
+    assert "'Ada L.' started the run" in refused.err
+    assert anywhere("approvals", "list", "--mine", "--json").json == []

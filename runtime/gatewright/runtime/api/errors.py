@@ -19,9 +19,11 @@ from gatewright.agents.errors import (
     UnavailableError,
     UsageError,
 )
+from gatewright.safety.entitlement import NotEntitledError
 
 STATUSES: tuple[tuple[type[GatewrightError], int], ...] = (
-    (NotFoundError, 404),  # before UsageError, which it is a kind of
+    (NotFoundError, 404),  # before UsageError, which these two are kinds of
+    (NotEntitledError, 403),
     (UsageError, 422),
     (ConflictError, 409),
     (DeniedError, 403),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from gatewright.agents import Conversation
-from gatewright.runtime.views import Multitask
+from gatewright.runtime.views import GrantOffer, Multitask
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Id = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]*$")]
@@ -52,22 +52,60 @@ class Cancellation(Signed):
     reason: str = ""
 
 
+class Closing(Signed):
+    """To end a thread."""
+
+
 class Resumption(Signed):
     """To go on with a failed run."""
 
 
 class Decision(Signed):
-    """`value`: the edited arguments, or the answer."""
+    """A vote.
+
+    `value`: the edited arguments, or the answer · `grant`: with an approval, what to let pass without asking again ·
+    `on_behalf_of`: who delegated their vote · `break_glass`: decide alone, in an emergency · `shown`: the digest of the
+    action that the person saw · `vote_id`: chosen by the client, so that the same vote sent twice is one.
+    """
 
     reason: str = ""
     value: Any = None
+    grant: GrantOffer | None = None
+    on_behalf_of: str = ""
+    break_glass: bool = False
+    shown: str = ""
+    vote_id: str = ""
 
 
-class Reasoned(Signed):
-    """A decision that the agent is told the reason of."""
+class Rejection(Decision):
+    """A vote that the agent is told the reason of."""
 
     reason: Annotated[str, Field(min_length=1)]
-    value: Any = None
+
+
+class Batch(Signed):
+    """The same vote on several requests; each is decided and recorded for itself. `shown`: by id, as in a decision."""
+
+    ids: Annotated[list[Name], Field(min_length=1, max_length=1000)]
+    verb: Literal["approve", "reject"]
+    reason: str = ""
+    shown: dict[str, str] = Field(default_factory=dict)
+
+
+class NewDelegation(Signed):
+    """`to` may vote in one's place until `until`. Empty fields take any; without `roles`, all of one's own."""
+
+    to: Name
+    until: AwareDatetime
+    roles: list[Name] | None = None
+    deployment: str = ""
+    agent: str = ""
+    name: str = ""
+    reason: str = ""
+
+
+class Revocation(Signed):
+    """The end of a grant or delegation."""
 
 
 class Held(Body):

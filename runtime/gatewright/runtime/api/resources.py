@@ -7,19 +7,15 @@ valid already, is not validated and converted a second time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi import Path as PathParameter
-from pydantic import BaseModel
 
 from gatewright.agents import Conversation
 from gatewright.runtime.operations import Host
 from gatewright.runtime.views import (
-    ApprovalState,
-    ApprovalView,
     IdentityView,
     LedgerView,
     Overview,
@@ -27,44 +23,14 @@ from gatewright.runtime.views import (
     RunStatus,
     RunView,
     ThreadView,
-    Verb,
 )
 from gatewright.safety import records
 
-from . import bodies, requests, streams
+from . import approvals, bodies, requests, streams
 from .access import identity
-from .errors import ErrorBody
+from .answers import LARGEST, MISTAKES, Limit, Offset, many, one, plain
 
-LARGEST = 2**63 - 1  # what the database can count to
-
-Limit = Annotated[int, Query(ge=1, le=1000)]
-Offset = Annotated[int, Query(ge=0, le=LARGEST)]
 Index = Annotated[int, PathParameter(ge=0, le=LARGEST)]
-MISTAKES: dict[int | str, dict[str, Any]] = {
-    401: {"model": ErrorBody},
-    403: {"model": ErrorBody},
-    404: {"model": ErrorBody},
-    409: {"model": ErrorBody},
-    413: {"model": ErrorBody},
-    422: {"model": ErrorBody},
-    503: {"model": ErrorBody},
-}
-
-
-def one(view: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A view as an answer."""
-    return Response(view.__pydantic_serializer__.to_json(view), status, headers, media_type="application/json")
-
-
-def many(views: Sequence[BaseModel]) -> Response:
-    """A page of views as an answer."""
-    body = b",".join(view.__pydantic_serializer__.to_json(view) for view in views)
-    return Response(b"[" + body + b"]", media_type="application/json")
-
-
-def plain(value: Any) -> Response:
-    """JSON values as an answer."""
-    return Response(orjson.dumps(value, default=str), media_type="application/json")
 
 
 def routes(service: Host, closing: asyncio.Event) -> APIRouter:
@@ -73,7 +39,7 @@ def routes(service: Host, closing: asyncio.Event) -> APIRouter:
     _identity(router)
     _threads(router, service)
     _runs(router, service, closing)
-    _approvals(router, service)
+    approvals.add(router, service)
     _records(router, service)
     _conversations(router, service)
     return router
@@ -93,10 +59,6 @@ def _choose_world(request: Request, settings: Mapping[str, Any] | None) -> None:
 
 
 def _threads(router: APIRouter, service: Host) -> None:
-    @router.get("/deployments", tags=["deployments"], response_model=list[str])
-    async def list_deployments() -> Response:
-        return plain(service.deployments())
-
     @router.post("/threads", tags=["threads"], status_code=201, response_model=ThreadView)
     async def create_thread(body: requests.NewThread, request: Request) -> Response:
         _choose_world(request, body.settings)
@@ -114,6 +76,12 @@ def _threads(router: APIRouter, service: Host) -> None:
     async def show_thread_state(thread_id: str) -> Response:
         return plain(await service.thread_state(thread_id))
 
+    @router.post("/threads/{thread_id:path}/close", tags=["threads"], response_model=ThreadView)
+    async def close_thread(thread_id: str, body: requests.Closing, request: Request) -> Response:
+        who = identity(request)
+        who.operate("closing a thread")
+        return one(await service.close_thread(thread_id, by=who.sign(body.by)))
+
     @router.get("/threads/{thread_id:path}", tags=["threads"], response_model=ThreadView)
     async def show_thread(thread_id: str) -> Response:
         return one(await service.thread(thread_id))
@@ -129,6 +97,7 @@ async def _start(service: Host, body: requests.NewRun, request: Request) -> RunV
         settings=body.settings,
         multitask=body.multitask,
         metadata=body.metadata,
+        requester=identity(request).requester,
     )
 
 
@@ -236,46 +205,6 @@ async def _wait(service: Host, run_id: str, timeout: float | None, closing: asyn
 async def _closed(closing: asyncio.Event, drain: float) -> None:
     await closing.wait()
     await asyncio.sleep(drain)
-
-
-def _approvals(router: APIRouter, service: Host) -> None:
-    @router.get("/approvals", tags=["approvals"], response_model=list[ApprovalView])
-    async def list_approvals(
-        state: ApprovalState | Literal["any"] = "open",
-        run_id: str | None = None,
-        case_id: str | None = None,
-        limit: Limit = 100,
-        offset: Offset = 0,
-    ) -> Response:
-        """Oldest first. `state=any` gives those that are decided, too."""
-        wanted = None if state == "any" else state
-        return many(await service.approvals(state=wanted, run_id=run_id, case_id=case_id, limit=limit, offset=offset))
-
-    @router.get("/approvals/{approval_id}", tags=["approvals"], response_model=ApprovalView)
-    async def show_approval(approval_id: str) -> Response:
-        return one(await service.approval(approval_id))
-
-    async def decide(
-        approval_id: str, verb: Verb, body: requests.Decision | requests.Reasoned, request: Request
-    ) -> Response:
-        by = identity(request).sign(body.by)
-        return one(await service.decide(approval_id, verb, by=by, reason=body.reason, value=body.value))
-
-    @router.post("/approvals/{approval_id}/approve", tags=["approvals"], response_model=ApprovalView)
-    async def approve(approval_id: str, body: requests.Decision, request: Request) -> Response:
-        return await decide(approval_id, "approve", body, request)
-
-    @router.post("/approvals/{approval_id}/reject", tags=["approvals"], response_model=ApprovalView)
-    async def reject(approval_id: str, body: requests.Reasoned, request: Request) -> Response:
-        return await decide(approval_id, "reject", body, request)
-
-    @router.post("/approvals/{approval_id}/edit", tags=["approvals"], response_model=ApprovalView)
-    async def edit(approval_id: str, body: requests.Decision, request: Request) -> Response:
-        return await decide(approval_id, "edit", body, request)
-
-    @router.post("/approvals/{approval_id}/answer", tags=["approvals"], response_model=ApprovalView)
-    async def answer(approval_id: str, body: requests.Decision, request: Request) -> Response:
-        return await decide(approval_id, "answer", body, request)
 
 
 def _records(router: APIRouter, service: Host) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 
 from gatewright.runtime import jsontext
+
+SPAN = re.compile(r"(\d+)\s*([smhd])")
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class JSONText(click.ParamType[Any]):
@@ -34,6 +39,23 @@ class JSONText(click.ParamType[Any]):
             return Path(value[1:]).read_text("utf-8")
         except OSError as error:
             self.fail(f"cannot read {value[1:]!r}: {error.strerror}", param, ctx)
+
+
+class Time(click.ParamType[datetime]):
+    """A time to come: in so long (`90s`, `15m`, `4h`, `2d`), or as ISO 8601, local where it names no time zone."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        span = SPAN.fullmatch(value.strip())
+        try:
+            if span:
+                return datetime.now(UTC) + timedelta(**{UNITS[span[2]]: int(span[1])})
+            return datetime.fromisoformat(value.strip()).astimezone()
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is no time; write for example 4h, 2d or 2027-01-31T18:00", param, ctx)
 
 
 def _short(text: str) -> str:

@@ -16,7 +16,7 @@ from gatewright.agents.errors import UsageError
 from gatewright.runtime.api import presence
 from gatewright.runtime.views import FINAL, Event, RunStatus, RunView
 
-from .clients import BY, connect, identified, signature
+from .clients import BY, acting, connect
 from .desk import Desk, desk, facts
 from .grammar import LARGEST, Group
 from .inputs import JSONText
@@ -83,7 +83,8 @@ def start(
 
     async def begin() -> RunView:
         async with connect(config, execute=wait, create=True) as client:
-            accepted = await client.start_run(deployment, input_, thread_id=thread_id)
+            requester = (await acting(client, config)).requester
+            accepted = await client.start_run(deployment, input_, thread_id=thread_id, requester=requester)
             if not wait:
                 return accepted
             desk.say(f"run {accepted.id} on thread {accepted.thread_id}")
@@ -190,8 +191,9 @@ def cancel(desk: Desk, run_id: str, reason: str, by: str | None) -> None:
     async def ask() -> RunView:
         config = desk.config()
         async with connect(config) as client:
-            (await identified(client, config)).operate("cancelling a run")
-            return await client.cancel(run_id, reason=reason, by=await signature(client, config, by))
+            who = await acting(client, config, by)
+            who.operate("cancelling a run")
+            return await client.cancel(run_id, reason=reason, by=who.name)
 
     view = desk.run(ask())
     desk.show(view.model_dump(mode="json"), lambda: describe(view))
@@ -207,8 +209,9 @@ def resume(desk: Desk, run_id: str, by: str | None) -> None:
     async def ask() -> RunView:
         config = desk.config()
         async with connect(config) as client:
-            (await identified(client, config)).operate("resuming a run")
-            return await client.resume(run_id, by=await signature(client, config, by))
+            who = await acting(client, config, by)
+            who.operate("resuming a run")
+            return await client.resume(run_id, by=who.name)
 
     view = desk.run(ask())
     desk.show(view.model_dump(mode="json"), lambda: describe(view))

@@ -14,6 +14,8 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
 from jsonschema.protocols import Validator
 from jsonschema.validators import validator_for
+from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 from gatewright.runtime import jsontext
 
@@ -139,9 +141,10 @@ def _check(schema: Mapping[str, Any], value: Any) -> dict[str, str]:
     kind: type[Validator] = validator_for(plain, default=Draft202012Validator)
     try:
         kind.check_schema(plain)
-        found: list[ValidationError] = list(kind(plain).iter_errors(value))
-    except SchemaError as error:
-        return {"": f"the form's own schema is broken: {error.message}"}
+        # An empty registry: a schema cannot make the service fetch an address.
+        found: list[ValidationError] = list(kind(plain, registry=Registry()).iter_errors(value))
+    except (SchemaError, Unresolvable) as error:
+        return {"": f"the form's own schema is broken: {error}"}
     return {
         ".".join([PREFIX, *map(str, error.absolute_path)][:2]) if error.absolute_path else "": error.message
         for error in found

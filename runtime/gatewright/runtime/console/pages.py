@@ -13,7 +13,9 @@ from gatewright.runtime.operations import Host
 from gatewright.runtime.people import Roster
 from gatewright.runtime.views import FINAL
 
-from . import cards, frame, queue, signing, timeline
+from . import frame, signing, timeline
+from .queue import Queue
+from .standing import Standing
 
 PAGE = 50
 GLANCE = 20  # of each kind on the first page
@@ -25,15 +27,18 @@ def mount(app: FastAPI, service: Host, roster: Roster, sessions: Sessions) -> No
     """Put the console's pages into `app`. They are no part of its OpenAPI document."""
     app.mount("/static", StaticFiles(directory=frame.HERE / "static"), "static")
     router = APIRouter(include_in_schema=False)
-    _Pages(service).add(router)
-    queue.Queue(service).add(router)
+    queue = Queue(service)
+    _Pages(service, queue).add(router)
+    queue.add(router)
+    Standing(service).add(router)
     signing.add(router, roster, sessions)
     app.include_router(router)
 
 
 class _Pages:
-    def __init__(self, service: Host) -> None:
+    def __init__(self, service: Host, queue: Queue) -> None:
         self._service = service
+        self._queue = queue
 
     def add(self, router: APIRouter) -> None:
         for path, handler in (
@@ -55,7 +60,7 @@ class _Pages:
             request,
             overview=overview,
             statuses=STATUSES,
-            cards=await cards.waiting(self._service, request, back="/", limit=GLANCE),
+            cards=await self._queue.waiting(request, back="/", limit=GLANCE),
             active=active,
             finished=ended[:GLANCE],
         )
@@ -87,9 +92,7 @@ class _Pages:
             request,
             run=run,
             final=run.status in FINAL,
-            cards=await cards.waiting(
-                self._service, request, back=f"/runs/{quote(run.id)}", limit=GLANCE, run_id=run.id
-            ),
+            cards=await self._queue.waiting(request, back=f"/runs/{quote(run.id)}", limit=GLANCE, run_id=run.id),
             waits_for=[name.removeprefix("run:") for name in run.waiting_for if name.startswith("run:")],
             rows=timeline.rows(records[:200]),
             more=len(records) > 200,
