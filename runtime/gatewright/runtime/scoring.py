@@ -102,7 +102,7 @@ class _Asked:
         waiter = asyncio.wrap_future(call)
         done, _waiting = await asyncio.wait([waiter], timeout=self._settings.timeout + (GRACE if self._awaits else 0))
         if done:
-            return call.result()
+            return waiter.result()
         with self._lock:
             self._abandoned += 1
         waiter.add_done_callback(lambda late: late.cancelled() or late.exception())  # so that it counts as seen
