@@ -92,3 +92,28 @@ async def test_a_deadline_that_is_put_off_for_an_escalation_is_told_as_one(box: 
         ("approval.escalated", ("role:lead",), "open"),
         ("approval.expired", ("role:lead",), "expired"),
     ]
+
+
+async def test_a_paused_deployment_is_told_with_its_masked_reason(box: Any) -> None:
+    await box.declare(box.receiver())
+
+    await box.write(partial(telling.paused, deployment="x", reason="mia@example.org saw double payments", now=1))
+
+    (notice,) = await box.query(partial(outbox.due, receiver="desk", now=1, most=9))
+    assert (notice.event, notice.subject_id, notice.facts.state) == ("deployment.paused", "x", "paused")
+    assert notice.facts.reason == "••• saw double payments"
+
+
+async def test_a_budget_that_stays_used_up_is_told_once_an_hour_for_each_whose_it_is(box: Any) -> None:
+    await box.declare(box.receiver())
+    hour = telling.QUIET * 1_000_000
+
+    def live(transaction: Any) -> None:
+        for now in (hour, hour + 1, 2 * hour - 1, 2 * hour + 1):
+            telling.used_up(transaction, "day/clerk", "x", "clerk", "9.99 of 10 used", now=now)
+            telling.used_up(transaction, "day/other", "x", "other", "9.99 of 10 used", now=now)
+
+    await box.write(live)
+
+    notices = await box.query(partial(outbox.due, receiver="desk", now=3 * hour, most=99))
+    assert sorted(notice.subject_id for notice in notices) == ["day/clerk"] * 2 + ["day/other"] * 2

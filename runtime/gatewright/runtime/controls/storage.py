@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from gatewright.agents.errors import ConflictError, NotFoundError
 from gatewright.runtime import leaves, runs
 from gatewright.runtime.clock import MICROSECONDS, moment
+from gatewright.runtime.notices import telling
 from gatewright.runtime.store import schema
 from gatewright.runtime.store.writer import Transaction
 from gatewright.safety import records
@@ -102,6 +103,7 @@ def pause(transaction: Transaction, stopped: Pause, *, now: int) -> None:
     transaction.run(_STOP, deployment=stopped.deployment, by=stopped.by, reason=stopped.reason, since=now)
     said = {"action": "pause", "by": stopped.by, "reason": stopped.reason}
     _record(transaction, stopped.deployment, said, now=now)
+    telling.paused(transaction, stopped.deployment, stopped.reason, now=now)
 
 
 def resume(transaction: Transaction, deployment: str, *, by: str, now: int) -> list[str]:

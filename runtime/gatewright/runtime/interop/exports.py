@@ -36,7 +36,9 @@ def asked(view: ApprovalView) -> tuple[Asked, ...]:
             return question.asked
         args = payload if is_object(payload) else {"question": payload}
         return (Asked(name=f"{view.agent} asks", args=args, description=view.reason, choices=("reject", "respond")),)
-    choices = tuple(_CHOICES[verb] for verb in view.answers if view.kind != "unknown" or verb != "approve")
+    choices: tuple[Choice, ...] = tuple(
+        _CHOICES[verb] for verb in view.answers if view.kind != "unknown" or verb != "approve"
+    )
     return (
         Asked(name=view.action["name"], args=view.action.get("args", {}), description=view.reason, choices=choices),
     )

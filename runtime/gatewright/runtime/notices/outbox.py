@@ -63,6 +63,15 @@ _AGAIN = (
     )
 )
 _FIND = sa.select(_NOTICE.c.state, _NOTICE.c.receiver).where(_NOTICE.c.id == sa.bindparam("find"))
+_TOLD = (
+    sa.select(_NOTICE.c.number)
+    .where(
+        _NOTICE.c.subject_id == sa.bindparam("about"),
+        _NOTICE.c.event == sa.bindparam("what"),
+        _NOTICE.c.created_at > sa.bindparam("since"),
+    )
+    .limit(sa.literal_column("1"))
+)
 _PURGE = sa.delete(_NOTICE).where(
     _NOTICE.c.state == sa.literal_column("'sent'"), _NOTICE.c.due_at < sa.bindparam("before")
 )
@@ -134,6 +143,11 @@ def enqueue(transaction: Transaction, event: EventName, subject_id: str, facts: 
                 due_at=now,
                 created_at=now,
             )
+
+
+def told(transaction: Transaction, event: EventName, subject_id: str, *, since: int) -> bool:
+    """Whether anybody was told this of a subject after a time (microseconds since the epoch)."""
+    return transaction.one(_TOLD, about=subject_id, what=event, since=since) is not None
 
 
 def _wanted(wants: dict[str, list[str]], event: str, facts: Facts) -> bool:

@@ -1,12 +1,16 @@
-"""Who is told when: what becomes of an approval, as messages in the transaction that makes it so."""
+"""Who is told when: what becomes of approvals, budgets and deployments, in the transaction that makes it so."""
 
 from __future__ import annotations
 
+from gatewright.runtime.clock import MICROSECONDS
 from gatewright.runtime.store.writer import Transaction
 from gatewright.safety.ballots import Request
 from gatewright.safety.deadlines import Happening
 
 from . import facts, outbox
+from .facts import Facts
+
+QUIET = 3600  # seconds in which a budget that stays used up is told once
 
 
 def opened(transaction: Transaction, request: Request, *, now: int) -> None:
@@ -31,3 +35,28 @@ def happened(transaction: Transaction, happening: Happening, *, now: int) -> Non
         outbox.enqueue(transaction, "approval.escalated", request.id, facts.of_request(request, to), now=now)
     else:
         outbox.enqueue(transaction, "approval.expired", request.id, facts.of_request(request), now=now)
+
+
+def paused(transaction: Transaction, deployment: str, reason: str, *, now: int) -> None:
+    """Somebody stopped a deployment."""
+    said = Facts(
+        deployment=deployment, subject=f"deployment {deployment}", state="paused", reason=facts.masked(reason, {})
+    )
+    outbox.enqueue(transaction, "deployment.paused", deployment, said, now=now)
+
+
+def used_up(transaction: Transaction, budget: str, deployment: str, agent: str, reason: str, *, now: int) -> None:
+    """A budget refused, asked or degraded. All the calls that it does so to are one message an hour.
+
+    Args:
+        budget: its id, with whose it is.
+    """
+    if not outbox.told(transaction, "budget.hit", budget, since=now - QUIET * MICROSECONDS):
+        said = Facts(
+            deployment=deployment,
+            agent=agent,
+            subject=f"budget {budget}",
+            state="used up",
+            reason=facts.masked(reason, {}),
+        )
+        outbox.enqueue(transaction, "budget.hit", budget, said, now=now)

@@ -284,6 +284,7 @@ class Notice(Table, table=True):
     __table_args__ = (
         Index("notice_due", "receiver", "state", "due_at", "number"),
         Index("notice_state", "state", "number"),
+        Index("notice_subject", "subject_id", "event", "created_at"),
     )
 
     number: int = Field(primary_key=True, sa_type=BIG)

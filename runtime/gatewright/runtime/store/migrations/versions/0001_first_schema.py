@@ -237,6 +237,7 @@ def upgrade() -> None:
     with op.batch_alter_table("notice", schema=None) as batch_op:
         batch_op.create_index("notice_due", ["receiver", "state", "due_at", "number"], unique=False)
         batch_op.create_index("notice_state", ["state", "number"], unique=False)
+        batch_op.create_index("notice_subject", ["subject_id", "event", "created_at"], unique=False)
 
     op.create_table(
         "meter",
