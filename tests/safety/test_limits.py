@@ -33,6 +33,11 @@ def test_a_pack_carries_its_budgets_and_breakers() -> None:
     assert [breaker.rule_id for breaker in found.breakers] == ["breaker:a"]
 
 
+def test_a_pack_on_trial_limits_nothing() -> None:
+    found = pack(f"mode: shadow\nbudgets: [{{{BUDGET}}}]\nbreakers: [{{{BREAKER}}}]\n")
+    assert (found.budgets, found.breakers) == ((), ())
+
+
 @pytest.mark.parametrize(
     ("written", "said"),
     [

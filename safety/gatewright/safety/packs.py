@@ -85,14 +85,15 @@ class Pack:
         problems += [checking.problem(source, path, message) for path, message in _mistakes(document, tools)]
         if problems:
             raise PackError(problems)
+        counts = document.mode == "enforce"  # a pack on trial changes nothing
         return cls(
             name=document.name,
             version=document.version,
             digest=digest,
             rules=rules,
             tools={name: tool.tool() for name, tool in document.tools.items()},
-            budgets=tuple(document.budgets),
-            breakers=tuple(document.breakers),
+            budgets=tuple(document.budgets) if counts else (),
+            breakers=tuple(document.breakers) if counts else (),
         )
 
 
