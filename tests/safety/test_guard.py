@@ -117,18 +117,29 @@ POOL = [
         match={"args": {"amount": 1, "limit": 2}},
         passes={"args": {"amount": 1, "limit": 0}},
     ),
+    rule("stranger", "targets.exists(t, !t.known && t.value == 950)", "deny", match={"args": {"amount": 950}}),
+    rule(
+        "again",
+        "repeated() > 0 && args.amount > 10",
+        "ask",
+        match={"args": {"amount": 20}, "history": [{"name": "pay", "args": {"amount": 20}}]},
+    ),
+    rule("silent", "args.amount > 1", "terminate", mode="shadow"),
 ]
 
 
 @settings(deadline=None)
 @given(
-    st.lists(st.sampled_from(range(len(POOL))), unique=True), st.sampled_from(range(len(POOL))), st.integers(0, 1000)
+    st.lists(st.sampled_from(range(len(POOL))), unique=True),
+    st.sampled_from(range(len(POOL))),
+    st.integers(0, 1000) | st.just(42),
 )
 def test_another_rule_only_restricts_and_order_never_matters(some: list[int], more: int, amount: int) -> None:
     rules = [POOL[at] for at in some]
-    decision = decide(*rules, args={"amount": amount})
-    extended = decide(*rules, *([POOL[more]] if more not in some else []), args={"amount": amount})
-    turned = decide(*rules[::-1], args={"amount": amount})
+    seen: Any = {"args": {"amount": amount}, "history": [Past(kind="tool", name="pay", args={"amount": 42}, time=NOW)]}
+    decision = decide(*rules, **seen)
+    extended = decide(*rules, *([POOL[more]] if more not in some else []), **seen)
+    turned = decide(*rules[::-1], **seen)
 
     assert ORDER.index(extended.verdict) >= ORDER.index(decision.verdict)
     assert (turned.verdict, turned.hits, turned.findings) == (decision.verdict, decision.hits, decision.findings)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .sources import PackError
     from .terms import ApprovalTerms
     from .verdicts import Decision, RuleHit, Verdict
+    from .waivers import Scope, Waiver
 
 __all__ = [
     "Action",
@@ -27,8 +28,10 @@ __all__ = [
     "Past",
     "Request",
     "RuleHit",
+    "Scope",
     "Verdict",
     "Vote",
+    "Waiver",
 ]
 
 _HOMES = {
@@ -39,6 +42,7 @@ _HOMES = {
     "sources": ("PackError",),
     "terms": ("ApprovalTerms",),
     "verdicts": ("Decision", "RuleHit", "Verdict"),
+    "waivers": ("Scope", "Waiver"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
