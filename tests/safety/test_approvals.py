@@ -4,10 +4,7 @@ import dataclasses
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import jsonschema
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from gatewright.agents.errors import ConflictError, UsageError
 from gatewright.safety import approvals
@@ -206,36 +203,3 @@ def test_the_digest_does_not_depend_on_the_order_of_arguments() -> None:
     turned = dataclasses.replace(ACTION, args={"booking": "A1", "amount": 80})
 
     assert turned.digest == ACTION.digest
-
-
-values = st.none() | st.integers(-3, 3) | st.text(max_size=2) | st.fixed_dictionaries({"amount": st.integers(-3, 3)})
-
-
-@given(
-    st.sampled_from(["approval", "question", "unknown"]),
-    st.sampled_from(["approve", "reject", "edit", "answer"]),
-    st.sampled_from(["", " ", "because"]),
-    values,
-    st.sampled_from([None, ARGUMENTS]),
-)
-def test_the_form_allows_exactly_what_decide_accepts(
-    kind: Kind, answer: Answer, reason: str, value: Any, schema: dict[str, Any] | None
-) -> None:
-    asked = request(kind, schema=schema)
-    form = {"verdict": answer, "reason": reason} | ({"value": value} if answer in ("edit", "answer") else {})
-
-    allowed = jsonschema.Draft202012Validator(approvals.form_schema(asked)).is_valid(form)
-
-    if allowed:
-        assert approvals.decide(asked, vote(answer, reason=reason, value=value)).vote is not None
-    else:
-        with pytest.raises(UsageError):
-            approvals.decide(asked, vote(answer, reason=reason, value=value))
-
-
-def test_the_form_offers_the_arguments_to_edit() -> None:
-    branches = approvals.form_schema(request(schema=ARGUMENTS, prompt="Refund 80?"))["oneOf"]
-
-    assert [branch["title"] for branch in branches] == ["Approve", "Reject", "Edit and approve", "Answer in its place"]
-    assert branches[2]["properties"]["value"]["default"] == ACTION.args
-    assert branches[2]["properties"]["value"]["properties"] == ARGUMENTS["properties"]

@@ -34,7 +34,6 @@ from .ballots import Vote as Vote
 from .ballots import Voter as Voter
 from .ballots import action_digest as action_digest
 from .entitlement import NotEntitledError as NotEntitledError
-from .forms import form_schema as form_schema
 from .terms import NAME, ApprovalTerms, Stage
 
 _USABLE: tuple[State, ...] = ("approved", "edited", "answered")

@@ -7,7 +7,7 @@ from typing import Any
 
 from gatewright.agents.errors import UsageError
 
-from .ballots import ANSWERS, Answer, Kind, Request, Vote
+from .ballots import ANSWERS, Answer, Request, Vote
 
 
 def answers(request: Request) -> tuple[Answer, ...]:
@@ -21,57 +21,9 @@ def answers(request: Request) -> tuple[Answer, ...]:
     return found
 
 
-def form_schema(request: Request) -> dict[str, Any]:
-    """The JSON Schema of the fields `verdict`, `reason` and `value` of a vote, one branch for each possible answer.
-
-    Branches have a `title` for a button and come in the order of `answers`; an edit's `value` has the arguments as
-    its default. `decide` accepts what it accepts.
-    """
-    branches = [_branch(request, answer) for answer in answers(request)]
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": request.prompt or f"{request.action.kind} {request.action.name}",
-        "oneOf": branches,
-    }
-
-
-_TITLES: Mapping[tuple[Kind, Answer], str] = {
-    ("approval", "approve"): "Approve",
-    ("approval", "reject"): "Reject",
-    ("approval", "edit"): "Edit and approve",
-    ("approval", "answer"): "Answer in its place",
-    ("question", "answer"): "Answer",
-    ("question", "reject"): "Decline",
-    ("unknown", "answer"): "It happened, with this result",
-    ("unknown", "approve"): "It did not happen, perform it",
-    ("unknown", "reject"): "Give up",
-    ("review", "approve"): "It was right",
-    ("review", "reject"): "It was wrong",
-}
-
-
-def _branch(request: Request, answer: Answer) -> dict[str, Any]:
-    reason: dict[str, Any] = {"type": "string", "title": "Reason"}
-    properties: dict[str, Any] = {"verdict": {"const": answer}, "reason": reason}
-    required = ["verdict"]
-    if answer == "reject":
-        reason["pattern"] = r"\S"
-        required.append("reason")
-    if answer in ("edit", "answer"):
-        required.append("value")
-        properties["value"] = _value_schema(request, answer)
-    return {
-        "type": "object",
-        "title": _TITLES[request.kind, answer],
-        "properties": properties,
-        "required": required,
-        "additionalProperties": False,
-    }
-
-
 def _value_schema(request: Request, answer: Answer) -> dict[str, Any]:
     if answer == "edit":
-        inner: dict[str, Any] = {"type": "object", **(request.schema or {}), "default": dict(request.action.args)}
+        inner: dict[str, Any] = {"type": "object", **(request.schema or {})}
     elif request.kind == "approval":
         return {}  # its schema is that of the arguments, an answer is a result
     else:

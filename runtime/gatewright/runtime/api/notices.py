@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from gatewright.runtime.notices.views import NoticeView, State
 from gatewright.runtime.operations import Host
 
 from . import bodies
-from .resources import MISTAKES, Limit, Offset, many
+from .access import identity
+from .access import identity
+from .answers import MISTAKES, Limit, Offset, many
 
 
 def routes(service: Host) -> APIRouter:
@@ -27,8 +29,9 @@ def routes(service: Host) -> APIRouter:
         return many(await service.notices(state=state, limit=limit, offset=offset))
 
     @router.post("/notices/{notice_id}/retry", status_code=204)
-    async def retry_notice(notice_id: str) -> Response:
+    async def retry_notice(notice_id: str, request: Request) -> Response:
         """Send a message that was given up anew, under its id."""
+        identity(request).operate("sending a message anew")
         await service.retry_notice(notice_id)
         return Response(status_code=204)
 

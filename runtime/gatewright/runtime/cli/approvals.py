@@ -39,7 +39,7 @@ standing.add(approvals)
 @click.option("--after", help="Go on behind this one, the last of the page before.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
 @desk
-def list_approvals(desk: Desk, mine: bool, every: bool, **query: Any) -> None:
+def list_approvals(desk: Desk, /, mine: bool, every: bool, **query: Any) -> None:
     """List approvals, the oldest first."""
 
     async def ask() -> list[ApprovalView]:
@@ -90,7 +90,7 @@ def decision(verb: Verb, help: str, *options: Any) -> None:
             return await client.decide(approval_id, verb, voter=voter, **given)
 
     @desk
-    def command(desk: Desk, approval_id: str, by: str | None, **given: Any) -> None:
+    def command(desk: Desk, /, approval_id: str, by: str | None, **given: Any) -> None:
         view = desk.run(ask(desk, approval_id, by, _given(desk, approval_id, given)))
         desk.show(view.model_dump(mode="json"), lambda: said_of(view))
 

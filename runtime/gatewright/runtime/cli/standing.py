@@ -33,7 +33,7 @@ def add(group: click.Group) -> None:
 @click.option("--name", default="", help="Only for this tool.")
 @click.option("--reason", default="", help="Why; it is recorded.")
 @desk
-def delegate(desk: Desk, to: str, until: datetime, roles: tuple[str, ...], **scope: str) -> None:
+def delegate(desk: Desk, /, to: str, until: datetime, roles: tuple[str, ...], **scope: str) -> None:
     """Let TO vote in your place for a while."""
 
     async def ask() -> DelegationView:
@@ -71,7 +71,7 @@ def delegations(desk: Desk, person: str | None, every: bool) -> None:
 @click.option("--by", help="Only those that this person gave.")
 @click.option("--all", "every", is_flag=True, help="Also those that are over.")
 @desk
-def grants(desk: Desk, **query: Any) -> None:
+def grants(desk: Desk, /, **query: Any) -> None:
     """List what passes without asking again, the newest first."""
 
     async def ask() -> list[GrantView]:

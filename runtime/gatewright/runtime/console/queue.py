@@ -57,7 +57,7 @@ class Queue:
             "approvals.html",
             request,
             here=here,
-            cards=await self.cards(request, found[:PAGE], back=here),
+            cards=await self.deal(request, found[:PAGE], back=here),
             by=frame.name_of(request),
             person=person,
             kept=kept,
@@ -73,9 +73,9 @@ class Queue:
         who = identity(request)
         mine = voter(who) if run_id is None and who.kind == "person" and not who.reads_only else None
         found = await self._service.approvals(run_id=run_id, voter=mine, limit=limit)
-        return await self.cards(request, found, back=back)
+        return await self.deal(request, found, back=back)
 
-    async def cards(self, request: Request, found: Sequence[ApprovalView], *, back: str) -> Sequence[cards.Card]:
+    async def deal(self, request: Request, found: Sequence[ApprovalView], *, back: str) -> Sequence[cards.Card]:
         """Approvals as this viewer may decide them."""
         who = identity(request)
         held = await self._held(who) if found else []
@@ -89,7 +89,7 @@ class Queue:
 
     async def _card(self, request: Request, back: str = "") -> cards.Card:
         approval = await self._service.approval(request.path_params["approval_id"])
-        return (await self.cards(request, [approval], back=back or f"/approvals/{quote(approval.id)}"))[0]
+        return (await self.deal(request, [approval], back=back or f"/approvals/{quote(approval.id)}"))[0]
 
     async def show(self, request: Request) -> Response:
         return frame.page("approval.html", request, card=await self._card(request))
