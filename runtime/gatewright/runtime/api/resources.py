@@ -26,7 +26,7 @@ from gatewright.runtime.views import (
 )
 from gatewright.safety import records
 
-from . import approvals, bodies, requests, streams
+from . import approvals, bodies, controls, requests, streams
 from .access import identity
 from .answers import LARGEST, MISTAKES, Limit, Offset, many, one, plain
 
@@ -40,6 +40,7 @@ def routes(service: Host, closing: asyncio.Event) -> APIRouter:
     _threads(router, service)
     _runs(router, service, closing)
     approvals.add(router, service)
+    controls.add(router, service)
     _records(router, service)
     _conversations(router, service)
     return router

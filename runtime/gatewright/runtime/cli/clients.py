@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from gatewright.agents import Conversation, errors
 from gatewright.runtime.api import presence
 from gatewright.runtime.config import Config
+from gatewright.runtime.controls.views import DeploymentView, ScopeView, WaiverView
 from gatewright.runtime.notices.views import NoticeView, State
 from gatewright.runtime.operations import Operations
 from gatewright.runtime.people import ANYONE, Identity, Roster
@@ -376,6 +377,32 @@ class HTTPClient:
 
     async def retry_notice(self, notice_id: str) -> None:
         await self._ask("POST", f"/notices/{_path(notice_id)}/retry")
+
+    async def deployments_state(self) -> list[DeploymentView]:
+        return await self._many(DeploymentView, "/deployments", {})
+
+    async def pause_deployment(self, name: str, *, by: str, reason: str) -> DeploymentView:
+        body = {"by": by, "reason": reason}
+        return await self._one(DeploymentView, "POST", f"/deployments/{_path(name)}/pause", body)
+
+    async def resume_deployment(self, name: str, *, by: str) -> DeploymentView:
+        return await self._one(DeploymentView, "POST", f"/deployments/{_path(name)}/resume", {"by": by})
+
+    async def waive(self, rule_id: str, *, scope: ScopeView, until: datetime, by: str, reason: str) -> WaiverView:
+        body = {
+            "rule_id": rule_id,
+            "scope": scope.model_dump(exclude_none=True),
+            "until": until.isoformat(),
+            "by": by,
+            "reason": reason,
+        }
+        return await self._one(WaiverView, "POST", "/waivers", body)
+
+    async def revoke_waiver(self, waiver_id: str, *, by: str) -> WaiverView:
+        return await self._one(WaiverView, "POST", f"/waivers/{_path(waiver_id)}/revoke", {"by": by})
+
+    async def waivers(self, *, every: bool = False) -> list[WaiverView]:
+        return await self._many(WaiverView, "/waivers", dict(every=every))
 
     async def records(
         self,

@@ -24,6 +24,8 @@ COMMANDS = {
     "worker": Lazy(f"{HERE}.serving:worker", "Execute runs without HTTP."),
     "run": Lazy(f"{HERE}.runs:run", "Start, watch and steer runs."),
     "approvals": Lazy(f"{HERE}.approvals:approvals", "See what waits for a person, and decide it."),
+    "deploy": Lazy(f"{HERE}.deploy:deploy", "See the deployments, and stop one in an emergency."),
+    "policy": Lazy(f"{HERE}.policy:policy", "Look after rule packs, and waive rules."),
     "people": Lazy(f"{HERE}.people:people", "See who may sign in, and make their tokens."),
     "whoami": Lazy(f"{HERE}.people:whoami", "Say whose token the command line sends."),
     "notices": Lazy(f"{HERE}.notices:notices", "See what people are told, and what did not reach them."),

@@ -1,0 +1,19 @@
+"""`gatewright policy`: what rule packs say, and where they do not count."""
+
+from __future__ import annotations
+
+import click
+
+from .grammar import Group, Lazy
+
+HERE = "gatewright.runtime.cli"
+COMMANDS = {
+    "waive": Lazy(f"{HERE}.waiving:waive", "Let matches of a rule not count for a while."),
+    "waivers": Lazy(f"{HERE}.waiving:waivers", "List waivers, the newest first."),
+    "revoke": Lazy(f"{HERE}.waiving:revoke", "End a waiver."),
+}
+
+
+@click.group(cls=Group, lazy=COMMANDS)
+def policy() -> None:
+    """Look after rule packs, and waive rules where somebody answers for it."""
