@@ -12,7 +12,7 @@ from gatewright.runtime import console
 from gatewright.runtime.operations import Host
 from gatewright.runtime.people import Roster
 
-from . import errors, health, notices, resources
+from . import errors, health, interop, notices, resources
 from .access import Access, is_loopback
 from .limits import BodyLimit
 from .sessions import Sessions, key_of
@@ -45,6 +45,7 @@ def create_app(
     app.include_router(health.routes(service, instance or secrets.token_hex(8)))
     app.include_router(resources.routes(service, closing))
     app.include_router(notices.routes(service))
+    app.include_router(interop.routes(service))
     console.mount(app, service, roster, sessions)
     app.add_middleware(BodyLimit, limit=server.max_body_bytes)
     local = roster.open and not open_to_all and is_loopback(server.host)

@@ -11,7 +11,6 @@ from gatewright.runtime.operations import Host
 
 from . import bodies
 from .access import identity
-from .access import identity
 from .answers import MISTAKES, Limit, Offset, many
 
 

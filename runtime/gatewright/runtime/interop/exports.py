@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from gatewright.agents.errors import ConflictError
 from gatewright.runtime import jsontext
 from gatewright.runtime.views import ApprovalView, Verb
 
@@ -48,11 +47,8 @@ def wish(view: ApprovalView, decided: Sequence[Decided]) -> Wish:
     """The vote that these decisions, in the order of `asked`, stand for.
 
     Raises:
-        ConflictError: the request is not open any more.
         UsageError: there is not one for each action, or an action does not allow it.
     """
-    if view.state != "open":
-        raise ConflictError(f"request {view.id!r} is {view.state} already; a decision is made once")
     check(asked(view), decided)
     question = questions.understand(view.action.get("payload")) if view.kind == "question" else None
     if question is not None:
