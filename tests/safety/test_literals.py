@@ -36,6 +36,10 @@ def test_a_value_has_one_spelling(value: Any, spelled: str) -> None:
     assert literals.spelling(value) == spelled
 
 
+def test_an_integer_that_nobody_would_write_has_a_spelling_too() -> None:
+    assert literals.spelling(2**20_000) == "0x1" + "0" * 5_000
+
+
 @given(st.text())
 def test_spelling_a_text_again_changes_nothing_about_its_tokens(text: str) -> None:
     once = literals.tokens(text)
@@ -56,6 +60,8 @@ def test_spelling_a_text_again_changes_nothing_about_its_tokens(text: str) -> No
         ("ht\u200btps://evil.com", [("link", "https://evil.com")]),
         ("evil\u200b.com", [("link", "evil.com")]),
         ("ｅｖｉｌ.com", [("link", "evil.com")]),
+        ("evil。com", [("link", "evil.com")]),
+        ("+٤٩ 171 1234567", [("phone", "+49 171 1234567")]),
         ("http://10.0.0.1/x", [("link", "http://10.0.0.1/x")]),
         ("see:https://evil.com", [("link", "https://evil.com")]),
         (

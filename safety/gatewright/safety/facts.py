@@ -73,7 +73,7 @@ class Facts:
         return [
             {"path": leaf.path, "value": leaf.value, **self._origin(leaf.value)}
             for leaf in provenance.leaves(tool.targets(args))
-            if str(leaf.value).strip()
+            if literals.written(leaf.value).strip()
         ]
 
     def links(self, args: Mapping[str, Any]) -> list[dict[str, Any]]:

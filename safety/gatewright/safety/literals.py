@@ -13,10 +13,13 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
+from . import folding
+
 Kind = Literal["link", "email", "iban", "phone"]
 
 _LONGEST_NUMBER = 40  # characters of an account or telephone number with its spaces
 _FEWEST_DIGITS = 8  # of an account number
+_WIDEST = 4_096  # bits of an integer that is written in decimals
 _EXACT = 1e15  # decimal numbers below have no exponent
 _LONGEST_KEPT = 256  # characters of a value whose spelling is remembered: actions are judged several times
 _LONGEST = 2_048  # characters of a token whose spelling is looked into; a longer one stands for itself
@@ -104,7 +107,7 @@ def found(text: str) -> Iterator[Found]:
     """The links, e-mail addresses, account and telephone numbers in a text, read without invisible characters."""
     if _LEADING.search(text) is None:
         return
-    shown = text if text.isascii() else unicodedata.normalize("NFKC", _visible(text))
+    shown = text if text.isascii() else _shown(text)
     some = " ".join(word for word in shown.split() if "." in word or "@" in word or ":" in word)
     for raw in _cut(some):
         token = _spelled(raw.casefold())
@@ -140,6 +143,8 @@ def written(value: Any) -> str:
     """A scalar of JSON as people would write it."""
     if isinstance(value, float) and abs(value) < _EXACT:
         return format(Decimal(repr(value)), "f")
+    if isinstance(value, int) and value.bit_length() > _WIDEST:
+        return hex(value)  # Python refuses to write thousands of digits
     return str(value)
 
 
@@ -151,8 +156,9 @@ def _folded(text: str) -> str:
     return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
 
 
-def _visible(text: str) -> str:
-    return "".join(character for character in text if unicodedata.category(character) != "Cf")
+def _shown(text: str) -> str:
+    """As a browser would follow it: nothing invisible in between, and the full stops that host names may have."""
+    return unicodedata.normalize("NFKC", folding.folded(text).text).replace("\u3002", ".")
 
 
 def _compact(text: str) -> str:
