@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from gatewright.agents.errors import UnavailableError, UsageError
 
-from .notices.receivers import Mail, PublicURL, Receivers
+from .notices.receivers import Mail, Origin, PublicURL, Receivers
 
 FILE = "gatewright.toml"
 MANIFEST = "langgraph.json"
@@ -128,6 +128,7 @@ class Server(Section):
     token: str = ""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 4 * 1024 * 1024
     public_url: PublicURL = ""
+    origins: tuple[Origin, ...] = ()
 
 
 class Worker(Section):

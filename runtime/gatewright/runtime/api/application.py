@@ -15,6 +15,7 @@ from gatewright.runtime.people import Roster
 from . import errors, health, interop, notices, resources
 from .access import Access, is_loopback
 from .limits import BodyLimit
+from .origins import Origins
 from .sessions import Sessions, key_of
 
 
@@ -50,4 +51,5 @@ def create_app(
     app.add_middleware(BodyLimit, limit=server.max_body_bytes)
     local = roster.open and not open_to_all and is_loopback(server.host)
     app.add_middleware(Access, roster=roster, sessions=sessions, local=local)
+    app.add_middleware(Origins, origins=server.origins)
     return app

@@ -169,6 +169,17 @@ PublicURL = Annotated[str, AfterValidator(_public)]
 """Where people reach the console; "" for nowhere, and then messages have no link."""
 
 
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or url != f"{parts.scheme}://{parts.netloc}":
+        raise ValueError(f"is {url!r}; write where pages come from as https://host, each by itself, without a path")
+    return _public(url)
+
+
+Origin = Annotated[str, AfterValidator(_origin)]
+"""Where pages of another site come from, as browsers send it."""
+
+
 def check_address(kind: Kind, to: str) -> None:
     """Check that messages may be sent to an address.
 
