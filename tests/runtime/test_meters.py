@@ -359,12 +359,13 @@ def test_limits_of_several_packs_are_told_apart_as_rules_are(bench: Bench) -> No
     assert hits == ["budget:q/c", "breaker:p/b", "breaker:q/b"]
 
 
-def test_what_counts_no_longer_is_pruned(bench: Bench) -> None:
-    bench.limit("id: c, of: calls, limit: 9, per: agent, within: 60s, then: deny", CALLS.replace("id: c", "id: r"))
-    bench.made()
-    assert bench.writer.submit(lambda tx: counters.prune(tx, now=START + 60 * SECOND)).result() == 0
-    assert bench.writer.submit(lambda tx: counters.prune(tx, now=START + 61 * SECOND)).result() == 1
-    assert bench.stored == [("r:calls:run:", "run-1", 1)]
+def test_what_counts_no_longer_is_dropped_from_the_disk(bench: Bench) -> None:
+    minute = "id: c, of: calls, limit: 9, per: thread, within: 60s, then: deny"
+    bench.limit(minute, CALLS.replace("id: c", "id: r"))
+    bench.made(run=Run(case_id="one"))
+    bench.clock.time += 61 * SECOND
+    bench.made(run=Run(case_id="two"))
+    assert bench.stored == [("c:calls:thread:60", "two", 1), ("r:calls:run:", "run-1", 2)]
 
 
 def test_counters_that_nobody_used_lately_leave_memory_and_come_back(

@@ -55,14 +55,17 @@ class Holder(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """Amounts on their way to the disk."""
+    """Amounts on their way to the disk. `expired`: what had ended by then counts no longer and is dropped."""
 
     rows: Sequence[Mapping[str, Any]]
+    expired: int | None = None
 
     def write(self, transaction: Transaction) -> None:
         """Add them to what is stored; in the operation that appends the record of the effect that took them."""
         for row in self.rows:
             transaction.run(_ADD, **row)
+        if self.expired is not None:
+            transaction.run(_PRUNE, now=self.expired)
 
 
 class _Kept(NamedTuple):
@@ -78,6 +81,7 @@ class Counters:
         self._writer = writer
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
+        self._newest: dict[str, int] = {}  # slot, by budget
 
     def load(self, holders: Sequence[Holder]) -> Generator[Step, Any, list[Counter]]:
         """The counters of these holders, in their order, read from the disk where they are not in memory."""
@@ -93,9 +97,8 @@ class Counters:
                     self._kept[holder.key] = _Kept(Counter(holder.budget, stored.get(holder.key, ())), 0.0)
             return [self._touched(holder) for holder in holders]
 
-    def settled(self, holder: Holder, counter: Counter, reserved: int, amount: int, now: int) -> dict[str, Any]:
-        """Count what a call took; gives the row to be added to storage."""
-        slot = counter.settle(reserved, amount, now)
+    def row(self, holder: Holder, counter: Counter, slot: int, amount: int) -> dict[str, Any]:
+        """An amount that was settled, as it is stored."""
         return {
             "deployment": self._deployment,
             "budget": holder.budget.key,
@@ -104,6 +107,13 @@ class Counters:
             "used": amount,
             "expires_at": None if holder.budget.within is None else counter.until(slot),
         }
+
+    def begins(self, budget: Budget, slot: int) -> bool:
+        """Whether a part of a window begins: the time to drop what has ended."""
+        if budget.within is None or self._newest.get(budget.key, -1) >= slot:
+            return False
+        self._newest[budget.key] = slot
+        return True
 
     def _read(self, transaction: Transaction, holders: Iterable[Holder]) -> _Stored:
         return {
@@ -120,8 +130,3 @@ class Counters:
         if len(self._kept) > KEPT and not oldest.counter.reserved and oldest.touched < now - IDLE:
             self._kept.popitem(last=False)
         return counter
-
-
-def prune(transaction: Transaction, *, now: int) -> int:
-    """Drop what counts no longer, of all deployments; gives how many rows."""
-    return transaction.run(_PRUNE, now=now)

@@ -184,6 +184,7 @@ class Meters:
     def settle(self, holds: Sequence[_Hold], passes: Sequence[_Pass], taken: Taken, *, ok: bool, now: int) -> Settled:
         """See `Reservation.settle`."""
         rows: list[Mapping[str, Any]] = []
+        begins = False
         with self._lock:
             for title, holder, counter, reserved in holds:
                 amount = taken.of(holder.budget.of)
@@ -191,10 +192,12 @@ class Meters:
                 like = (holder.budget.key, title)
                 if amount:  # a call that failed says nothing about the next
                     self._largest[like] = max(self._largest.get(like, 0), amount)
-                rows.append(self._counters.settled(holder, counter, reserved, amount, now))
+                slot = counter.settle(reserved, amount, now)
+                rows.append(self._counters.row(holder, counter, slot, amount))
+                begins = self._counters.begins(holder.budget, slot) or begins
             for circuit, trial in passes:
                 circuit.settle(trial, ok, now)
-        return Settled(rows)
+        return Settled(rows, now if begins else None)
 
     def release(self, holds: Sequence[_Hold], passes: Sequence[_Pass]) -> None:
         """See `Reservation.release`."""
