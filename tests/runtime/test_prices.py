@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from gatewright.agents.errors import UsageError
 from gatewright.runtime import config, prices
-from gatewright.runtime.config import Price
+from gatewright.runtime.config import Config, Price
 from gatewright.runtime.prices import OwnPrices, PriceBooks, PublishedPrices, Tokens
 
 OWN = OwnPrices({"house": Price.model_validate({"input": "0.15", "output": "0.6"})})
@@ -66,3 +68,10 @@ def test_a_price_below_nothing_is_refused(tmp_path: Path) -> None:
     (tmp_path / "gatewright.toml").write_text("[prices.m]\ninput = -1\noutput = 0\n", "utf-8")
     with pytest.raises(UsageError, match=r"'prices.m.input' is -1: input should be greater than or equal to 0"):
         config.load(environ={}, cwd=tmp_path)
+
+
+def test_the_prices_of_the_page_are_a_configuration() -> None:
+    page = Path(__file__).parents[2] / "docs" / "budgets.md"
+    (block,) = re.findall(r"```toml\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    loaded = Config.model_validate(tomllib.loads(block))
+    assert OwnPrices(loaded.prices).cost("gpt-4o-mini", Tokens(1_000_000, 0)) == 150_000
