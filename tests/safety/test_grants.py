@@ -19,8 +19,9 @@ VOTE = Vote(by="ada", verdict="approve", roles=frozenset({"ops"}), authenticated
 
 def ask(approval: dict[str, Any] | None = None, **fields: Any) -> Request:
     terms = Approval.model_validate(approval or {}).terms()
-    values: dict[str, Any] = {"action": ACTION, "rules": frozenset({"large"}), "terms": terms} | fields
-    return Request(**{"id": "r1", "kind": "approval", "opened": NOW, **values})
+    values: dict[str, Any] = {"id": "r1", "kind": "approval", "opened": NOW, "action": ACTION, "terms": terms}
+    values |= {"rules": frozenset({"large"})} | fields
+    return Request(**values)
 
 
 def give(reach: Reach = "thread", *arguments: str, vote: Vote = VOTE, request: Request | None = None) -> Grant:

@@ -181,6 +181,16 @@ def test_an_expression_that_cannot_work_is_refused(text: str, message: str) -> N
         (rule(on="{hook: decision}", then="modify", set="{result: a}"), "nothing can be changed at 'decision'"),
         (rule(on="{hook: tool.after}", then="ask"), "nobody can be asked at 'tool.after'; deny, or ask at"),
         (rule(then="deny", approval="{roles: [lead]}"), "only `then: ask` has an approval"),
+        (
+            rule(approval="{expires: 1h, on_expiry: approve}").replace(
+                "rules:", "tools: {refund: {labels: [irreversible]}}\nrules:"
+            ),
+            "silence may not approve 'refund', which is irreversible",
+        ),
+        (
+            rule(on="{hook: tool.before, labels: [irreversible]}", approval="{expires: 1h, on_expiry: approve}"),
+            "silence may not approve what it is about, which is irreversible",
+        ),
     ],
 )
 def test_a_rule_that_contradicts_itself_is_refused(text: str, message: str) -> None:

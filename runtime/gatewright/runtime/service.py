@@ -18,6 +18,7 @@ from gatewright.agents.errors import ConflictError, NotFoundError, UnavailableEr
 from gatewright.agents.worlds import Conversation
 
 from . import codec, deployments, identifiers, interception, ledger, models, prices, runs, threads
+from .approvals import roster
 from .approvals.desk import Desk
 from .checkpoints import GroupCommitSaver
 from .clock import Clock, moment
@@ -165,6 +166,8 @@ class Service(Desk, Switches):
             gc.collect()
             gc.freeze()
             await self._write(lambda transaction: outbox.declare(transaction, self.config.notices))
+            people = {name: frozenset(person.roles) for name, person in self.config.people.items()}
+            await self._write(lambda transaction: roster.withdraw(transaction, people, now=self._clock.now()))
             if execute:
                 self._tell()
                 await self._engine.start()

@@ -59,6 +59,12 @@ def of_rule(document: PackText, text: RuleText, tools: Tools | None) -> Iterator
         yield ("then",), "`then: modify` and a `set:` that is not empty belong together; write both or neither"
     if text.approval is not None and text.then != "ask":
         yield ("approval",), f"only `then: ask` has an approval, this rule says {text.then!r}; remove one"
+    if text.approval is not None and text.approval.on_expiry == "approve":
+        final = [name for name in asked_about(document, text, tools) if _is_final(document, name)]
+        if final or "irreversible" in (text.on.labels or ()):
+            which = repr(final[0]) if final else "what it is about"
+            message = f"silence may not approve {which}, which is irreversible; reject, hold or escalate"
+            yield ("approval", "on_expiry"), message
     if text.then == "ask" and text.on.hook not in events.ASKS:
         yield ("then",), f"nobody can be asked at {text.on.hook!r}; deny, or ask at {', '.join(sorted(events.ASKS))}"
     root = events.SETS.get(text.on.hook)
@@ -73,6 +79,10 @@ def of_rule(document: PackText, text: RuleText, tools: Tools | None) -> Iterator
         yield ("examples",), "has no example that it matches; add one under `examples: match:`"
     if not text.examples.passes and (text.when is not None or text.unless is not None):
         yield ("examples",), "has no example that it lets pass; add one under `examples: pass:`"
+
+
+def _is_final(document: PackText, name: str) -> bool:
+    return name in document.tools and "irreversible" in document.tools[name].labels
 
 
 def _of_tool(name: str, tool: ToolText, tools: Tools | None) -> Iterator[Complaint]:
