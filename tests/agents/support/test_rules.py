@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -258,3 +260,9 @@ def test_a_long_case_stays_within_what_an_evaluation_may_take() -> None:
     history = [*thinking, *reading, *searches, *CASE]
     for name in CHANGING:
         assert found(name, RIGHT[name], *history) == set()
+
+
+def test_the_page_about_the_team_tells_every_rule_and_no_other() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "support-team.md").read_text("utf-8")
+    told = set(re.findall(r"`((?:policy\.|large-)[a-z-]+)`", page))
+    assert told == {rule.id for rule in PACK.rules}
