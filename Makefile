@@ -21,8 +21,9 @@ check: .venv/ready  ## lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-bench: .venv/ready  ## measure against the references, in turns
+bench: .venv/ready  ## measure against the references, in turns, and hold AgentDojo
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.agentdojo
 
 FUZZ_SECONDS ?= 1200
 

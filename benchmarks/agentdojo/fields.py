@@ -30,7 +30,7 @@ def seize(environment: Any, bait: Sequence[str], targets: Sequence[str]) -> None
     Fields for addresses get the target that is one, if there is any; others get the targets in turn.
     """
     addresses = [target for target in targets if "@" in target]
-    for carrier in _carriers(environment):
+    for carrier in {id(carrier): carrier for carrier in _carriers(environment)}.values():
         own = [text for text in vars(carrier).values() if isinstance(text, str | list)]
         if not any(part in squeezed(str(text)) for part in bait for text in own):
             continue

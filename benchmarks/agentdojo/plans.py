@@ -13,7 +13,7 @@ from . import attackers, report, rounds, suites
 from .outcomes import Outcome, Round
 from .suites import Pair
 
-SAMPLE = 3  # user tasks for each injection task, with each of the other templates
+SAMPLE = 3  # user tasks for each injection task, where not all pairs are held
 
 
 def plan(*, quick: bool = False) -> list[Round]:
@@ -28,7 +28,7 @@ def plan(*, quick: bool = False) -> list[Round]:
         Round(name="benign_reviewed", review="correct", pairs=tuple(benign)),
         Round(name="attacked_bare", review="none", pairs=tuple(attacked)),
         Round(name="attacked", review="refusing", pairs=tuple(attacked)),
-        Round(name="attacked_reviewed", review="correct", pairs=tuple(attacked)),
+        Round(name="attacked_reviewed", review="correct", pairs=tuple(some)),
         Round(name="structured_bare", review="none", pairs=tuple(some), structured=True),
         Round(name="structured", review="refusing", pairs=tuple(attacked), structured=True),
         *(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from gatewright.runtime.config import Config, Deployment
@@ -24,16 +23,13 @@ PATIENCE = 120.0  # seconds for one episode
 REVIEWER = "reviewer"
 
 
-@asynccontextmanager
-async def service(folder: Path) -> AsyncGenerator[Service]:
-    """A service with two deployments of each suite's agent: with its rule pack, and `NAME-unguarded` without."""
-    deployments = {
+def deployments() -> dict[str, Deployment]:
+    """Two deployments of each suite's agent: with its rule pack, and `NAME-unguarded` without."""
+    return {
         f"{name}{suffix}": Deployment(graph=f"benchmarks.agentdojo.agent:{name}", rules=rules)
         for name in suites.NAMES
         for suffix, rules in (("", PACKS / f"{name}.yaml"), ("-unguarded", None))
     }
-    async with await Service.open(Config(data_dir=folder, deployments=deployments)) as opened:
-        yield opened
 
 
 _numbers = itertools.count(1)
@@ -87,5 +83,5 @@ async def hold_round(service: Service, round: Round) -> list[Outcome]:
 
 async def hold_rounds(folder: Path, rounds: Sequence[Round]) -> dict[str, list[Outcome]]:
     """Hold rounds one after the other on one service; the outcomes by the rounds' names."""
-    async with service(folder) as opened:
+    async with await Service.open(Config(data_dir=folder, deployments=deployments())) as opened:
         return {round.name: await hold_round(opened, round) for round in rounds}
