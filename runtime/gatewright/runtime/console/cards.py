@@ -16,7 +16,7 @@ from . import forms
 
 LABELS: Mapping[str, Mapping[Verb, str]] = {
     "approval": {"approve": "Approve", "reject": "Reject", "edit": "Approve with these arguments"},
-    "question": {"answer": "Answer", "reject": "Decline"},
+    "question": {"answer": "Answer", "approve": "Approve all it asks about", "reject": "Decline"},
     "unknown": {
         "answer": "It happened, with this result",
         "approve": "It did not happen: perform it",
