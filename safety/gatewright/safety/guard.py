@@ -6,8 +6,9 @@ import dataclasses
 import functools
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from gatewright.agents.errors import GatewrightError, UsageError
 
@@ -30,6 +31,27 @@ class _Candidates:
     rules: tuple[Rule, ...]
     words: frozenset[str]
     mentions: frozenset[str]
+
+    @functools.cached_property
+    def _tests(self) -> list[tuple[Rule, Callable[[Any], Any] | None]]:
+        return [(rule, None if rule.when is None else rule.when.test) for rule in self.rules]
+
+    def asked(self, bindings: expressions.Bindings) -> Iterator[tuple[Rule, bool | None]]:
+        """The rules with what their `when` gives; None where that wants a closer look, by `Rule.matches`.
+
+        Those whose `when` is false are left out. That is most of them, so this loop is what many rules cost.
+        """
+        activation = bindings.activation
+        for rule, test in self._tests:
+            holds = None
+            try:
+                if test is not None:
+                    holds = test(activation).value()
+                    if holds is False:
+                        continue
+            except (RuntimeError, TypeError, ValueError):  # raised again, in words, when the rule is asked
+                pass
+            yield rule, True if holds is True else None
 
 
 @dataclass
@@ -117,7 +139,8 @@ class Guard:
         if not candidates.rules:
             return Decision(verdict="allow", pack=self.title)
         judgement = _Judgement()
-        index = functools.cache(functools.partial(self._index, event))
+        known = event.index if event.index is not None and event.index.owner == self.digest else None
+        index = functools.cache(functools.partial(self._index, event)) if known is None else lambda: known
         seen = event
         for _ in range(events.MAX_PASSES):
             changes = self._judge(seen, candidates, judgement, index, waivers)
@@ -154,9 +177,7 @@ class Guard:
         return known
 
     def _index(self, event: Event) -> Index:
-        """That of the event, or one of its history where it has none that answers for this guard."""
-        if event.index is not None and event.index.owner == self.digest:
-            return event.index
+        """One of the event's history, for an event that brings none which answers for this guard."""
         index = self.index()
         for past in event.history:
             index.add(past)
@@ -186,9 +207,9 @@ class Guard:
             for rule in candidates.rules:
                 judgement.note(rule, "limit", str(error))
             return changes
-        for rule in candidates.rules:
+        for rule, holds in candidates.asked(bindings):
             try:
-                if rule.matches(bindings):
+                if rule.matches(bindings, holds=holds):
                     wanted = rule.changes(bindings)
                     if self._hit(rule, event, bindings, judgement, waivers).counts:
                         changes += wanted
@@ -220,7 +241,7 @@ class Guard:
             waived=None if waiver is None else waiver.id,
         )
         judgement.hits[rule.id] = hit
-        if rule.terms is not None and hit.counts:
+        if rule.terms is not None and hit.counts and rule.terms not in judgement.terms:
             judgement.terms.append(rule.terms)
         return hit
 

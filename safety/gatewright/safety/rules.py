@@ -44,15 +44,18 @@ class Rule:
             and not (self.unlabelled and labels)
         )
 
-    def matches(self, bindings: Bindings) -> bool:
+    def matches(self, bindings: Bindings, *, holds: bool | None = None) -> bool:
         """Whether the conditions hold, for an event that the rule looks at.
+
+        Args:
+            holds: what `when` gives, where that is known.
 
         Raises:
             EvaluationError: a condition has no value for this event.
         """
-        if self.when is not None and not self.when.evaluate(bindings):
-            return False
-        return self.unless is None or not self.unless.evaluate(bindings)
+        if holds is None:
+            holds = self.when is None or self.when.evaluate(bindings)
+        return holds and (self.unless is None or not self.unless.evaluate(bindings))
 
     def changes(self, bindings: Bindings) -> list[Change]:
         """What the rule wants changed, computed from the event as it is.
