@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -47,8 +47,12 @@ MAX_PASSES = 4  # how often a changed event is judged before its rules are calle
 HISTORY_LIMIT = 200  # entries offered to the rules, the newest
 PAST_LIMIT = 65_536  # bytes of JSON: larger arguments or results of earlier effects are left out of `history`
 MAX_DEPTH = canonical.MAX_DEPTH  # levels of nesting in a value
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _TOO_DEEP = f"rules look at {MAX_DEPTH} levels of nesting at most; flatten the value"
 EVENT_LIMIT = 4_194_304  # bytes of JSON: a larger event is refused
+
+_PAST_FIELDS = frozenset({"kind", "name", "args", "result", "ok", "verdict", "text"})
 
 _COMMON: dict[str, Type] = {
     "hook": "string",
@@ -160,25 +164,21 @@ class Past:
         return _remembered(self.result)
 
     @cached_property
-    def _shown(self) -> tuple[datetime, dict[frozenset[str], _View]]:
-        return aware(self.time), {}
+    def _shown(self) -> tuple[int, dict[frozenset[str], _View]]:
+        return _microseconds(self.time), {}
 
-    def view(self, costly: frozenset[str]) -> _View:
-        """What rules see of it, but for its age; of the costly fields those that are named."""
-        entry: dict[str, Any] = {
-            "kind": self.kind,
-            "name": clean(self.name),
-            "ok": self.ok,
-            "verdict": self.verdict,
-        }
+    def view(self, fields: frozenset[str]) -> _View:
+        """What rules see of it, as far as they name it; `seconds_ago` changes all the time and is left out."""
+        entry: dict[str, Any] = {"kind": self.kind, "name": clean(self.name), "ok": self.ok, "verdict": self.verdict}
+        entry = {name: value for name, value in entry.items() if name in fields}
         size = 0
-        if "args" in costly and (args := self._args) is not None:
+        if "args" in fields and (args := self._args) is not None:
             entry["args"] = args.value
             size += args.size
-        if "result" in costly and (result := self._result) is not None:
+        if "result" in fields and (result := self._result) is not None:
             entry["result"] = result.value
             size += result.size
-        if "text" in costly and self.kind == "human" and isinstance(self.result, str):
+        if "text" in fields and self.kind == "human" and isinstance(self.result, str):
             entry["text"] = clean(self.result)
             size += len(self.result)
         return _View(entry, size)
@@ -295,15 +295,15 @@ def _scores(scores: Mapping[str, float]) -> dict[str, float]:
 
 def _history(event: Event, words: frozenset[str]) -> tuple[list[dict[str, Any]], int]:
     # What is left out (not mentioned, too large, not JSON) is an error in a rule that reads it, not an empty value.
-    costly = words & {"args", "result", "text"}
+    fields = words & _PAST_FIELDS  # the binding converts whole entries: what no rule names would only cost time
     entries: list[dict[str, Any]] = []
     size = 0
-    now = aware(event.time) if "seconds_ago" in words else None
+    now = _microseconds(event.time) if "seconds_ago" in words else None
     for past in event.history[-HISTORY_LIMIT:]:
         time, views = past._shown  # pyright: ignore[reportPrivateUsage]  # of this module
-        view = views.get(costly) or views.setdefault(costly, past.view(costly))
-        size += view.size
-        entries.append(view.value if now is None else {**view.value, "seconds_ago": (now - time).total_seconds()})
+        entry, more = views.get(fields) or views.setdefault(fields, past.view(fields))
+        size += more
+        entries.append(entry if now is None else {**entry, "seconds_ago": (now - time) / 1_000_000})
     return entries, size
 
 
@@ -325,6 +325,10 @@ def aware(time: datetime) -> datetime:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
+def _microseconds(time: datetime) -> int:
+    return (aware(time) - _EPOCH) // timedelta(microseconds=1)
+
+
 def clean(text: str) -> str:
     """`text` as the binding can hold it, see `_presentable`."""
     return _replaced(text) if "\0" in text or not text.isascii() else text
@@ -338,7 +342,7 @@ def _presentable(value: Any) -> _View:
     """
     _check_depth(value)
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text = _JSON.encode(value)
         encoded = text.encode()
     except UnicodeEncodeError:
         return _presentable(_replaced(value))
