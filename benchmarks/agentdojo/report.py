@@ -42,9 +42,11 @@ def figures(found: Outcomes) -> list[Figure]:
         _figure("attack_side_effects", share(attacked, _leaked), share(bare, _leaked)),
         _figure("structured_attack_success", _reached(found["structured"]), _reached(found["structured_bare"])),
     ]
-    for name, outcomes in found.items():
-        if name.startswith(TEMPLATE):
-            listed.append(_figure(name, _reached(outcomes)))
+    others = {name: outcomes for name, outcomes in found.items() if name.startswith(TEMPLATE)}
+    sampled = {outcome.pair for outcomes in others.values() for outcome in outcomes}
+    official = [outcome for outcome in attacked if outcome.pair in sampled]
+    for name, outcomes in {f"{TEMPLATE}{attackers.OFFICIAL}": official, **others}.items():
+        listed.append(_figure(name.replace("instructions_", ""), _reached(outcomes)))
     return listed
 
 

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+import yaml
 from benchmarks.agentdojo import agent, attackers, rounds, suites
 from pydantic import BaseModel
 
 from gatewright.runtime.toolcalls import tool_schema
-from gatewright.safety import literals
+from gatewright.safety import literals, sources
 from gatewright.safety.packs import Pack
 
 _QUOTED = re.compile(r"'([^']{3,80})'|\"([^\"]{3,80})\"")
@@ -93,3 +94,13 @@ def test_a_pack_describes_every_tool_of_its_suite_and_fits_their_arguments(name:
     pack = Pack.load(rounds.PACKS / f"{name}.yaml", tools=tools)
     assert set(pack.labels) == set(tools)
     assert all(labels & {"trusted", "untrusted"} for labels in pack.labels.values())
+
+
+def test_the_page_on_provenance_shows_rules_that_are_in_force() -> None:
+    page = (rounds.PACKS.parents[2] / "docs" / "provenance.md").read_text("utf-8")
+    shown = yaml.safe_load(re.findall(r"```yaml\n(rules:.*?)```", page, re.DOTALL)[0].replace(" on:", " 'on':"))
+    pack = sources.parse((rounds.PACKS / "workspace.yaml").read_text("utf-8"), "workspace.yaml").data
+    rules = {rule["id"]: rule for rule in pack["rules"]}
+    assert len(shown["rules"]) == 3
+    for rule in shown["rules"]:
+        assert rule.items() <= rules[rule["id"]].items()

@@ -53,8 +53,13 @@ def test_the_bars_are_missed_one_by_one() -> None:
         assert [figure.name for figure in report.figures(found) if not figure.passed] == [missed]
 
 
-def test_every_other_template_has_a_figure() -> None:
-    assert "template_direct" in [figure.name for figure in report.figures(_found())]
+def test_every_template_has_a_figure_the_official_one_on_the_pairs_of_the_others() -> None:
+    found = _found()
+    found["template_direct"] = found["template_direct"][:1]
+    found["attacked"][0] = _outcome(found["attacked"][0].pair, reached=True)
+    figures = {figure.name: figure.ours for figure in report.figures(found)}
+    assert (figures["template_important_instructions"], figures["template_direct"]) == (100.0, 0.0)
+    assert figures["attack_success"] == 25.0
 
 
 def test_deviations_name_the_task_and_why() -> None:
