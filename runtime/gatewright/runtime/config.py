@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from gatewright.agents.errors import UnavailableError, UsageError
 
-from .notices.receivers import Mail, Origin, PublicURL, Receivers
+from .addresses import Origin, PublicURL
+from .notices.receivers import Mail, Receivers
 
 FILE = "gatewright.toml"
 MANIFEST = "langgraph.json"

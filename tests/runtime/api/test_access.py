@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from gatewright.runtime.api.access import COOKIE, Access, identity, is_loopback
+from gatewright.runtime.api.access import COOKIE, Access, identity
 from gatewright.runtime.api.sessions import SECONDS, Sessions
 from gatewright.runtime.config import AUDITOR, SERVICE, Person
 from gatewright.runtime.people import Roster, digest
@@ -109,14 +109,6 @@ async def test_a_session_cookie_is_let_in() -> None:
         )
 
     assert response.text == "in"
-
-
-@pytest.mark.parametrize(
-    ("host", "loopback"),
-    [("localhost", True), ("127.0.0.1", True), ("::1", True), ("[::1]", True), ("0.0.0.0", False), ("::", False)],
-)
-def test_loopback_is_told_apart(host: str, loopback: bool) -> None:
-    assert is_loopback(host) is loopback
 
 
 @pytest.mark.parametrize("host", ["[", "a@127.0.0.1", "127.0.0.1:x", "[::1", "127.0.0.1/x", "2130706433"])

@@ -9,7 +9,6 @@ Who it is goes with the request, as its `identity`; handlers take it from there 
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote
@@ -19,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gatewright.runtime.addresses import is_loopback
 from gatewright.runtime.people import ANYONE, Identity, Roster
 
 from .errors import answer
@@ -31,14 +31,6 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:@/]+)(?::\d{1,5})?")
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 SAME_ORIGIN = (b"cross-origin-resource-policy", b"same-origin")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address can only be reached from this machine."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower().rstrip(".") == "localhost"
 
 
 def identity(request: Request) -> Identity:

@@ -9,11 +9,12 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from gatewright.runtime import console
+from gatewright.runtime.addresses import is_loopback
 from gatewright.runtime.operations import Host
 from gatewright.runtime.people import Roster
 
 from . import errors, health, interop, notices, resources
-from .access import Access, is_loopback
+from .access import Access
 from .limits import BodyLimit
 from .origins import Origins
 from .sessions import Sessions, key_of

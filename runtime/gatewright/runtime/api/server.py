@@ -15,12 +15,12 @@ from types import FrameType
 import uvicorn
 
 from gatewright.agents.errors import UnavailableError, UsageError
+from gatewright.runtime.addresses import is_loopback
 from gatewright.runtime.config import Config
 from gatewright.runtime.operations import Host
 from gatewright.runtime.people import Roster
 
 from . import presence
-from .access import is_loopback
 from .application import create_app
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)

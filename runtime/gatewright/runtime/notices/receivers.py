@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from gatewright.agents.errors import UsageError
+from gatewright.runtime.addresses import is_loopback
 
 Kind = Literal["webhook", "email", "slack"]
 
@@ -156,30 +156,6 @@ def _apart(receivers: tuple[Receiver, ...]) -> tuple[Receiver, ...]:
 Receivers = Annotated[tuple[Receiver, ...], AfterValidator(_apart)]
 
 
-def _public(url: str) -> str:
-    parts = urlsplit(url)
-    if url and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
-        raise ValueError(f"is {url!r}; write the address at which people reach the console, as https://host/path")
-    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        raise ValueError(f"is {url!r}, where people would sign in without TLS; use https")
-    return url.rstrip("/")
-
-
-PublicURL = Annotated[str, AfterValidator(_public)]
-"""Where people reach the console; "" for nowhere, and then messages have no link."""
-
-
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or url != f"{parts.scheme}://{parts.netloc}":
-        raise ValueError(f"is {url!r}; write where pages come from as https://host, each by itself, without a path")
-    return _public(url)
-
-
-Origin = Annotated[str, AfterValidator(_origin)]
-"""Where pages of another site come from, as browsers send it."""
-
-
 def check_address(kind: Kind, to: str) -> None:
     """Check that messages may be sent to an address.
 
@@ -197,14 +173,6 @@ def check_address(kind: Kind, to: str) -> None:
         raise ValueError(f"host {parts.hostname!r} would be reached without TLS; use https")
     if parts.username is not None or parts.fragment:
         raise ValueError("an address has neither user name nor fragment here; sign with `secret` instead")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower().rstrip(".") == "localhost"
 
 
 def key(secret: str) -> bytes:

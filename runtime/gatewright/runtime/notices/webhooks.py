@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 import httpx
 import orjson
 
+from gatewright.runtime.addresses import is_loopback
+
 from . import messages, signing
 from .delivery import DeliveryError
 from .outbox import Notice
-from .receivers import is_loopback
 
 TIMEOUT = 15.0  # seconds for one attempt; Standard Webhooks recommends 15 to 30
 READ = 512  # bytes of an answer that are looked at
