@@ -63,7 +63,8 @@ class ThreadView(BaseModel):
 
 
 class RunView(BaseModel):
-    """One execution on a thread. `waiting_for` holds approval ids, or `run:ID` of the agent that was asked."""
+    """One execution on a thread. `waiting_for` holds approval ids, `run:ID` of the agent that was asked, or
+    `pause:DEPLOYMENT` while that is paused."""
 
     id: str
     thread_id: str

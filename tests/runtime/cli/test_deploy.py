@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+
+from gatewright.runtime.cli.desk import Desk
+from gatewright.runtime.cli.runs import verdict
+from gatewright.runtime.views import RunView
 
 if TYPE_CHECKING:
     from .conftest import Project
@@ -79,3 +84,19 @@ def test_a_running_service_is_paused_at_once(project: Project, serving: Callable
     made = project("policy", "waive", "r", "--until", "4h", "--deployment", "clerk", *REASON, "--json").json
     assert project("policy", "revoke", made["id"], "--by", "lee", "--json").json["state"] == "revoked"
     assert [entry["id"] for entry in project("policy", "waivers", "--all", "--json").json] == [made["id"]]
+
+
+def test_a_run_that_waits_for_its_deployment_says_what_to_look_at(capsys: pytest.CaptureFixture[str]) -> None:
+    run = RunView(
+        id="run-1",
+        thread_id="t",
+        case_id="t",
+        deployment="clerk",
+        agent="clerk",
+        status="waiting",
+        attempt=1,
+        waiting_for=["pause:clerk"],
+        created_at=datetime.now(UTC),
+    )
+    assert verdict(Desk(), run) == 3
+    assert capsys.readouterr().err == "its deployment is paused: gatewright deploy list\n"

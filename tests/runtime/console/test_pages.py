@@ -294,3 +294,17 @@ async def test_what_has_ended_is_shown_however_much_is_queued_behind_it(
 
 async def test_a_gate_names_the_rule_that_asks(browser: httpx.AsyncClient, waiting: RunView) -> None:
     assert "(large-refund)" in (await browser.get("/approvals")).text
+
+
+async def test_a_run_of_a_paused_deployment_says_who_paused_it_and_why(
+    browser: httpx.AsyncClient, service: Service
+) -> None:
+    await service.pause_deployment("clerk", by="kim", reason="it refunds <twice>")
+    run = await service.start_run("clerk", {"order": "A-17", "amount": 40})
+    page = (await browser.get(f"/runs/{run.id}")).text
+    assert "Its deployment was paused by kim" in page and "it refunds &lt;twice&gt;" in page
+    records = await browser.get("/records")
+    assert records.status_code == 200 and "control" in records.text
+    await service.resume_deployment("clerk", by="kim")
+    await service.wait(run.id, timeout=30)
+    assert "Its deployment was paused" not in (await browser.get(f"/runs/{run.id}")).text

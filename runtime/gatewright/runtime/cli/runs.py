@@ -224,7 +224,9 @@ def verdict(desk: Desk, view: RunView) -> int:
     if view.status in FINAL:
         return REFUSED
     for name in view.waiting_for:
-        if not name.startswith("run:"):
+        if name.startswith("pause:"):
+            desk.say("its deployment is paused: gatewright deploy list")
+        elif not name.startswith("run:"):
             desk.say(f"waits for a person: gatewright approvals show {name}")
     return INCONCLUSIVE
 

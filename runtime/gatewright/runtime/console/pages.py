@@ -94,6 +94,7 @@ class _Pages:
             final=run.status in FINAL,
             cards=await self._queue.waiting(request, back=f"/runs/{quote(run.id)}", limit=GLANCE, run_id=run.id),
             waits_for=[name.removeprefix("run:") for name in run.waiting_for if name.startswith("run:")],
+            pauses=[view.paused for view in await self._service.deployments_state() if view.name == run.deployment],
             rows=timeline.rows(records[:200]),
             more=len(records) > 200,
         )
