@@ -89,3 +89,25 @@ def test_changing_a_definition_changes_the_digest() -> None:
         Pack.parse(PACK).digest
         != Pack.parse(PACK.replace("500.0", "500.5").replace("amount: 501", "amount: 501")).digest
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [("args.amount +", "Syntax error"), ("amout * 2", "unknown name 'amout'"), ("1) + (2", "Syntax error")],
+)
+def test_a_mistake_in_a_definition_is_told_once_and_of_the_definition(value: str, message: str) -> None:
+    second = PACK.partition("rules:\n")[2].replace("id: large", "id: also-large")
+    text = PACK.replace("double(args.amount)", value) + second
+    with pytest.raises(PackError) as caught:
+        Pack.parse(text)
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.rule) == (8, "")
+    assert message in problem.message
+
+
+def test_a_definition_is_checked_only_for_the_hooks_that_use_it() -> None:
+    other = PACK.partition("rules:\n")[2].replace("id: large", "id: long").replace("tool.before, name: pay", "output")
+    other = other.replace("has(args.amount) && over", "text.size() > 500").replace("then: ask", "then: deny")
+    other = other.replace("{{ amount }} is above {{ limit }}", "too long")
+    other = other.partition("    examples:")[0] + "    examples: {match: [{text: '" + "x" * 501 + "'}], pass: [{}]}\n"
+    assert len(Pack.parse(PACK + other).rules) == 2

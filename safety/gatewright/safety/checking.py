@@ -30,7 +30,7 @@ def checked(source: Source, document: PackText, tools: Tools | None) -> tuple[tu
         problems += check.problems
         if rule is not None:
             rules.append(rule)
-    return (*rules, *_defaults(document)), problems
+    return (*rules, *_defaults(document)), list(dict.fromkeys(problems))  # several rules may use one bad definition
 
 
 def problem(source: Source, path: sources.Path, message: str, *, offset: int = 0) -> Problem:
@@ -134,7 +134,11 @@ class _Check:
         try:
             return compile()
         except expressions.ExpressionError as error:
-            self._note(path, f"{path[-1]}: {error}", offset=error.line - 1)
+            if error.definition:
+                where = ("definitions", error.definition)
+                self.problems.append(problem(self._source, where, str(error), offset=error.line - 1))
+            else:
+                self._note(path, f"{path[-1]}: {error}", offset=error.line - 1)
             return None
 
 

@@ -47,13 +47,15 @@ NO_DEFINITIONS: Definitions = {}
 class ExpressionError(UsageError):
     """The text is not an expression that can be used here; correct it.
 
-    `line` and `column` count from 1 within the expression.
+    `line` and `column` count from 1 within the expression. `definition` names the one that it is about, empty where it
+    is about the text that uses it.
     """
 
-    def __init__(self, message: str, *, line: int = 1, column: int = 1) -> None:
+    def __init__(self, message: str, *, line: int = 1, column: int = 1, definition: str = "") -> None:
         super().__init__(message)
         self.line = line
         self.column = column
+        self.definition = definition
 
 
 class EvaluationError(GatewrightError):
@@ -226,11 +228,27 @@ def compile_value(text: str, variables: Variables, definitions: Definitions = NO
         raise ExpressionError(
             f"the expression has {length} characters{with_them}, the limit is {MAX_LENGTH}; split the rule"
         )
+    _check_definitions(around, variables, definitions)
     try:
         compiled = _environment(tuple(sorted(variables.items()))).compile(around.before + text + around.after)
     except (RuntimeError, TypeError, UnicodeError) as error:
         raise _explained(str(error), text, [*variables, *definitions], around.before) from error
     return Expression(text, compiled, around)
+
+
+def _check_definitions(around: _Around, variables: Variables, definitions: Definitions) -> None:
+    """Each by itself: what is wrong with one is told of it, and none can end before its text does."""
+    environment = _environment(tuple(sorted(variables.items())))
+    earlier: dict[str, str] = {}
+    for name, value in definitions.items():
+        if name in around.used:
+            within = _around(value, earlier)
+            try:
+                environment.compile(within.before + value + within.after)
+            except (RuntimeError, TypeError, UnicodeError) as error:
+                found = _explained(str(error), value, [*variables, *earlier], within.before)
+                raise ExpressionError(str(found), line=found.line, column=found.column, definition=name) from error
+        earlier[name] = value
 
 
 def complaints(text: str, variables: Variables, definitions: Definitions = NO_DEFINITIONS) -> list[ExpressionError]:
@@ -336,6 +354,7 @@ class _Around(NamedTuple):
 
     before: str
     after: str
+    used: frozenset[str]
 
 
 def _around(text: str, definitions: Definitions) -> _Around:
@@ -347,7 +366,7 @@ def _around(text: str, definitions: Definitions) -> _Around:
             after = after or "\n"
             after += ")"
             used.update(_mentions(value))
-    return _Around(before, after)
+    return _Around(before, after, frozenset(used & definitions.keys()))
 
 
 def _mentions(text: str) -> Iterator[str]:
