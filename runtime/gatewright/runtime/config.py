@@ -314,6 +314,8 @@ def _known(place: tuple[str, ...]) -> list[str]:
     for key in place:
         if get_origin(section) is dict:  # `deployments.NAME`, `people.NAME`
             section = get_args(section)[1]
+        elif get_origin(section) is tuple:  # `notices.NUMBER`
+            section = get_args(section)[0]
         elif isinstance(section, type) and issubclass(section, BaseModel) and key in section.model_fields:
             section = section.model_fields[key].annotation
     return list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []

@@ -115,7 +115,10 @@ def test_a_sender_with_a_line_end_is_refused() -> None:
         ('name = "a"\nto = "https://x.org"\nkind = "slack"\nevents = ["approval.open"]', "approval.open"),
         ('name = "a b"\nto = "https://x.org"\nkind = "slack"', "a b"),
         ('name = "a"\nkind = "slack"', "either `to` or `to_env`"),
-        ('name = "a"\nto = "https://x.org"\nkind = "slack"\nadress = "x"', "adress"),
+        (
+            'name = "a"\nto = "https://x.org"\nkind = "slack"\nevent = "x"',
+            r"notices\.0\.event'; did you mean 'notices\.0\.events'",
+        ),
         (
             'name = "a"\nto = "https://x.org"\nkind = "slack"\n[[notices]]\nname = "a"\nto_env = "X"\nkind = "slack"',
             "'a'",
