@@ -271,13 +271,24 @@ def constant(expression: Expression, variables: Variables) -> bool | None:
         return None
 
 
-def bind(values: Mapping[str, Any], variables: Variables, subject: Subject | None = None) -> Bindings:
-    """Give `values` to expressions that were compiled with the same `variables`; they must not be mutated after.
+class Binder:
+    """Variables, ready for many sets of values."""
 
-    A variable without a value, or with one of another type, is an error in the expressions that read it; so is a
-    function that asks about an event where there is no `subject`.
-    """
-    return Bindings(_environment(tuple(sorted(variables.items()))).Activation(values), subject)
+    def __init__(self, variables: Variables) -> None:
+        self._environment = _environment(tuple(sorted(variables.items())))
+
+    def bind(self, values: Mapping[str, Any], subject: Subject | None = None) -> Bindings:
+        """Give `values` to expressions that were compiled with the same variables; they must not be mutated after.
+
+        A variable without a value, or with one of another type, is an error in the expressions that read it; so is a
+        function that asks about an event where there is no `subject`.
+        """
+        return Bindings(self._environment.Activation(values), subject)
+
+
+def bind(values: Mapping[str, Any], variables: Variables) -> Bindings:
+    """Give values to expressions once, see `Binder.bind`."""
+    return Binder(variables).bind(values)
 
 
 def words(text: str) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -120,16 +121,22 @@ def bind(
         LimitError: the event is larger than `limit`.
         UsageError: it holds something that is not JSON.
     """
-    variables = events.VARIABLES[event.hook]
+    binder = _binder(event.hook)
     if not needs(mentions):
-        return expressions.bind(events.values(event, labels, words, limit=limit), variables)
+        return binder.bind(events.values(event, labels, words, limit=limit))
     shown = words | {"args", "text"} if mentions & {"targets", "payload.links"} else words
     values = events.values(event, labels, shown, limit=limit)
     facts = Facts(event, described, index())
     if "tainted" in mentions:
         values["tainted"] = facts.tainted
-    if "targets" in mentions:
+    offered = events.VARIABLES[event.hook].keys() & mentions
+    if "targets" in offered:
         values["targets"] = facts.targets(values.get("args", {}))
-    if "payload.links" in mentions:
+    if "payload.links" in offered:
         values["payload.links"] = facts.links(values.get("args", {}))
-    return expressions.bind({name: values[name] for name in values if name in variables}, variables, facts)
+    return binder.bind(values, facts)
+
+
+@functools.cache
+def _binder(hook: Hook) -> expressions.Binder:
+    return expressions.Binder(events.VARIABLES[hook])
