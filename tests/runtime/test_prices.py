@@ -52,6 +52,16 @@ def test_a_provider_that_counts_the_cache_apart_is_priced_all_the_same() -> None
     assert PublishedPrices().cost("gpt-4o-mini", Tokens(10, 1, cache_read=50)) is not None
 
 
+def test_without_the_extra_only_own_prices_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> None:
+        return None
+
+    monkeypatch.setattr("importlib.util.find_spec", absent)
+    book = prices.book({"house": Price.model_validate({"input": 1, "output": 1})})
+    assert book.cost("house", Tokens(1, 0)) == 1
+    assert book.cost("gpt-4o-mini", Tokens(1, 0)) is None
+
+
 def test_own_prices_come_before_published_ones() -> None:
     first, second = (OwnPrices({"m": Price.model_validate({"input": each, "output": 0})}) for each in (1, 2))
     assert PriceBooks(first, second).cost("m", Tokens(5, 0)) == 5

@@ -41,12 +41,10 @@ _Stored = Mapping[tuple[str, str], Sequence[tuple[Any, ...]]]  # slot and amount
 
 
 class Holder(NamedTuple):
-    """Who uses a budget: `name` is that of the run, case or agent, empty for the deployment. `fresh`: they have used
-    nothing before, so that nobody need look."""
+    """Who uses a budget: `name` is that of the run, case or agent, empty for the deployment."""
 
     budget: Budget
     name: str
-    fresh: bool
 
     @property
     def key(self) -> tuple[str, str]:
@@ -88,7 +86,7 @@ class Counters:
         with self._lock:
             missing = [holder for holder in holders if holder.key not in self._kept]
         stored: _Stored = {}
-        if not all(holder.fresh for holder in missing):
+        if missing:
             # Read by the writer: what was settled before now is in the answer, committed or not.
             stored = yield self._writer.submit(lambda transaction: self._read(transaction, missing))
         with self._lock:
@@ -119,7 +117,6 @@ class Counters:
         return {
             holder.key: transaction.all(_SLOTS, of=self._deployment, which=holder.budget.key, whose=holder.name)
             for holder in holders
-            if not holder.fresh
         }
 
     def _touched(self, holder: Holder) -> Counter:

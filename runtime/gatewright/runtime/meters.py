@@ -40,8 +40,6 @@ class Performer(Protocol):
     def case_id(self) -> str: ...
     @property
     def agent(self) -> str: ...
-    @property
-    def epoch(self) -> int: ...
 
 
 class _Hold(NamedTuple):
@@ -265,13 +263,13 @@ def _named(pack: Pack, limits: Sequence[L], packs: Sequence[Pack]) -> list[L]:
 def _holder(budget: Budget, run: Performer) -> Holder:
     match budget.per:
         case "run":
-            return Holder(budget, run.run_id, fresh=run.epoch == 1)
+            return Holder(budget, run.run_id)
         case "thread":
-            return Holder(budget, run.case_id, fresh=False)
+            return Holder(budget, run.case_id)
         case "agent":
-            return Holder(budget, run.agent, fresh=False)
+            return Holder(budget, run.agent)
         case "deployment":
-            return Holder(budget, "", fresh=False)
+            return Holder(budget, "")
 
 
 def _unpriced(budget: Budget, model: str) -> str:
