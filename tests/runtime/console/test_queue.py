@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -12,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from gatewright.runtime import requests
 from gatewright.runtime.api import create_app
+from gatewright.runtime.clock import Clock
 from gatewright.runtime.service import Service
+from gatewright.runtime.store.writer import Transaction
 from gatewright.safety.ballots import Voter
 
 if TYPE_CHECKING:
@@ -409,3 +413,28 @@ async def test_every_control_has_a_label_and_every_id_is_one(opened: Opened) -> 
                 found = re.search(r'\sid="([^"]+)"', control)
                 inside = re.search(rf"<label>[^<]*{re.escape(control)}", page)
                 assert 'type="hidden"' in control or inside or (found and found[1] in labels), control
+
+
+async def test_ten_thousand_requests_are_paged_to_the_last(opened: Opened) -> None:
+    async with opened({"roles": ["treasury"]}) as room:
+        first = await room.waiting()
+        now = Clock().now()
+
+        def multiply(transaction: Transaction) -> None:
+            request, row = requests.find(transaction, first)
+            for number in range(9_999):
+                again = dataclasses.replace(request, id=f"ask-{number:04}")
+                requests.open_request(transaction, row.run_id, row, f"again-{number}", again, now=now)
+
+        await room.service._write(multiply)  # pyright: ignore[reportPrivateUsage]  # 10,000 runs would take minutes
+        voter = Voter(name="ada", roles=frozenset({"treasury"}), authenticated=True)
+        seen: list[str] = []
+        while page := await room.service.approvals(voter=voter, limit=1000, after=seen[-1] if seen else None):
+            seen += [view.id for view in page]
+        begin = await room.page("ada", "/approvals")
+        end = await room.page("ada", f"/approvals?after={seen[-50]}")
+
+    assert seen == [first, *(f"ask-{number:04}" for number in range(9_999))]
+    assert (first in begin, "ask-0048" in begin, "ask-0049" in begin) == (True, True, False)
+    assert "Newer" in begin and "Newer" not in end
+    assert "ask-9998" in end

@@ -38,7 +38,7 @@ def delegate(desk: Desk, /, to: str, until: datetime, roles: tuple[str, ...], **
 
     async def ask() -> DelegationView:
         config = desk.config()
-        async with connect(config) as client:
+        async with connect(config, create=True) as client:
             voter = (await acting(client, config)).voter(None, via=clients.VIA)
             return await client.delegate(to, voter=voter, until=until, roles=list(roles) or None, **scope)
 
