@@ -50,7 +50,7 @@ def _check_distinct(request: Request, vote: Vote) -> None:
 def _check_unproven(request: Request, vote: Vote) -> None:
     """Names that are only said are enough on a developer's own machine, where nothing depends on who it is."""
     needs = (
-        f"a person with the role {sorted(request.asked.roles)[0]!r}"
+        f"a person with the role {sorted(request.terms.roles)[0]!r}"
         if request.terms.roles
         else f"{request.terms.quorum} different people"
         if request.terms.quorum > 1

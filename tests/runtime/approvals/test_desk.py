@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -13,9 +14,6 @@ from gatewright.agents.errors import ConflictError, NotFoundError, UsageError
 from gatewright.runtime.service import Service
 from gatewright.runtime.views import ApprovalView, GrantOffer, RecordView, RunView
 from gatewright.safety.ballots import Voter
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 House = Any  # of the conftest above, which cannot be imported
 
@@ -28,7 +26,7 @@ TOMORROW = datetime.now(UTC) + timedelta(days=1)
 
 
 @asynccontextmanager
-async def asking(house: House, graph: str = "gates:paying", **approval: Any) -> AsyncIterator[Service]:
+async def asking(house: House, graph: str = "gates:paying", **approval: Any) -> AsyncGenerator[Service]:
     """A service whose agent may pay only when people say so."""
     house.rules({"id": "ask", "on": {"hook": "tool.before", "name": "pay"}, "then": "ask", "approval": approval})
     async with house.open(graph) as service:
@@ -87,10 +85,10 @@ async def test_an_agent_that_was_asked_acts_for_who_started_the_first_run(house:
     house.rules({"id": "ask", "on": {"hook": "tool.before", "name": "pay"}, "then": "ask"})
     async with house.open("teams:asking_twice") as service:
         await service.start_run("x", {"amount": 5}, requester="ada")
-        for _ in range(200):
-            if waiting := await service.approvals():
-                break
+        waiting = await service.approvals()
+        while not waiting:
             await asyncio.sleep(0.02)
+            waiting = await service.approvals()
 
         assert [(view.agent, view.requester) for view in waiting] == [("clerk", "ada")]
 
