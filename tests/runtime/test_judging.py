@@ -132,3 +132,40 @@ async def test_what_an_agent_writes_to_another_is_not_the_users_word(house: Hous
         run = await house.finish(service, {"amount": 5})
 
     assert run.error is not None and "one person has said one thing" in run.error.message
+
+
+async def test_what_is_refused_as_input_or_output_is_on_record(house: House) -> None:
+    for hook, place in (("input", "before"), ("output", "after")):
+        house.forget()
+        house.rules({"id": "no", "on": {"hook": hook}, "then": "deny"})
+        async with house.open("gates:paying") as service:
+            run = await house.finish(service, {"amount": 5})
+            (record,) = await service.records(kind="run", run_id=run.id)
+
+        assert run.status == "failed" and run.error is not None and f"{hook} refused" in run.error.message
+        assert record.record["guard"][place]["rules"][0]["id"] == "no"
+
+
+async def test_an_input_is_judged_once_however_often_the_run_goes_on(house: House) -> None:
+    house.rules(
+        {
+            "id": "first-only",
+            "on": {"hook": "input"},
+            "when": "history.exists(h, h.kind == 'tool')",
+            "then": "deny",
+            "reason": "something was done before",
+            "examples": {"match": [{"history": [{"name": "pay"}]}], "pass": [{}]},
+        },
+        {"id": "less", "on": {"hook": "input"}, "then": "modify", "set": {"args.amount": 3}},
+        {"id": "ask", "on": {"hook": "tool.before", "name": "sign"}, "then": "ask"},
+    )
+
+    async with house.open("gates:paying_then_signing") as service:
+        run = await house.finish(service, {"amount": 5})
+        assert run.status == "waiting", run.error
+        run = await house.decide(service, run, "approve")
+        (record,) = await service.records(kind="run", run_id=run.id)
+
+    assert run.status == "succeeded", run.error
+    assert house.counts == {"pay:3": 1, "sign:a": 1}
+    assert record.record["guard"]["before"]["verdict"] == "modify"

@@ -24,7 +24,7 @@ from gatewright.agents.errors import DeniedError, GatewrightError, UnavailableEr
 from gatewright.safety import approvals, canonical, records
 from gatewright.safety.events import Hook
 
-from . import codec, requests, runs
+from . import codec, exchange, judgements, requests, results, runs
 from .approvals import dues
 from .chain import RunChain
 from .checkpoints import RUN_KEY, GroupCommitSaver, LostCheckpointError
@@ -37,7 +37,6 @@ from .hub import Hub
 from .journal import Journal, release
 from .judging import Judge, Ruling
 from .recording import Execution, Office
-from .results import RecordedError
 from .store.writer import Transaction, arrival
 from .views import Failure, RunStatus, RunView
 
@@ -87,6 +86,7 @@ class _Active:
     chain: RunChain | None = None
     task: asyncio.Task[None] | None = None
     cancelled: Mapping[str, str] | None = None
+    guard: records.GuardPart | None = None  # what rules said of input and output
     following: list[runs.Claimed] | None = None  # what takes its place; None where nobody has looked yet
     begun: bool = False
     interrupted: bool = False
@@ -313,9 +313,10 @@ class Engine:
         given = orjson.loads(run.input)
         if run.thread_id == run.case_id:
             self._office.cases.said(run.case_id, run.id, given, run.started_at)
-            admitted = await self._judged(judge, run, "input", given)
+            admitted = await self._admitted(active, judge, "input", given)
         else:
-            admitted = await self._judged(judge, run, "message.receive", given, sender=_sender(run, deployment))
+            sender = exchange.sender(run.thread_id, run.case_id, deployment.entry)
+            admitted = await self._admitted(active, judge, "message.receive", given, sender=sender)
         values, interrupts = await self._graph(active, agent, chain, admitted.value)
         await chain.settle()
         if chain.closed is not None:
@@ -324,11 +325,10 @@ class Engine:
         if interrupts:
             await self._park(active, interrupts)
             return
-        answered = await self._judged(judge, run, "output", codec.plain(values)) if values is not None else None
-        guard = records.GuardPart(before=admitted.judgement, after=answered.judgement if answered else None)
+        answered = await self._judged(active, judge, "output", codec.plain(values)) if values is not None else None
         changed = answered is not None and answered.changed
         output = orjson.dumps(answered.value) if changed and answered is not None else codec.shown(values)
-        await self._end(run, "succeeded", output=output, guard=guard)
+        await self._end(run, "succeeded", output=output, guard=active.guard)
 
     async def _chain(self, run: runs.Claimed, deployment: LoadedDeployment, judge: Judge) -> RunChain:
         entries = Journal()
@@ -404,9 +404,25 @@ class Engine:
 
     # judging what goes in and out
 
-    async def _judged(self, judge: Judge, run: runs.Claimed, hook: Hook, value: Any, *, sender: str = "") -> _Judged:
+    async def _admitted(self, active: _Active, judge: Judge, hook: Hook, value: Any, *, sender: str = "") -> _Judged:
+        """The input as rules let it in: judged once, however often the run is executed."""
+        run = active.claimed
+        if run.admitted is not None:
+            stored = judgements.load(run.admitted)
+            active.guard = records.GuardPart(before=stored.judgement)
+            return _Judged(value if stored.args is None else stored.args, stored.args is not None)
+        admitted = await self._judged(active, judge, hook, value, sender=sender)
+        if active.guard is not None and active.guard.before is not None:
+            said = judgements.dump(active.guard.before, args=admitted.value if admitted.changed else None)
+            # Not waited for: whatever the run does is durable after it.
+            self._office.writer.submit(lambda tx: runs.admit(tx, run.id, run.epoch, said), urgent=False)
+        return admitted
+
+    async def _judged(self, active: _Active, judge: Judge, hook: Hook, value: Any, *, sender: str = "") -> _Judged:
+        """An input or output as rules let it pass; what they said is kept with the run, also where they refuse it."""
+        run = active.claimed
         if not judge.wants(hook, run.agent):
-            return _Judged(value, None, False)
+            return _Judged(value, False)
         given = hook != "output"
         plain = canonical.json_value(value)
         course = judge.judge(
@@ -414,14 +430,16 @@ class Engine:
             run.agent,
             args=cast("Mapping[str, Any]", plain) if given else {},
             result=None if given else plain,
-            text=_said(value),
+            text=results.said(value),
             sender=sender,
         )
         decision, judgement = cast("Ruling", await adrive(course, _never))
+        before = active.guard.before if active.guard is not None else None
+        active.guard = records.GuardPart(before=judgement if given else before, after=None if given else judgement)
         if decision.verdict not in ("allow", "modify"):
             raise DeniedError(f"{hook} refused: {decision.reason}")
         replaced = decision.args if given else decision.result
-        return _Judged(value if replaced is None else replaced, judgement, replaced is not None)
+        return _Judged(value if replaced is None else replaced, replaced is not None)
 
     # ending
 
@@ -482,10 +500,10 @@ class Engine:
         run = active.claimed
         failure = {"type": type(error).__name__, "message": str(error) or repr(error)}
         permanent = isinstance(error, GatewrightError | GraphRecursionError) or not _transient(error)
-        if isinstance(error, RecordedError):  # what a process that died had recorded and not yet retried
+        if isinstance(error, results.RecordedError):  # what a process that died had recorded and not yet retried
             permanent = False
         if permanent or run.attempt >= self._worker.max_attempts:
-            await self._end(run, "failed", failure=failure, chain=active.chain)
+            await self._end(run, "failed", failure=failure, guard=active.guard, chain=active.chain)
         else:
             delay = min(self._worker.retry_delay * 2 ** (run.attempt - 1), LONGEST_DELAY) * random.uniform(0.8, 1.2)
             await self._give_back(run, attempt=run.attempt + 1, delay=delay, error=error, chain=active.chain)
@@ -595,10 +613,9 @@ class Engine:
 
 @dataclass(frozen=True)
 class _Judged:
-    """An input or output as it goes on, and what the rules said of it."""
+    """An input or output as it goes on."""
 
     value: Any
-    judgement: records.Judgement | None
     changed: bool
 
 
@@ -614,12 +631,6 @@ def _execution(run: runs.Claimed) -> Execution:
     )
 
 
-def _sender(run: runs.Claimed, deployment: LoadedDeployment) -> str:
-    """The agent that wrote to this run's thread, which lies below that agent's."""
-    above = run.thread_id.removeprefix(run.case_id).split("/")[:-1]
-    return above[-1] or deployment.entry
-
-
 def _never(args: Mapping[str, Any]) -> Any:
     raise AssertionError("nothing is performed by judging")
 
@@ -627,15 +638,3 @@ def _never(args: Mapping[str, Any]) -> Any:
 def _transient(error: Exception) -> bool:
     """Whether trying again may help, by LangGraph's own rule."""
     return bool(_TRANSIENT(error)) if callable(_TRANSIENT) and not isinstance(_TRANSIENT, type) else True
-
-
-def _said(value: Any) -> str:
-    """The text of a run's input or output: that of the last message where there are messages."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Mapping):
-        messages = value.get("messages")
-        if isinstance(messages, list) and messages and isinstance(messages[-1], Mapping):
-            return codec.text_of(messages[-1].get("content", ""))
-        return "\n".join(part for part in value.values() if isinstance(part, str))
-    return ""

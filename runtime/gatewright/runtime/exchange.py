@@ -68,3 +68,13 @@ class Exchange:
         if reply.status != "succeeded":
             raise results.RecordedError(f"agent {entry.name!r} could not answer: its run {reply.status}: {reply.error}")
         return reply.output
+
+
+def sender(thread_id: str, case_id: str, entry: str) -> str:
+    """The agent that writes to a thread of its case: that of the thread it lies below.
+
+    Args:
+        entry: the agent of the case's root.
+    """
+    above = thread_id.removeprefix(case_id).split("/")[:-1]
+    return above[-1] or entry

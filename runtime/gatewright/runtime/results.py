@@ -60,6 +60,18 @@ def text(shown: Any) -> str:
     return ""
 
 
+def said(value: Any) -> str:
+    """The text of a run's input or output: that of the last message where there are messages."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        messages = value.get("messages")
+        if isinstance(messages, list) and messages and isinstance(messages[-1], Mapping):
+            return codec.text_of(messages[-1].get("content", ""))
+        return "\n".join(part for part in value.values() if isinstance(part, str))
+    return ""
+
+
 def judged(shown: Any) -> Any:
     """What rules see as the result: the content of a tool's message, not LangChain's wrapping of it."""
     if isinstance(shown, Mapping) and shown.get("type") == "tool" and "content" in shown:

@@ -74,6 +74,7 @@ class Claimed(NamedTuple):
     parent_run_id: str | None
     settings: str
     salt: bytes
+    admitted: str | None
 
     @property
     def first(self) -> bool:
@@ -155,6 +156,7 @@ _CLAIMED = (
         _RUN.c.parent_run_id,
         _THREAD.c.settings,
         _THREAD.c.salt,
+        _RUN.c.admitted,
     )
     .select_from(_RUN.join(_THREAD, _THREAD.c.id == _RUN.c.thread_id))
     .where(_RUN.c.id == sa.bindparam("run_id"))
@@ -162,6 +164,7 @@ _CLAIMED = (
 _HELD = sa.select(_RUN.c.id).where(
     _RUN.c.id == sa.bindparam("run_id"), _RUN.c.epoch == sa.bindparam("epoch"), _RUN.c.status == "running"
 )
+_ADMIT = sa.update(_RUN).where(_RUN.c.id == sa.bindparam("run_id")).values(admitted=sa.bindparam("said"))
 _RENEW = (
     sa.update(_RUN)
     .where(_RUN.c.lease_owner == sa.bindparam("owner"), _RUN.c.status == "running")
@@ -202,6 +205,7 @@ _END = (
         leaf=sa.bindparam("position"),
         finished_at=sa.bindparam("now"),
         input=sa.null(),
+        admitted=sa.null(),
         available_at=sa.null(),
         waiting_for="[]",
         lease_owner=sa.null(),
@@ -489,6 +493,16 @@ def hold(transaction: Transaction, run_id: str, epoch: int) -> None:
     """
     if transaction.one(_HELD, run_id=run_id, epoch=epoch) is None:
         raise SupersededError(f"run {run_id!r} is no longer held by this process (epoch {epoch})")
+
+
+def admit(transaction: Transaction, run_id: str, epoch: int, admitted: str) -> None:
+    """Keep what rules said of the input, so that they are not asked again when the run goes on.
+
+    Raises:
+        SupersededError: this process does not hold the run.
+    """
+    hold(transaction, run_id, epoch)
+    transaction.run(_ADMIT, run_id=run_id, said=admitted)
 
 
 def renew(transaction: Transaction, *, owner: str, until: int) -> None:

@@ -184,6 +184,9 @@ async def _giving_up(state: Job) -> Job:
 giving_up = graph(_giving_up)
 echoing = graph(_echo)
 paying = graph(_paying)
+paying_then_signing = graph(
+    lambda state: {"out": [pay.invoke({"amount": state["amount"]}), sign.invoke({"paper": "a"})]}
+)
 twice = graph(lambda state: {"out": [pay.invoke({"amount": 1}), pay.invoke({"amount": 2})]})
 side_by_side = graph(_paying, lambda state: {"out": [pay.invoke({"amount": 7})]})
 delivering = graph(lambda state: {"out": [deliver.invoke({"amount": state["amount"]})]})

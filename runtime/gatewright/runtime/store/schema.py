@@ -36,7 +36,8 @@ class Run(Table, table=True):
 
     `available_at` is when a queued run may be claimed; null while an earlier run of its thread is unfinished. `input`
     is needed until the run has ended; then input and output are sealed values of the record at `leaf`. `requester` is
-    who started it, where that is proven; agents that it asks act for the same person.
+    who started it, where that is proven; agents that it asks act for the same person. `admitted` is what rules said of
+    the input, and made of it.
     """
 
     __table_args__ = (
@@ -68,6 +69,7 @@ class Run(Table, table=True):
     lease_until: int | None = Field(default=None, sa_type=BigInteger)
     available_at: int | None = Field(default=None, sa_type=BigInteger)
     input: bytes | None = Field(default=None, sa_type=LargeBinary)
+    admitted: str | None = Field(default=None, sa_type=Text)
     leaf: int | None = Field(default=None, sa_type=BigInteger)
     error: str | None = Field(default=None, sa_type=Text)
     waiting_for: str = Field(default="[]", sa_type=Text)

@@ -77,6 +77,7 @@ def upgrade() -> None:
         sa.Column("lease_until", sa.BigInteger(), nullable=True),
         sa.Column("available_at", sa.BigInteger(), nullable=True),
         sa.Column("input", sa.LargeBinary(), nullable=True),
+        sa.Column("admitted", sa.Text(), nullable=True),
         sa.Column("leaf", sa.BigInteger(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("waiting_for", sa.Text(), nullable=False),

@@ -1,0 +1,1 @@
+"""Rule packs against what has been recorded: nothing is executed again."""

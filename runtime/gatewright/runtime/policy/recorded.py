@@ -1,0 +1,376 @@
+"""The events of a ledger, as the rules saw them when they happened.
+
+What rules see of an effect is in its record: arguments as they were wished, the result, the scores of external guards,
+labels, times. What the case had said and done before is in the records before it. So other rules can be asked about
+the same events, and the same rules give the same verdicts again; where they do not, something changes what they see
+that is not recorded, which is worth knowing.
+"""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, cast
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from gatewright.agents.effects import Kind
+from gatewright.runtime import codec, exchange, history, requests, results
+from gatewright.runtime.clock import moment
+from gatewright.runtime.store import schema
+from gatewright.safety import canonical, records
+from gatewright.safety.events import Event, Hook, Past
+from gatewright.safety.guard import Guard
+from gatewright.safety.verdicts import Decision
+
+_LEAF = schema.Leaf.__table__  # type: ignore[attr-defined]  # SQLModel adds it
+_SEALED = schema.Sealed.__table__  # type: ignore[attr-defined]
+_RUN = schema.Run.__table__  # type: ignore[attr-defined]
+_APPROVAL = schema.Approval.__table__  # type: ignore[attr-defined]
+
+_BEFORE: Mapping[str, Hook] = {
+    "tool": "tool.before",
+    "model": "model.before",
+    "function": "function.before",
+    "message": "message.send",
+}
+_AFTER: Mapping[str, Hook] = {
+    "tool": "tool.after",
+    "model": "model.after",
+    "function": "function.after",
+    "decision": "decision",
+}
+
+
+class Happening(NamedTuple):
+    """An event that was recorded. `position` is that of its record in the log, None where that is still to come;
+    `judgement` what was said of it then, None where no rule looked; `approval` what people answered."""
+
+    position: int | None
+    event: Event
+    judgement: records.Judgement | None
+    approval: records.ApprovalPart | None
+
+
+class Case(NamedTuple):
+    """The events of one case, in the order of time, and how many cannot be shown again because values were erased or
+    withheld."""
+
+    id: str
+    deployment: str
+    happenings: Sequence[Happening]
+    lost: int
+
+
+def cases(connection: Connection, *, deployment: str | None = None, since: datetime | None = None) -> Iterator[str]:
+    """The ids of the cases in the ledger, in the order of their first record."""
+    query = sa.select(_LEAF.c.case_id, sa.func.min(_LEAF.c.position)).where(_LEAF.c.case_id.is_not(None))
+    if deployment is not None or since is not None:
+        chosen = sa.select(_RUN.c.case_id)
+        if deployment is not None:
+            chosen = chosen.where(_RUN.c.deployment == deployment)
+        if since is not None:
+            chosen = chosen.where(_RUN.c.created_at >= int(since.timestamp() * 1_000_000))
+        query = query.where(_LEAF.c.case_id.in_(chosen))
+    found = connection.execute(query.group_by(_LEAF.c.case_id).order_by(sa.func.min(_LEAF.c.position))).all()
+    return (row[0] for row in found)
+
+
+def read(connection: Connection, case_id: str, *, entry: str | None = None) -> Case:
+    """All events of a case.
+
+    Args:
+        entry: the agent at the root of the case; read from its first run where None.
+    """
+    return _Reading(connection, case_id, entry).case()
+
+
+@dataclass
+class _Row:
+    """A record with its opened values."""
+
+    position: int
+    record: records.Record
+    values: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def has(self, name: str) -> bool:
+        return name in self.values or name not in self.record.sealed
+
+
+class _Timed(NamedTuple):
+    """What happened at `at`, in the order of the ledger where that is the same."""
+
+    at: datetime
+    order: int
+    happening: Happening
+
+
+class _Reading:
+    """Reads one case; everything of it is in memory meanwhile."""
+
+    def __init__(self, connection: Connection, case_id: str, entry: str | None) -> None:
+        self._case_id = case_id
+        self._rows = _rows(connection, case_id)
+        self._asked = _asked(connection, case_id)
+        self._runs = connection.execute(
+            sa.select(_RUN.c.id, _RUN.c.thread_id, _RUN.c.agent, _RUN.c.deployment, _RUN.c.started_at, _RUN.c.input)
+            .where(_RUN.c.case_id == case_id, _RUN.c.started_at.is_not(None))
+            .order_by(_RUN.c.number)
+        ).all()
+        roots = [run for run in self._runs if run.thread_id == case_id]
+        self._entry = entry or (roots[0].agent if roots else "")
+        self._deployment = roots[0].deployment if roots else ""
+        self._timed: list[_Timed] = []
+        self._past: list[tuple[datetime, Past]] = _answers(connection, case_id)
+        self._lost = 0
+
+    def case(self) -> Case:
+        ended = {row.record.run_id: row for row in self._rows if row.record.kind == "run"}
+        for run in self._runs:
+            self._begin(run, ended.get(run.id))
+        for row in self._rows:
+            if row.record.kind == "effect":
+                self._effect(row)
+            elif row.record.kind == "thread" and row.record.guard is not None:
+                self._thread(row)
+        self._past.sort(key=lambda item: item[0])
+        times = [at for at, _past in self._past]
+        pasts = [past for _at, past in self._past]
+        timed = sorted(self._timed, key=lambda item: (item.at, item.order))
+        return Case(
+            self._case_id,
+            self._deployment,
+            [
+                item.happening._replace(event=_with_history(item, pasts, bisect.bisect_left(times, item.at)))
+                for item in timed
+            ],
+            self._lost,
+        )
+
+    def _begin(self, run: Any, row: _Row | None) -> None:
+        """What a run was given, and what it answered."""
+        given = run.input if run.input is not None else None if row is None else row.values.get("input")
+        value = orjson.loads(given) if isinstance(given, bytes) else given
+        if given is None:
+            self._lost += 1
+            return
+        started = moment(run.started_at)
+        root = run.thread_id == self._case_id
+        guard = None if row is None else row.record.guard
+        common: dict[str, Any] = {
+            "name": run.agent,
+            "agent": run.agent,
+            "deployment": run.deployment,
+            "run_id": run.id,
+            "thread_id": run.thread_id,
+        }
+        if root:
+            self._past.append((started, Past(kind="human", name="user", result=history.words(value), time=started)))
+        plain = cast("Mapping[str, Any]", canonical.json_value(value))
+        sender = "" if root else exchange.sender(run.thread_id, self._case_id, self._entry)
+        self._add(
+            row,
+            Event(
+                hook="input" if root else "message.receive",
+                args=plain if isinstance(plain, Mapping) else {"input": plain},
+                text=results.said(value),
+                sender=sender,
+                time=started + timedelta(microseconds=1),  # after the person's words have been taken in
+                **common,
+            ),
+            None if guard is None else guard.before,
+        )
+        if guard is not None and guard.after is not None and row is not None and row.record.outcome != "ok":
+            self._lost += 1  # the answer was refused, and is not kept
+        if row is not None and row.record.outcome == "ok":
+            if "output" not in row.values:
+                self._lost += row.has("output") is False
+                return
+            output = row.values["output"]
+            at = _time(row.record)
+            after = None if guard is None else guard.after
+            self._add(row, Event(hook="output", result=output, text=results.said(output), time=at, **common), after)
+
+    def _effect(self, row: _Row) -> None:
+        record, effect = row.record, row.record.effect
+        assert effect is not None
+        if not row.has("args") or not row.has("wished"):
+            self._lost += 1
+            return
+        ended = _time(record)
+        begun = self._asked.get((record.run_id, effect.key)) or ended - timedelta(milliseconds=record.duration_ms or 0)
+        args: Mapping[str, Any] = row.values.get("args", {})
+        wished: Mapping[str, Any] = row.values.get("wished", args)
+        guard = record.guard or records.GuardPart()
+        scores = {} if guard.before is None else guard.before.scores
+        hook = _BEFORE.get(effect.kind)
+        if hook is not None:
+            text = results.text(wished) if effect.kind in ("model", "message") else ""
+            event = self._event(row, hook, args=wished, text=text, scores=scores, time=begun)
+            self._add(row, event, guard.before)
+        found = row.values.get("result")
+        result = codec.decode(found) if isinstance(found, codec.Encoded) else found
+        shown = codec.plain(result)
+        if record.outcome in ("ok", "error") and row.has("result"):
+            self._after(row, effect.kind, args, shown, guard, ended)
+            for handoff in results.handoffs(result) if effect.kind == "tool" else ():
+                given = {"tool": effect.name, "update": handoff.update}
+                event = self._event(row, "handoff", args=given, time=ended)
+                self._add(row, dataclasses.replace(event, name=handoff.to, labels=frozenset()), None)
+        elif record.duration_ms is not None:
+            self._lost += 1  # it was performed, and rules or people have kept the result from being seen
+        self._past.append(
+            (
+                ended,
+                Past(
+                    kind=effect.kind,
+                    name=effect.name,
+                    args=args,
+                    result=shown,
+                    ok=record.outcome == "ok",
+                    verdict="allow" if guard.before is None else guard.before.verdict,
+                    labels=effect.labels,
+                    time=ended,
+                ),
+            )
+        )
+
+    def _after(
+        self, row: _Row, kind: Kind, args: Mapping[str, Any], shown: Any, guard: records.GuardPart, ended: datetime
+    ) -> None:
+        hook = _AFTER.get(kind)
+        if hook is None:
+            return
+        failed = row.record.outcome == "error"
+        message = shown.get("message", "") if failed and isinstance(shown, Mapping) else ""
+        event = self._event(
+            row,
+            hook,
+            args=args,
+            result=None if failed else results.judged(shown),
+            error=str(cast("object", message)),
+            text=results.text(shown) if kind == "model" and not failed else "",
+            scores={} if guard.after is None else guard.after.scores,
+            time=ended,
+        )
+        self._add(row, event, guard.after)
+
+    def _thread(self, row: _Row) -> None:
+        record = row.record
+        hook: Hook = "thread.start" if record.detail.get("event") == "thread.start" else "thread.end"
+        event = Event(
+            hook=hook,
+            name=record.agent,
+            agent=record.agent,
+            deployment=record.deployment,
+            thread_id=record.thread_id,
+            args=row.values.get("args", {}),
+            time=_time(record),
+        )
+        self._add(row, event, None if record.guard is None else record.guard.before)
+
+    def _event(self, row: _Row, hook: Hook, **more: Any) -> Event:
+        record, effect = row.record, row.record.effect
+        assert effect is not None
+        return Event(
+            hook=hook,
+            name=effect.name,
+            agent=record.agent,
+            deployment=record.deployment,
+            run_id=record.run_id,
+            thread_id=record.thread_id,
+            labels=effect.labels,
+            **more,
+        )
+
+    def _add(self, row: _Row | None, event: Event, judgement: records.Judgement | None) -> None:
+        position = None if row is None else row.position
+        approval = None if row is None or event.hook not in _BEFORE.values() else row.record.approval
+        self._timed.append(_Timed(event.time, len(self._timed), Happening(position, event, judgement, approval)))
+
+
+def judged(case: Case, guard: Guard) -> Iterator[tuple[Happening, Decision]]:
+    """What a guard says of the events of a case, one after the other."""
+    index = guard.index() if guard.remembers else None
+    taken = 0
+    for happening in case.happenings:
+        event = happening.event
+        if index is not None:
+            for past in event.history[taken:]:
+                index.add(past)
+            taken = len(event.history)
+            event = dataclasses.replace(event, index=index)
+        if guard.wants(event.hook, event.name, event.labels):
+            yield happening, guard.evaluate(event)
+        else:
+            yield happening, Decision(verdict="allow", pack=guard.title)
+
+
+def _with_history(item: _Timed, pasts: Sequence[Past], count: int) -> Event:
+    return dataclasses.replace(item.happening.event, history=Before(pasts, count))
+
+
+class Before(Sequence[Past]):
+    """The first `count` entries of a case's history; shared, not copied."""
+
+    def __init__(self, entries: Sequence[Past], count: int) -> None:
+        self._entries = entries
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return self._entries[slice(*at.indices(self._count))]
+        return self._entries[range(self._count)[at]]
+
+
+def _rows(connection: Connection, case_id: str) -> list[_Row]:
+    query = (
+        sa.select(_LEAF.c.position, _LEAF.c.body, _SEALED.c.field, _SEALED.c.type, _SEALED.c.value)
+        .select_from(_LEAF.outerjoin(_SEALED, _SEALED.c.position == _LEAF.c.position))
+        .where(_LEAF.c.case_id == case_id)
+        .order_by(_LEAF.c.position)
+    )
+    found: list[_Row] = []
+    for position, body, name, type_, value in connection.execute(query):
+        if not found or found[-1].position != position:
+            found.append(_Row(position, records.decode(body)))
+        if name is not None:
+            found[-1].values[name] = orjson.loads(value) if type_ == "json" else codec.Encoded(type_, value)
+    return found
+
+
+def _asked(connection: Connection, case_id: str) -> dict[tuple[str, str], datetime]:
+    """When people were first asked, by run and place: rules had judged just before."""
+    query = sa.select(_APPROVAL.c.run_id, _APPROVAL.c.key, sa.func.min(_APPROVAL.c.created_at)).where(
+        _APPROVAL.c.case_id == case_id
+    )
+    rows = connection.execute(query.group_by(_APPROVAL.c.run_id, _APPROVAL.c.key))
+    return {(run_id, key): moment(asked) for run_id, key, asked in rows}
+
+
+def _answers(connection: Connection, case_id: str) -> list[tuple[datetime, Past]]:
+    """What people answered to agents' own questions."""
+    query = sa.select(_APPROVAL.c.request, _APPROVAL.c.decided_at).where(
+        _APPROVAL.c.case_id == case_id,
+        _APPROVAL.c.key.startswith(requests.QUESTION, autoescape=True),
+        _APPROVAL.c.state.in_(("answered", "consumed")),
+    )
+    found: list[tuple[datetime, Past]] = []
+    for body, decided_at in connection.execute(query):
+        vote = requests.load(body).vote
+        if vote is not None:
+            at = moment(decided_at)
+            found.append((at, Past(kind="human", name=vote.by, result=history.words(vote.value), time=at)))
+    return found
+
+
+def _time(record: records.Record) -> datetime:
+    return datetime.fromisoformat(record.time)
