@@ -74,7 +74,9 @@ def _decided(router: APIRouter, service: Host) -> None:
         voter = identity(request).voter(body.by, via=VIA)
         return many(await service.decide_many(body.ids, body.verb, voter=voter, reason=body.reason, shown=body.shown))
 
-    async def decide(approval_id: str, verb: Verb, body: requests.Decision, request: Request) -> Response:
+    async def decide(
+        approval_id: str, verb: Verb, body: requests.Decision | requests.Rejection, request: Request
+    ) -> Response:
         view = await service.decide(
             approval_id,
             verb,

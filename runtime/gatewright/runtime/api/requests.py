@@ -60,7 +60,7 @@ class Resumption(Signed):
     """To go on with a failed run."""
 
 
-class Decision(Signed):
+class Vote(Signed):
     """A vote.
 
     `value`: the edited arguments, or the answer · `grant`: with an approval, what to let pass without asking again ·
@@ -68,7 +68,6 @@ class Decision(Signed):
     action that the person saw · `vote_id`: chosen by the client, so that the same vote sent twice is one.
     """
 
-    reason: str = ""
     value: Any = None
     grant: GrantOffer | None = None
     on_behalf_of: str = ""
@@ -77,7 +76,13 @@ class Decision(Signed):
     vote_id: str = ""
 
 
-class Rejection(Decision):
+class Decision(Vote):
+    """A vote with or without a reason."""
+
+    reason: str = ""
+
+
+class Rejection(Vote):
     """A vote that the agent is told the reason of."""
 
     reason: Annotated[str, Field(min_length=1)]

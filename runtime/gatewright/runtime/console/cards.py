@@ -78,7 +78,7 @@ def card(
     Args:
         held: the delegations in force by which the viewer may vote for others.
     """
-    labels = {verb: label for verb, label in LABELS[approval.kind].items() if verb in approval.answers}
+    labels: dict[Verb, str] = {verb: label for verb, label in LABELS[approval.kind].items() if verb in approval.answers}
     value = approval.action.get("args") if approval.kind == "approval" else None
     filled = approval.form if approval.kind == "approval" else approval.form or {"title": "Answer"}
     principals = _principals(approval, viewer, held)
