@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import pytest
 
 from gatewright.runtime.cli.starting import STARTER
-from gatewright.runtime.config import Config, Deployment, Worker, load
+from gatewright.runtime.config import Config, load
 from gatewright.runtime.people import digest
 from gatewright.runtime.service import Service
 from gatewright.runtime.views import ApprovalView, RunView, Verb
@@ -31,6 +31,7 @@ class House:
         self._rules = folder / "rules.yaml"
         self._shadow = folder / "shadow.yaml"
         self._deployment: dict[str, Any] = {}
+        self._settings: dict[str, Any] = {}
 
     def rules(self, *rules: Mapping[str, Any], shadow: bool = False, **more: Any) -> None:
         """Put these rules in force when the service is opened next; examples are added where there are none.
@@ -48,6 +49,10 @@ class House:
         """Set keys of the deployment's configuration for when the service is opened next."""
         self._deployment |= settings
 
+    def settings(self, **sections: Any) -> None:
+        """Set sections of the configuration for when the service is opened next."""
+        self._settings |= sections
+
     def config(self, graph: str, **worker: Any) -> Config:
         """One deployment `x` of `file:attribute` in `graphs/`, or of a team `module:attribute`."""
         file, _, attribute = graph.partition(":")
@@ -56,10 +61,13 @@ class House:
         for key, path in (("rules", self._rules), ("shadow", self._shadow)):
             if path.exists():
                 found[key] = path
-        return Config(
-            data_dir=self.folder / "data",
-            deployments={"x": Deployment.model_validate(found)},
-            worker=Worker.model_validate({"retry_delay": 0.0, **worker}),
+        return Config.model_validate(
+            {
+                "data_dir": self.folder / "data",
+                "deployments": {"x": found},
+                "worker": {"retry_delay": 0.0, **worker},
+                **self._settings,
+            }
         )
 
     @asynccontextmanager

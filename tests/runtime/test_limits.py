@@ -185,6 +185,18 @@ class TestBudgets:
         assert stored(house) == {"c:calls:deployment:86400": said["calls"], "s:seconds:thread:": said["seconds"]}
 
 
+    async def test_whoever_is_to_be_told_is_told_once_that_a_budget_is_used_up(self, house: House) -> None:
+        limit(house, f"{CALLS}, then: deny")
+        webhook = {"name": "desk", "kind": "webhook", "to": "http://127.0.0.1:9/x", "secret": f"whsec_{'c2VjcmV0' * 4}"}
+        house.settings(notices=[{**webhook, "events": ["budget.hit"]}])
+        async with house.open("spending:sends") as service:
+            await house.finish(service, {"numbers": [1, 2, 3, 4]})
+            await service.check()  # behind all that was written
+            notices = await service.notices(state=None)
+
+        assert [notice.event for notice in notices] == ["budget.hit"]
+
+
 class TestBreakers:
     async def test_what_keeps_failing_is_left_alone_and_tried_again(self, house: House) -> None:
         breaker = "breakers:\n  - {id: b, on: {names: charge}, failures: 2, within: 60s, rest: 1s, then: deny}\n"

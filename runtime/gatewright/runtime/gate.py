@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable, Generator, Mapping
+from functools import partial
 from typing import Any, NamedTuple, NoReturn
 
 from langgraph.errors import GraphInterrupt
@@ -22,6 +23,7 @@ from .courses import Step
 from .journal import Entry
 from .judging import Judge, Ruling, recorded
 from .meters import Reservation, Reserved
+from .notices import telling
 from .recording import Execution, Office, Recorder, Wish
 from .store.writer import Transaction
 
@@ -108,7 +110,7 @@ class Gate:
         reserved = _UNLIMITED
         if self._meters is not None and ruling.decision.verdict not in ("deny", "terminate"):
             reserved = yield from self._meters.reserve(self._run, wish.effect.kind, wish.effect.name)
-            ruling = _limited(ruling, reserved)
+            ruling = self._limited(ruling, reserved)
         decision, judgement = ruling
         if decision.verdict == "deny":
             self.deny(wish, judgement, decision.reason)
@@ -174,16 +176,27 @@ class Gate:
         if self._meters is None:
             return permit
         effect, request = wish.effect, permit.consumes
-        shown = frozenset(rule.id for rule in permit.judgement.rules)
+        shown = frozenset(rule.id for rule in permit.judgement.rules if rule.verdict == "ask")
         reserved = yield from self._meters.reserve(self._run, effect.kind, effect.name, over=shown)
         if reserved.reservation is not None:
             return permit._replace(args=_by(reserved.model, permit.args), reservation=reserved.reservation)
-        decision, judgement = _limited(self._judge.allowed, reserved)
+        decision, judgement = self._limited(self._judge.allowed, reserved)
         if decision.verdict != "ask":
             self.deny(wish, judgement, decision.reason, approval=permit.approval)
         if request is not None:
             yield self._office.writer.submit(lambda tx: requests.void(tx, request.id, now=self._office.clock.now()))
         return None
+
+    def _limited(self, ruling: Ruling, reserved: Reserved) -> Ruling:
+        """What rules and limits say together."""
+        if not reserved.hits and not reserved.findings:
+            return ruling
+        run, now = self._run, self._office.clock.now()
+        for hit in reserved.hits:
+            self._recorder.write(partial(telling.used_up, hit=hit, deployment=run.deployment, agent=run.agent, now=now))
+        decision, before = ruling
+        both = limits.joined(decision, reserved.hits, findings=reserved.findings, terms=reserved.terms)
+        return Ruling(both, dataclasses.replace(recorded(both, before.scores), shadow=before.shadow))
 
     def _counted(self, wish: Wish, permit: Permit) -> Generator[Step, Any, Permit]:
         """Count what goes on after it was let through before."""
@@ -306,15 +319,6 @@ class Gate:
 
 
 _UNLIMITED = Reserved()
-
-
-def _limited(ruling: Ruling, reserved: Reserved) -> Ruling:
-    """What rules and limits say together."""
-    if not reserved.hits and not reserved.findings:
-        return ruling
-    decision, before = ruling
-    both = limits.joined(decision, reserved.hits, findings=reserved.findings, terms=reserved.terms)
-    return Ruling(both, dataclasses.replace(recorded(both, before.scores), shadow=before.shadow))
 
 
 def _by(model: str | None, args: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ import pytest
 from gatewright.runtime.notices import outbox, telling
 from gatewright.safety import approvals, deadlines
 from gatewright.safety.terms import ApprovalTerms, Escalation, OnExpiry, Stage
+from gatewright.safety.verdicts import RuleHit
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 STAGES = (Stage(any=2, roles=frozenset({"ops"})), Stage(roles=frozenset({"lead"})))
@@ -104,16 +105,17 @@ async def test_a_paused_deployment_is_told_with_its_masked_reason(box: Any) -> N
     assert notice.facts.reason == "••• saw double payments"
 
 
-async def test_a_budget_that_stays_used_up_is_told_once_an_hour_for_each_whose_it_is(box: Any) -> None:
+async def test_a_budget_that_stays_used_up_is_told_once_an_hour(box: Any) -> None:
     await box.declare(box.receiver())
     hour = telling.QUIET * 1_000_000
 
     def live(transaction: Any) -> None:
         for now in (hour, hour + 1, 2 * hour - 1, 2 * hour + 1):
-            telling.used_up(transaction, "day/clerk", "x", "clerk", "9.99 of 10 used", now=now)
-            telling.used_up(transaction, "day/other", "x", "other", "9.99 of 10 used", now=now)
+            for budget in ("budget:day", "budget:hour"):
+                hit = RuleHit(rule_id=budget, verdict="deny", reason="9.99 of 10 used")
+                telling.used_up(transaction, hit, "x", "clerk", now=now)
 
     await box.write(live)
 
     notices = await box.query(partial(outbox.due, receiver="desk", now=3 * hour, most=99))
-    assert sorted(notice.subject_id for notice in notices) == ["day/clerk"] * 2 + ["day/other"] * 2
+    assert sorted(notice.subject_id for notice in notices) == ["x/budget:day"] * 2 + ["x/budget:hour"] * 2

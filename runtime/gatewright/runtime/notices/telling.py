@@ -6,6 +6,7 @@ from gatewright.runtime.clock import MICROSECONDS
 from gatewright.runtime.store.writer import Transaction
 from gatewright.safety.ballots import Request
 from gatewright.safety.deadlines import Happening
+from gatewright.safety.verdicts import RuleHit
 
 from . import facts, outbox
 from .facts import Facts
@@ -45,18 +46,15 @@ def paused(transaction: Transaction, deployment: str, reason: str, *, now: int) 
     outbox.enqueue(transaction, "deployment.paused", deployment, said, now=now)
 
 
-def used_up(transaction: Transaction, budget: str, deployment: str, agent: str, reason: str, *, now: int) -> None:
-    """A budget refused, asked or degraded. All the calls that it does so to are one message an hour.
-
-    Args:
-        budget: its id, with whose it is.
-    """
+def used_up(transaction: Transaction, hit: RuleHit, deployment: str, agent: str, *, now: int) -> None:
+    """A limit refused, asked or degraded. All the calls that it does so to are one message an hour."""
+    budget = f"{deployment}/{hit.rule_id}"
     if not outbox.told(transaction, "budget.hit", budget, since=now - QUIET * MICROSECONDS):
         said = Facts(
             deployment=deployment,
             agent=agent,
-            subject=f"budget {budget}",
+            subject=hit.rule_id,
             state="used up",
-            reason=facts.masked(reason, {}),
+            reason=facts.masked(hit.reason, {}),
         )
         outbox.enqueue(transaction, "budget.hit", budget, said, now=now)
