@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -43,25 +43,31 @@ def listed(
     Raises:
         NotFoundError: there is no request `after`.
     """
-    query = sa.select(_APPROVAL).order_by(_APPROVAL.c.number).limit(limit).offset(offset)
-    for column, value in where.items():
-        if value is not None:
-            query = query.where(_APPROVAL.c[column] == value)
-    since = -1
+    conditions = [_APPROVAL.c[column] == value for column, value in where.items() if value is not None]
     if after is not None:
         found = connection.execute(_NUMBER, {"find": after}).scalar()
         if found is None:
             raise NotFoundError(f"there is no approval {after!r} to go on after")
-        since = found
-        query = query.where(_APPROVAL.c.number > since)
-    if role is not None or voter is not None:
-        calls = [call for call in _calls(connection) if _answers(call, role, voter)]
-        numbers = sa.select(_SUMMONS.c.number).where(_SUMMONS.c.called.in_(calls), _SUMMONS.c.number > since)
-        if voter is not None:
-            barred = sa.exists().where(_BARRED.c.number == _SUMMONS.c.number, _BARRED.c.name == voter.name)
-            numbers = numbers.where(~barred)
-        query = query.where(_APPROVAL.c.number.in_(numbers), _APPROVAL.c.state == "open")
-    return [_view(row) for row in connection.execute(query)]
+        conditions.append(_APPROVAL.c.number > found)
+    query = sa.select(_APPROVAL).order_by(_APPROVAL.c.number)
+    if role is None and voter is None:
+        return [_view(row) for row in connection.execute(query.where(*conditions).limit(limit).offset(offset))]
+    numbers: set[int] = set()
+    for call in _calls(connection):
+        if _answers(call, role, voter):
+            numbers.update(connection.execute(_called(call, voter, conditions).limit(offset + limit)).scalars())
+    wanted = sorted(numbers)[offset : offset + limit]
+    return [_view(row) for row in connection.execute(query.where(_APPROVAL.c.number.in_(wanted)))]
+
+
+def _called(call: str, voter: Voter | None, conditions: Sequence[sa.ColumnElement[bool]]) -> sa.Select[Any]:
+    """The numbers of the requests that wait for a call, oldest first: in the order of the index, so that a page ends
+    the search."""
+    joined = _SUMMONS.join(_APPROVAL, _APPROVAL.c.number == _SUMMONS.c.number)
+    query = sa.select(_SUMMONS.c.number).select_from(joined).where(_SUMMONS.c.called == call, *conditions)
+    if voter is not None:
+        query = query.where(~sa.exists().where(_BARRED.c.number == _SUMMONS.c.number, _BARRED.c.name == voter.name))
+    return query.order_by(_SUMMONS.c.number)
 
 
 def one(connection: Connection, approval_id: str) -> ApprovalView:
