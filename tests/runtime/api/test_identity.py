@@ -122,3 +122,8 @@ async def test_only_operators_choose_what_a_score_is_compared_with(http: httpx.A
     refused = await http.post("/v1/conversations/score", json=body, headers=of("ada"))
 
     assert refused.status_code == 403
+
+
+@pytest.mark.parametrize(("name", "status"), [("ada", 403), ("oscar", 404)])
+async def test_messages_are_sent_anew_by_operators(http: httpx.AsyncClient, name: str, status: int) -> None:
+    assert (await http.post("/v1/notices/notice-1/retry", headers=of(name))).status_code == status

@@ -148,3 +148,29 @@ def test_whoever_started_a_run_does_not_approve_what_it_asks_for(
     assert refused.code == 2
     assert "'Ada L.' started the run" in refused.err
     assert anywhere("approvals", "list", "--mine", "--json").json == []
+
+
+def test_where_people_are_known_no_program_approves(
+    anywhere: Project, tokens: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (anywhere.path / "episodes.json").write_text("[]")
+    command = ("run", "start", "clerk", "--episodes", "episodes.json", "--auto-approve")
+
+    nobody = anywhere(*command)
+    monkeypatch.setenv("GATEWRIGHT_TOKEN", tokens["Ada L."])
+    ada = anywhere(*command)
+
+    assert (nobody.code, ada.code) == (1, 1)
+    assert "`by` is 'auto-approve'" in ada.err
+
+
+def test_messages_are_sent_anew_by_operators(
+    anywhere: Project, tokens: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWRIGHT_TOKEN", tokens["Ada L."])
+    refused = anywhere("notices", "retry", "notice-1")
+    monkeypatch.setenv("GATEWRIGHT_TOKEN", tokens["oscar"])
+    unknown = anywhere("notices", "retry", "notice-1")
+
+    assert (refused.code, unknown.code) == (1, 2)
+    assert "needs the role 'operator'" in refused.err

@@ -23,7 +23,7 @@ from gatewright.runtime import summaries
 from gatewright.runtime.operations import Operations
 from gatewright.runtime.views import FINAL, ApprovalView, RecordView
 
-from .clients import connect
+from .clients import acting, connect
 from .desk import Desk, facts, progress_bar
 
 if TYPE_CHECKING:
@@ -249,6 +249,7 @@ async def hold(desk: Desk, config: Config, deployment: str, path: Path | None, *
         )
 
     async with connect(config, execute=True, create=True) as client:
+        await acting(client, config, APPROVER if auto_approve else None)  # where people are known, none is a program
         conversations = await client.conversations(deployment, path)
         if not conversations:
             raise UsageError(f"{str(path)!r} holds no conversations")

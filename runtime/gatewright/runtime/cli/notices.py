@@ -11,7 +11,7 @@ from gatewright.agents.errors import ConflictError, NotFoundError
 from gatewright.runtime.notices.views import NoticeView, State
 from gatewright.runtime.operations import Operations
 
-from .clients import connect
+from .clients import acting, connect
 from .desk import Desk, desk
 from .grammar import Group
 
@@ -61,7 +61,9 @@ def retry(desk: Desk, notice_ids: tuple[str, ...], every: bool) -> None:
 
     async def ask() -> list[str]:
         retried: list[str] = []
-        async with connect(desk.config()) as client:
+        config = desk.config()
+        async with connect(config) as client:
+            (await acting(client, config)).operate("sending a message anew")
             for notice_id in notice_ids or await _dead(client):
                 try:
                     await client.retry_notice(notice_id)
