@@ -1,8 +1,10 @@
 """Approval terms: how a rule pack writes them, and the laws of joining those of several rules."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -98,3 +100,13 @@ def test_terms_that_mean_nothing_are_refused(fields: dict[str, Any], message: st
         Approval.model_validate(fields)
 
     assert message in str(refused.value)
+
+
+def test_the_terms_of_the_documentation_are_read() -> None:
+    page = Path(__file__).parents[2] / "docs" / "approvals.md"
+    block = page.read_text("utf-8").split("```yaml\n")[1].split("```")[0]
+
+    terms = Approval.model_validate(yaml.safe_load(block)["approval"]).terms()
+
+    assert (terms.quorum, terms.expires, terms.repeat) == (3, 4 * 3600, 2)
+    assert [step.to for step in terms.escalation] == ["role:lead", "name:ada"]
