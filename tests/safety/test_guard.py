@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gatewright.agents.errors import UsageError
-from gatewright.safety import events
+from gatewright.safety import events, guard
 from gatewright.safety.events import Event, Hook, Past
 from gatewright.safety.guard import Guard
 from gatewright.safety.packs import Pack
@@ -485,3 +485,58 @@ def test_every_variable_of_every_hook_has_its_type(hook: Hook) -> None:
     decision = decide(text, hook=hook, result=3, text="hello", error="none", time=NOW.replace(tzinfo=None))
 
     assert (decision.verdict, [hit.rule_id for hit in decision.hits]) == ("allow", ["all"])
+
+
+MANY = tuple(
+    rule(f"r{at}", text, match={"args": match}, passes={"args": passes}, **more)
+    for at, (text, match, passes, more) in enumerate(
+        [
+            (
+                "args.amount > 5  // a comment ends with its line",
+                {"amount": 6},
+                {"amount": 1},
+                {"unless": "args.amount == 7"},
+            ),
+            ("args.note == 'x'", {"note": "x"}, {"note": "y"}, {}),
+            ("args.amount > 5 || args.note == 'x'", {"amount": 6}, {"amount": 1, "note": "y"}, {}),
+            ("has(args.note) && args.note.startsWith('x')", {"note": "xy"}, {}, {}),
+            ("int(args.amount) % 2 == 0", {"amount": 2}, {"amount": 3}, {}),
+            ("args.rows.all(r, r > 0)", {"rows": [1]}, {"rows": [0]}, {}),
+        ]
+    )
+)
+VALUES = st.one_of(st.integers(-9, 9), st.sampled_from(["x", "xy", ""]), st.none(), st.lists(st.integers(-1, 3)))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    chosen=st.sets(st.sampled_from(range(len(MANY))), min_size=3),
+    args=st.dictionaries(st.sampled_from(["amount", "note", "rows"]), VALUES),
+)
+def test_rules_that_are_asked_together_say_what_they_say_one_by_one(chosen: set[int], args: dict[str, Any]) -> None:
+    rules = pack(*(MANY[at] for at in sorted(chosen)))
+    warm, alone = Guard([rules]), Guard([rules])
+    for _ in range(guard.WARM):
+        warm.evaluate(event(args={"amount": 1, "note": "y", "rows": [1]}))
+
+    assert warm.evaluate(event(args=args)) == alone.evaluate(event(args=args))
+
+
+def test_rules_that_are_only_together_too_much_for_the_engine_are_asked_one_by_one() -> None:
+    looping = [
+        rule(
+            f"loop{at}",
+            f"args.rows.all(a, args.rows.all(b, a + b > {at}))",
+            match={"args": {"rows": [9]}},
+            passes={"args": {"rows": [0]}},
+        )
+        for at in range(4)
+    ]
+    judge = Guard([pack(*looping)])
+    fine = event(args={"rows": [9] * 80})  # 6,400 steps each, of 10,000
+
+    decisions = {judge.evaluate(fine) for _ in range(guard.WARM + 3)}
+
+    (decision,) = decisions
+    assert [hit.rule_id for hit in decision.hits] == ["loop0", "loop1", "loop2", "loop3"]
+    assert decision.findings == ()

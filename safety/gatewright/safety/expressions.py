@@ -11,7 +11,7 @@ import datetime
 import difflib
 import functools
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gatewright.agents.errors import GatewrightError, UsageError
@@ -93,15 +93,17 @@ class Bindings:
 class Expression:
     """A checked expression. Safe to share between threads.
 
-    `words` are all words that occur in it, those within strings too: a variable or key that is not among them is not
-    read by its literal name. `mentions` are the names that stand for something by themselves: variables with each of
-    the fields that follow them (`payload`, `payload.links`), and functions as `count()`.
+    `source` is the text with the definitions that it uses. `words` are all words that occur in it, those within strings
+    too: a variable or key that is not among them is not read by its literal name. `mentions` are the names that stand
+    for something by themselves: variables with each of the fields that follow them (`payload`, `payload.links`), and
+    functions as `count()`.
     """
 
-    __slots__ = ("_asks", "_compiled", "_eval", "mentions", "text", "words")
+    __slots__ = ("_asks", "_compiled", "_eval", "mentions", "source", "text", "words")
 
     def __init__(self, text: str, compiled: Any, around: _Around) -> None:
         self.text = text
+        self.source = around.before + text + around.after
         self.words = words(around.before + text)
         self.mentions = frozenset(_mentions(around.before + text + around.after))
         self._asks = any(f"{name}()" in self.mentions for name in functions.ASKING)
@@ -154,7 +156,7 @@ class Expression:
 
     def references(self, variable: str) -> Iterator[Reference]:
         """The fields that are selected from `variable` by a literal name: `v.field`, `v.?field`, `v["field"]`."""
-        tokens = [token for token in _tokens(self.text) if token.kind != "comment"]
+        tokens = lexemes(self.text)
         for at, token in enumerate(tokens):
             if token.text != variable or token.kind != "word" or (at and tokens[at - 1].text == "."):
                 continue
@@ -170,7 +172,7 @@ class Expression:
 
     def calls(self, function: str) -> Iterator[Call]:
         """The calls of a function with no argument or one."""
-        tokens = [token for token in _tokens(self.text) if token.kind != "comment"]
+        tokens = lexemes(self.text)
         for at, token in enumerate(tokens):
             if token.text != function or token.kind != "word" or (at and tokens[at - 1].text == "."):
                 continue
@@ -234,6 +236,28 @@ def compile_value(text: str, variables: Variables, definitions: Definitions = NO
     except (RuntimeError, TypeError, UnicodeError) as error:
         raise _explained(str(error), text, [*variables, *definitions], around.before) from error
     return Expression(text, compiled, around)
+
+
+def together(conditions: Sequence[Expression], variables: Variables) -> Callable[[Any], list[bool] | None] | None:
+    """One expression of many conditions: what they read is made visible once, and the engine is entered once.
+
+    Gives for an activation their truths in order, or None where one of them has none or all of them together use up
+    the budget: then ask them one by one. None instead where they cannot be compiled together (too long, too deep).
+    """
+    text = "[" + ",".join(f"({condition.source}\n)" for condition in conditions) + "]"  # a comment ends with its line
+    try:
+        evaluate = _environment(tuple(sorted(variables.items()))).compile(text).eval
+    except (RuntimeError, TypeError, UnicodeError):
+        return None
+
+    def truths(activation: Any) -> list[bool] | None:
+        try:
+            found = evaluate(activation).plain_value()
+        except (RuntimeError, TypeError, ValueError):
+            return None
+        return found if type(found) is list and len(found) == len(conditions) else None
+
+    return truths
 
 
 def _check_definitions(around: _Around, variables: Variables, definitions: Definitions) -> None:
@@ -349,15 +373,18 @@ def _environment(variables: tuple[tuple[str, Type], ...]) -> Any:
     )
 
 
-class _Token(NamedTuple):
+class Lexeme(NamedTuple):
+    """A string, a word, or one character of anything else; `start` counts from 0."""
+
     kind: str
     text: str
     start: int
 
 
-def _tokens(text: str) -> Iterator[_Token]:
-    for match in _TOKEN.finditer(text):
-        yield _Token(match.lastgroup or "", match.group(), match.start())
+def lexemes(text: str) -> list[Lexeme]:
+    """What an expression consists of, in order; without comments, spaces and numbers."""
+    found = [Lexeme(match.lastgroup or "", match.group(), match.start()) for match in _TOKEN.finditer(text)]
+    return [lexeme for lexeme in found if lexeme.kind != "comment"]
 
 
 class _Around(NamedTuple):
@@ -381,7 +408,7 @@ def _around(text: str, definitions: Definitions) -> _Around:
 
 
 def _mentions(text: str) -> Iterator[str]:
-    tokens = [token for token in _tokens(text) if token.kind != "comment"]
+    tokens = lexemes(text)
     name = ""
     for at, token in enumerate(tokens):
         before = tokens[at - 1].text if at else ""

@@ -8,7 +8,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from gatewright.agents.errors import GatewrightError, UsageError
 
@@ -22,27 +22,65 @@ from .verdicts import Change, Decision, Finding, RuleHit
 from .waivers import Waiver, covering
 
 _MAX_KINDS = 4096  # combinations of hook, name and labels that are remembered
+WARM = 16  # events of a kind after which the conditions of its rules are compiled together
+FEW = 3  # rules that are not worth it
+GROUP = 25  # conditions in one expression: a fault in one of them costs that all of them are asked one by one
 
 
-@dataclass(frozen=True)
+class _Group(NamedTuple):
+    """Rules whose conditions are compiled together."""
+
+    rules: Sequence[Rule]
+    truths: Callable[[Any], list[bool] | None]
+
+
+class _Plan(NamedTuple):
+    """How the rules are asked: every rule is in one of the groups, or alone."""
+
+    together: tuple[_Group, ...]
+    alone: tuple[Rule, ...]
+
+
 class _Candidates:
     """The rules that look at one kind of event, and what they mention."""
 
-    rules: tuple[Rule, ...]
-    words: frozenset[str]
-    mentions: frozenset[str]
-
-    @functools.cached_property
-    def _tests(self) -> list[tuple[Rule, Callable[[Any], Any] | None]]:
-        return [(rule, None if rule.when is None else rule.when.test) for rule in self.rules]
+    def __init__(self, hook: Hook, rules: Sequence[Rule]) -> None:
+        self.rules = tuple(rules)
+        self.words = frozenset[str]().union(*(rule.words for rule in rules))
+        self.mentions = frozenset[str]().union(*(rule.mentions for rule in rules))
+        self._hook = hook
+        self._seen = 0
+        tests = [(rule, None if rule.when is None else rule.when.test) for rule in rules]
+        self._tests = {rule.id: test for rule, test in tests if test is not None}
+        self._plan = _Plan((), self.rules)  # replaced as a whole: other threads are asking
 
     def asked(self, bindings: expressions.Bindings) -> Iterator[tuple[Rule, bool | None]]:
         """The rules with what their `when` gives; None where that wants a closer look, by `Rule.matches`.
 
         Those whose `when` is false are left out. That is most of them, so this loop is what many rules cost.
         """
+        self._seen += 1
+        if self._seen == WARM:  # a kind of event that keeps coming; most rule packs are loaded for a few
+            self._plan = self._joined()
+        plan = self._plan
+        for group in plan.together:
+            truths = group.truths(bindings.activation)
+            if truths is not None:
+                yield from ((rule, True) for rule, true in zip(group.rules, truths, strict=True) if true)
+                continue
+            sound = True
+            for rule, holds in self._one_by_one(group.rules, bindings):
+                sound = sound and holds is not None
+                yield rule, holds
+            if sound:  # only all of them together are too much for the engine's budget
+                others = tuple(other for other in plan.together if other is not group)
+                self._plan = _Plan(others, (*plan.alone, *group.rules))
+        yield from self._one_by_one(plan.alone, bindings)
+
+    def _one_by_one(self, rules: Sequence[Rule], bindings: expressions.Bindings) -> Iterator[tuple[Rule, bool | None]]:
         activation = bindings.activation
-        for rule, test in self._tests:
+        for rule in rules:
+            test = self._tests.get(rule.id)
             holds = None
             try:
                 if test is not None:
@@ -52,6 +90,18 @@ class _Candidates:
             except (RuntimeError, TypeError, ValueError):  # raised again, in words, when the rule is asked
                 pass
             yield rule, True if holds is True else None
+
+    def _joined(self) -> _Plan:
+        joined = [rule for rule in self.rules if rule.id in self._tests]
+        groups: list[_Group] = []
+        for at in range(0, len(joined) if len(joined) >= FEW else 0, GROUP):
+            rules = joined[at : at + GROUP]
+            whens = [rule.when for rule in rules if rule.when is not None]
+            truths = expressions.together(whens, events.VARIABLES[self._hook])
+            if truths is not None:
+                groups.append(_Group(rules, truths))
+        grouped = {rule.id for group in groups for rule in group.rules}
+        return _Plan(tuple(groups), tuple(rule for rule in self.rules if rule.id not in grouped))
 
 
 @dataclass
@@ -105,6 +155,7 @@ class Guard:
                 self._tools[name] = tool.join(self._tools.get(name, tools.UNKNOWN))
         self._needs = facts.needs(frozenset[str]().union(*(rule.mentions for rule in self._rules)))
         self._known: dict[tuple[Hook, str, frozenset[str]], _Candidates] = {}
+        self._shared: dict[tuple[str, ...], _Candidates] = {}
 
     def labels(self, name: str) -> frozenset[str]:
         """The labels that the packs give to a tool or function; add them to those it carries itself."""
@@ -165,12 +216,9 @@ class Guard:
         known = self._known.get(key)
         if known is None:
             carried = labels | self.labels(name)
-            rules = tuple(rule for rule in self._rules if rule.looks_at(hook, name, carried))
-            known = _Candidates(
-                rules,
-                frozenset[str]().union(*(rule.words for rule in rules)),
-                frozenset[str]().union(*(rule.mentions for rule in rules)),
-            )
+            rules = [rule for rule in self._rules if rule.looks_at(hook, name, carried)]
+            ids = (hook, *(rule.id for rule in rules))
+            known = self._shared.setdefault(ids, _Candidates(hook, rules))
             if len(self._known) >= _MAX_KINDS:  # names come from models, which make some up
                 self._known.clear()
             self._known[key] = known
