@@ -10,7 +10,7 @@ from pathlib import Path
 from .figures import HEADING, say
 from .program import options
 
-NAMES = ("engine", "chain", "http", "footprint", "recorded", "airline_policy", "policy")
+NAMES = ("engine", "chain", "http", "footprint", "recorded", "airline_policy", "policy", "approvals")
 
 
 def main() -> int:
