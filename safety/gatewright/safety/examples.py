@@ -30,14 +30,14 @@ def failures(rule: Rule, examples: Examples, described: Mapping[str, Tool]) -> I
 
 def _contradiction(rule: Rule, example: Example, described: Mapping[str, Tool], *, expected: bool) -> str | None:
     try:
-        event = _event(rule, example, described)
-        carried = event.labels | described.get(event.name, UNKNOWN).labels
-        if not rule.looks_at(event.hook, event.name, carried):
+        shown = event(rule, example, described)
+        carried = shown.labels | described.get(shown.name, UNKNOWN).labels
+        if not rule.looks_at(shown.hook, shown.name, carried):
             if expected:
-                shown = f"{event.name!r} with labels {sorted(carried)}"
-                return f"the rule does not look at {shown}; mend `on:` or the example"
+                what = f"{shown.name!r} with labels {sorted(carried)}"
+                return f"the rule does not look at {what}; mend `on:` or the example"
             return None
-        matches = _tried(rule, event, carried, described)
+        matches = _tried(rule, shown, carried, described)
     except ValueError as error:
         return f"the example cannot be read: {error}"
     except (GatewrightError, TypeError) as error:
@@ -73,7 +73,12 @@ def _tried(rule: Rule, event: events.Event, labels: frozenset[str], described: M
     )
 
 
-def _event(rule: Rule, example: Example, described: Mapping[str, Tool]) -> events.Event:
+def event(rule: Rule, example: Example, described: Mapping[str, Tool]) -> events.Event:
+    """The event that an example of a rule stands for.
+
+    Raises:
+        ValueError: its time is none.
+    """
     time = datetime.fromisoformat(example.time)
     return events.Event(
         hook=rule.hook,

@@ -1,0 +1,124 @@
+"""`gatewright policy lint|test|diff`: rule packs as they are written, before anything runs under them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .desk import Desk, desk, progress_bar
+from .grammar import Command
+
+if TYPE_CHECKING:
+    from gatewright.safety.drafts import Draft
+    from gatewright.safety.mutation import Mutations, Trial
+    from gatewright.safety.sources import PackError
+
+PASSED, FAILED = 0, 1
+PACK = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command(cls=Command)
+@click.argument("file", type=PACK)
+@click.option(
+    "--min-killed",
+    type=click.FloatRange(0, 100),
+    default=0.0,
+    help="Fail if the examples notice fewer changes than this; in percent.",
+)
+@desk
+def test(desk: Desk, file: Path, min_killed: float) -> int:
+    """Run the examples of the rule pack FILE, and see which changes of its rules they would notice.
+
+    Each example is judged by the whole pack. Then every clause of a condition is dropped, every negation dropped, every
+    comparison turned and every limit moved, one at a time: where all examples still hold, that part is not tried.
+
+    Exit code 1 if an example fails or fewer changes are noticed than --min-killed.
+    """
+    from gatewright.safety import drafts, mutation
+    from gatewright.safety.sources import PackError
+
+    try:
+        draft = drafts.read(file)
+    except PackError as error:
+        return refused(desk, error)
+    judged = [(sample, draft.guard.evaluate(sample.event)) for sample in draft.samples()]
+    trials = mutation.trials(draft)
+    with progress(desk, len(trials)) as step:
+        mutations = mutation.outcome(_counted(trials, step))
+    ok = mutations.killed * 100 >= min_killed
+    value = {
+        "ok": ok,
+        "pack": draft.pack.title,
+        "examples": [
+            {
+                "rule": sample.rule.id,
+                "expected": sample.expected,
+                "number": sample.at,
+                "line": sample.line,
+                "verdict": decision.verdict,
+                "rules": [hit.rule_id for hit in decision.hits],
+                "findings": [finding.message for finding in decision.findings],
+            }
+            for sample, decision in judged
+        ],
+        "mutations": {
+            "tried": mutations.tried,
+            "killed": round(mutations.killed, 4),
+            "survivors": [
+                {
+                    "rule": survivor.rule or None,
+                    "place": survivor.place,
+                    "line": survivor.line,
+                    "change": survivor.change,
+                    "part": survivor.part,
+                    "remedy": survivor.remedy,
+                }
+                for survivor in mutations.survivors
+            ],
+        },
+    }
+    desk.show(value, lambda: _tested(file, draft, value["examples"], mutations, min_killed))
+    return PASSED if ok else FAILED
+
+
+def refused(desk: Desk, error: PackError) -> int:
+    """Show everything that is wrong with a pack."""
+    problems = [
+        {"file": each.file, "line": each.line, "rule": each.rule or None, "message": each.message}
+        for each in error.problems
+    ]
+    desk.show({"ok": False, "problems": problems}, lambda: str(error))
+    return FAILED
+
+
+def progress(desk: Desk, total: int) -> AbstractContextManager[Callable[[int], None]]:
+    """A bar on a terminal, and nothing anywhere else."""
+    return progress_bar(desk, total) if sys.stderr.isatty() else nullcontext(lambda _count: None)
+
+
+def _counted(trials: Iterable[Trial], step: Callable[[int], None]) -> Iterator[Trial]:
+    for trial in trials:
+        yield trial
+        step(1)
+
+
+def _tested(file: Path, draft: Draft, examples: Any, mutations: Mutations, least: float) -> str:
+    lines = [f"{draft.pack.title}: {len(draft.rules)} rules, {len(examples)} examples hold"]
+    for example in examples:
+        others = [rule for rule in example["rules"] if rule != example["rule"]]
+        place = f"{file}:{example['line']}: rule {example['rule']!r}, {example['expected']} {example['number']}"
+        if example["expected"] == "pass" and example["verdict"] != "allow":
+            why = f"by {', '.join(others)}" if others else "because a rule fails on it"
+            lines.append(f"{place}: the pack as a whole says {example['verdict']} {why}")
+        lines += [f"{place}: {message}" for message in example["findings"]]
+    noticed = mutations.tried - len(mutations.survivors)
+    lines.append(f"changes that the examples notice: {noticed} of {mutations.tried} ({mutations.killed:.0%})")
+    lines += [f"{file}:{survivor.line}: {survivor}" for survivor in mutations.survivors]
+    if mutations.killed * 100 < least:
+        lines.append(f"fewer than the {least:g} % that are asked for")
+    return "\n".join(lines)

@@ -1,0 +1,50 @@
+"""Testing, comparing and reviewing rule packs on the command line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .conftest import Project
+
+
+def test_the_examples_of_a_pack_and_what_they_would_notice_are_shown(project: Project) -> None:
+    done = project("policy", "test", "rules.yaml")
+
+    assert done.code == 0
+    assert "2 rules, 4 examples hold" in done.out
+    assert "another boundary in `args.amount > 100`" in done.out
+    assert done.err == ""
+
+
+def test_every_example_is_judged_by_the_whole_pack(project: Project) -> None:
+    done = project("policy", "test", "rules.yaml", "--json")
+
+    shown = [(each["rule"], each["expected"], each["verdict"], each["rules"]) for each in done.json["examples"]]
+    assert ("refund-limit", "pass", "ask", ["large-refund"]) in shown
+    assert ("refund-limit", "match", "deny", ["large-refund", "refund-limit"]) in shown
+
+
+def test_a_share_of_changes_can_be_asked_for(project: Project) -> None:
+    assert project("policy", "test", "rules.yaml", "--min-killed", "80").code == 0
+    failed = project("policy", "test", "rules.yaml", "--min-killed", "90", "--json")
+    assert (failed.code, failed.json["ok"]) == (1, False)
+    assert [each["change"] for each in failed.json["mutations"]["survivors"]] == ["boundary"]
+
+
+def test_an_example_that_fails_is_a_no_with_its_line(project: Project) -> None:
+    rules = project.path / "rules.yaml"
+    rules.write_text(rules.read_text("utf-8").replace("args.amount > 100\n", "args.amount > 500\n"), "utf-8")
+
+    done = project("policy", "test", "rules.yaml", "--json")
+
+    assert (done.code, done.json["ok"]) == (1, False)
+    (problem,) = done.json["problems"]
+    assert (problem["rule"], problem["message"]) == ("large-refund", "the rule does not match this example")
+
+
+def test_a_pack_that_is_not_there_is_no_verdict(project: Project) -> None:
+    done = project("policy", "test", "nothing.yaml")
+
+    assert done.code == 4
+    assert "'nothing.yaml' cannot be read" in done.err
