@@ -70,7 +70,7 @@ _OF_RUN = (
     .where(_APPROVAL.c.run_id == sa.bindparam("of_run"))
     .order_by(_APPROVAL.c.number)
 )
-_FIND = sa.select(
+FIND = sa.select(
     _APPROVAL.c.request,
     _APPROVAL.c.state,
     _APPROVAL.c.number,
@@ -320,7 +320,7 @@ def find(transaction: Transaction, request_id: str) -> tuple[approvals.Request, 
     Raises:
         NotFoundError: there is none of that id.
     """
-    row = transaction.one(_FIND, find=request_id)
+    row = transaction.one(FIND, find=request_id)
     if row is None:
         raise NotFoundError(f"there is no approval {request_id!r}; `gatewright approvals list` shows those that wait")
     return dataclasses.replace(load(row[0]), state=row[1]), Row(*row[2:])

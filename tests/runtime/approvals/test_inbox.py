@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gatewright.agents.errors import NotFoundError
+from gatewright.runtime import requests
+from gatewright.runtime.approvals import dues, inbox
 from gatewright.runtime.service import Service
+from gatewright.runtime.store import database
 from gatewright.runtime.views import ApprovalView
 from gatewright.safety.ballots import Voter
 
@@ -90,3 +94,17 @@ async def test_requests_are_found_by_place(house: House) -> None:
 
         assert [view.id for view in await service.approvals(deployment="x", agent=asked.agent)] == [asked.id]
         assert await service.approvals(deployment="y") == await service.approvals(agent="nobody") == []
+
+
+def test_nothing_that_people_or_time_look_for_is_found_by_reading_every_request(tmp_path: Path) -> None:
+    engine = database.prepare(tmp_path)
+    statements = [dues.DUE, requests.FIND, *(inbox.called(call, voter("ada"), []) for call in ("[]", "name:ada"))]
+    with engine.connect() as connection:
+        for statement in statements:
+            compiled = statement.compile(engine)
+            names = compiled.positiontup or []
+            values = {name: compiled.params.get(name) or 0 for name in names}
+            text = f"EXPLAIN QUERY PLAN {compiled}"
+            plan = connection.exec_driver_sql(text, tuple(values[name] for name in names)).all()
+            assert not [row[3] for row in plan if row[3].startswith("SCAN")], plan
+    engine.dispose()

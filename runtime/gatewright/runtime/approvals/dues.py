@@ -24,7 +24,7 @@ from . import entries
 MOST = 1000  # requests of one look; the next look takes the others
 
 _APPROVAL = schema.Approval.__table__  # type: ignore[attr-defined]  # SQLModel adds it
-_DUE = (
+DUE = (
     sa.select(_APPROVAL.c.id)
     # literals, so that the partial index serves
     .where(sa.text("state = 'open'"), _APPROVAL.c.due_at <= sa.bindparam("now"))
@@ -44,7 +44,7 @@ class Moved(NamedTuple):
 def happen(transaction: Transaction, *, now: int) -> list[Moved]:
     """Let everything happen that came due; runs whose requests ended by that go on."""
     moved: list[Moved] = []
-    for (request_id,) in transaction.all(_DUE, now=now, most=MOST):
+    for (request_id,) in transaction.all(DUE, now=now, most=MOST):
         request, row = requests.find(transaction, request_id)
         happenings = tuple(deadlines.advanced(request, moment(now)))
         if not happenings:

@@ -55,12 +55,12 @@ def listed(
     numbers: set[int] = set()
     for call in _calls(connection):
         if _answers(call, role, voter):
-            numbers.update(connection.execute(_called(call, voter, conditions).limit(offset + limit)).scalars())
+            numbers.update(connection.execute(called(call, voter, conditions).limit(offset + limit)).scalars())
     wanted = sorted(numbers)[offset : offset + limit]
     return [_view(row) for row in connection.execute(query.where(_APPROVAL.c.number.in_(wanted)))]
 
 
-def _called(call: str, voter: Voter | None, conditions: Sequence[sa.ColumnElement[bool]]) -> sa.Select[Any]:
+def called(call: str, voter: Voter | None, conditions: Sequence[sa.ColumnElement[bool]]) -> sa.Select[Any]:
     """The numbers of the requests that wait for a call, oldest first: in the order of the index, so that a page ends
     the search."""
     joined = _SUMMONS.join(_APPROVAL, _APPROVAL.c.number == _SUMMONS.c.number)
