@@ -92,10 +92,16 @@ class Approval(RuleBasedStateMachine):
 
     def follow(self) -> None:
         edited = self.request
-        asked = Request(id="r2", kind="approval", action=edited.decided, opened=self.now, irreversible=True)
-        self.request = approvals.following(
-            Request(**{**vars(asked), "requester": edited.requester, "owner": edited.owner}), edited
+        asked = Request(
+            id="r2",
+            kind="approval",
+            action=edited.decided,
+            opened=self.now,
+            irreversible=True,
+            requester=edited.requester,
+            owner=edited.owner,
         )
+        self.request = approvals.following(asked, edited)
 
     @rule(minutes=st.integers(1, 90))
     def time_passes(self, minutes: int) -> None:

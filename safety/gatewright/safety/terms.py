@@ -81,7 +81,7 @@ class ApprovalTerms:
         """Terms that satisfy both: stage by stage the larger number and all roles, all exclusions, the shorter time,
         the stricter end, everybody who is called and all reminders."""
         times = [time for time in (self.expires, other.expires) if time is not None]
-        ends = [terms.on_expiry for terms in (self, other) if terms.expires is not None or not times]
+        ends: list[OnExpiry] = [terms.on_expiry for terms in (self, other) if terms.expires is not None or not times]
         return ApprovalTerms(
             stages=tuple(
                 Stage(any=max(one.any, two.any), roles=one.roles | two.roles)
