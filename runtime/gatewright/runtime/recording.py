@@ -181,9 +181,9 @@ class Recorder:
         """
         while True:
             with self._lock:
-                waiting = [(op, f) for op, f in self._unsettled if not f.done() or f.exception() is not None]
-                failed = [(op, f) for op, f in waiting if f.done()]
-                self._unsettled = [(op, f) for op, f in waiting if not f.done()]
+                asked = [(op, f, f.done()) for op, f in self._unsettled]  # once: a write may end at any moment
+                failed = [(op, f) for op, f, done in asked if done and f.exception() is not None]
+                self._unsettled = [(op, f) for op, f, done in asked if not done]
             if not failed:
                 return
             if not insist() or not isinstance(failed[0][1].exception(), UnavailableError):
