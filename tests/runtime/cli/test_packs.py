@@ -48,3 +48,39 @@ def test_a_pack_that_is_not_there_is_no_verdict(project: Project) -> None:
 
     assert done.code == 4
     assert "'nothing.yaml' cannot be read" in done.err
+
+
+def changed(project: Project, old: str, new: str) -> str:
+    rules = (project.path / "rules.yaml").read_text("utf-8")
+    assert old in rules
+    (project.path / "new.yaml").write_text(rules.replace(old, new), "utf-8")
+    return "new.yaml"
+
+
+def test_a_pack_that_lets_through_what_must_be_stopped_is_refused(project: Project) -> None:
+    new = changed(
+        project, "name: refund}\n    when: args.amount > 100\n", "name: find_order}\n    when: args.amount > 100\n"
+    )
+
+    done = project("policy", "diff", "rules.yaml", new)
+
+    assert done.code == 1
+    assert "NO: rule 'large-refund' must ask its example 1 (rules.yaml:18), and the new pack says allow" in done.out
+    assert "changed: rule 'large-refund'" in done.out
+    (shift,) = [each for each in project("policy", "diff", "rules.yaml", new, "--json").json["shifts"] if each["opens"]]
+    assert (shift["rule"], shift["old"], shift["new"]) == ("large-refund", "ask", "allow")
+
+
+def test_a_stricter_pack_passes(project: Project) -> None:
+    done = project("policy", "diff", "rules.yaml", changed(project, "then: ask", "then: deny"))
+
+    assert done.code == 0
+    assert 'then: "ask" -> "deny"' in done.out
+    assert "looser on 0 of 4 examples" in done.out
+
+
+def test_packs_that_do_not_load_are_not_compared(project: Project) -> None:
+    done = project("policy", "diff", "rules.yaml", changed(project, "args.amount > 1000", "args.amount >"), "--json")
+
+    assert (done.code, done.json["ok"]) == (1, False)
+    assert done.json["problems"][0]["file"] == "new.yaml"

@@ -1,9 +1,10 @@
-"""`gatewright policy lint|test|diff`: rule packs as they are written, before anything runs under them."""
+"""`gatewright policy test|diff`: rule packs as they are written, before anything runs under them."""
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from .desk import Desk, desk, progress_bar
 from .grammar import Command
 
 if TYPE_CHECKING:
+    from gatewright.safety.comparison import Comparison
     from gatewright.safety.drafts import Draft
     from gatewright.safety.mutation import Mutations, Trial
     from gatewright.safety.sources import PackError
@@ -86,6 +88,58 @@ def test(desk: Desk, file: Path, min_killed: float) -> int:
     return PASSED if ok else FAILED
 
 
+@click.command(cls=Command)
+@click.argument("old", type=PACK)
+@click.argument("new", type=PACK)
+@desk
+def diff(desk: Desk, old: Path, new: Path) -> int:
+    """Say what changes when the rule pack NEW takes the place of OLD.
+
+    Rules, labels and budgets are compared as they are written, and both packs judge the examples of both.
+
+    Exit code 1 if NEW lets through what OLD must stop: an example that a rule of OLD asks about, denies or ends.
+    """
+    from gatewright.safety import comparison, drafts
+    from gatewright.safety.sources import PackError
+
+    try:
+        found = comparison.compare(drafts.read(old), drafts.read(new))
+    except PackError as error:
+        return refused(desk, error)
+    value = {
+        "ok": not found.opened,
+        "old": found.old,
+        "new": found.new,
+        "changes": [
+            {
+                "part": entry.part,
+                "name": entry.name,
+                "change": entry.kind,
+                "fields": [change._asdict() for change in entry.fields],
+            }
+            for entry in found.entries
+        ],
+        "examples": found.examples,
+        "shifts": [
+            {
+                "of": shift.of,
+                "rule": shift.sample.rule.id,
+                "expected": shift.sample.expected,
+                "number": shift.sample.at,
+                "line": shift.sample.line,
+                "old": shift.old,
+                "new": shift.new,
+                "direction": shift.direction,
+                "opens": shift.opens,
+                "reason": shift.reason,
+            }
+            for shift in found.shifts
+        ],
+    }
+    desk.show(value, lambda: _compared({"old": old, "new": new}, found))
+    return FAILED if found.opened else PASSED
+
+
 def refused(desk: Desk, error: PackError) -> int:
     """Show everything that is wrong with a pack."""
     problems = [
@@ -122,3 +176,30 @@ def _tested(file: Path, draft: Draft, examples: Any, mutations: Mutations, least
     if mutations.killed * 100 < least:
         lines.append(f"fewer than the {least:g} % that are asked for")
     return "\n".join(lines)
+
+
+def _compared(files: Mapping[str, Path], found: Comparison) -> str:
+    lines = [f"{found.old} -> {found.new}"]
+    for entry in found.entries:
+        lines.append(f"{entry.kind}: {entry.part} {entry.name!r}")
+        lines += [f"    {change.field}: {_written(change.old)} -> {_written(change.new)}" for change in entry.fields]
+    if not found.entries:
+        lines.append("nothing that is written differs")
+    for direction in ("looser", "stricter"):
+        shifts = [shift for shift in found.shifts if shift.direction == direction]
+        lines.append(f"{direction} on {len(shifts)} of {found.examples} examples")
+        lines += [
+            f"    {files[shift.of]}:{shift.sample.line}: rule {shift.sample.rule.id!r}, {shift.sample.expected} "
+            f"{shift.sample.at}: {shift.old} -> {shift.new} ({shift.reason})"
+            for shift in shifts
+        ]
+    for shift in found.opened:
+        lines.append(
+            f"NO: rule {shift.sample.rule.id!r} must {shift.sample.rule.verdict} its example {shift.sample.at} "
+            f"({files['old']}:{shift.sample.line}), and the new pack says {shift.new}"
+        )
+    return "\n".join(lines)
+
+
+def _written(value: Any) -> str:
+    return "nothing" if value is None else json.dumps(value, ensure_ascii=False)

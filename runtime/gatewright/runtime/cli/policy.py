@@ -9,6 +9,7 @@ from .grammar import Group, Lazy
 HERE = "gatewright.runtime.cli"
 COMMANDS = {
     "test": Lazy(f"{HERE}.packs:test", "Run the examples of a pack, and see what they would notice."),
+    "diff": Lazy(f"{HERE}.packs:diff", "Say what changes between two packs, and refuse what opens a door."),
     "waive": Lazy(f"{HERE}.waiving:waive", "Let matches of a rule not count for a while."),
     "waivers": Lazy(f"{HERE}.waiving:waivers", "List waivers, the newest first."),
     "revoke": Lazy(f"{HERE}.waiving:revoke", "End a waiver."),
