@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
-from typing import Any, cast, get_type_hints
+from typing import Any, NamedTuple, cast, get_type_hints
 
 import jsonschema
 from jsonschema.exceptions import best_match
@@ -28,6 +28,7 @@ from gatewright.agents.errors import GatewrightError, UsageError
 from gatewright.agents.worlds import Conversation, World
 from gatewright.safety.guard import Guard
 from gatewright.safety.packs import Pack
+from gatewright.safety.schemas import Tools
 
 from . import config, interception, models, toolcalls
 from .meters import Meters
@@ -175,6 +176,31 @@ def load(
     )
 
 
+class Governed(NamedTuple):
+    """What a deployment's rules are, and the tools that they are about, None where those are not known beforehand."""
+
+    rules: Path | None
+    tools: Tools | None
+
+
+def governed(settings: config.Deployment) -> Governed:
+    """What rule packs of a deployment are checked against, read without a service.
+
+    Raises:
+        UsageError: it names something that does not exist.
+    """
+    team = _team(settings.team) if settings.team else None
+    rules = settings.rules or (team.rules if team is not None else None)
+    if team is None or not team.world:
+        return Governed(rules, None)
+    with TemporaryDirectory(prefix="gatewright-") as state:
+        world = _world(team, settings, Path(state))
+        try:
+            return Governed(rules, _schemas(list(world.tools())))
+        finally:
+            world.close()
+
+
 def conversations(settings: config.Deployment, path: Path) -> list[Conversation]:
     """The recorded conversations in a file, read without a service and with the rights of this process.
 
@@ -197,7 +223,11 @@ def _pack(path: Path | None, tools: Sequence[Any]) -> Pack:
         return Pack.empty()
     if not tools:
         return Pack.load(path)
-    return Pack.load(path, tools={tool.name: toolcalls.tool_schema(tool) for tool in tools})
+    return Pack.load(path, tools=_schemas(tools))
+
+
+def _schemas(tools: Sequence[Any]) -> Tools:
+    return {tool.name: toolcalls.tool_schema(tool) for tool in tools}
 
 
 def _team(reference: str) -> Team:

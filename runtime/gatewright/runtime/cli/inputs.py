@@ -45,6 +45,7 @@ class Time(click.ParamType[datetime]):
     """A time to come: in so long (`90s`, `15m`, `4h`, `2d`), or as ISO 8601, local where it names no time zone."""
 
     name = "time"
+    direction = 1
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         if isinstance(value, datetime):
@@ -52,10 +53,16 @@ class Time(click.ParamType[datetime]):
         span = SPAN.fullmatch(value.strip())
         try:
             if span:
-                return datetime.now(UTC) + timedelta(**{UNITS[span[2]]: int(span[1])})
+                return datetime.now(UTC) + self.direction * timedelta(**{UNITS[span[2]]: int(span[1])})
             return datetime.fromisoformat(value.strip()).astimezone()
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is no time; write for example 4h, 2d or 2027-01-31T18:00", param, ctx)
+
+
+class Since(Time):
+    """A time that has passed: so long ago, or as ISO 8601."""
+
+    direction = -1
 
 
 def _short(text: str) -> str:

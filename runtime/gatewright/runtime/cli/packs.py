@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gatewright.agents.errors import UsageError
+
 from .desk import Desk, desk, progress_bar
 from .grammar import Command
 
 if TYPE_CHECKING:
+    from gatewright.runtime.config import Deployment
     from gatewright.safety.comparison import Comparison
     from gatewright.safety.drafts import Draft
     from gatewright.safety.mutation import Mutations, Trial
@@ -153,6 +157,24 @@ def refused(desk: Desk, error: PackError) -> int:
 def progress(desk: Desk, total: int) -> AbstractContextManager[Callable[[int], None]]:
     """A bar on a terminal, and nothing anywhere else."""
     return progress_bar(desk, total) if sys.stderr.isatty() else nullcontext(lambda _count: None)
+
+
+def configured(desk: Desk, name: str | None) -> Deployment:
+    """The deployment of this name; without a name, the only one there is.
+
+    Raises:
+        UsageError: there is none, or it has to be named.
+    """
+    found = desk.config().deployments
+    if name is None and len(found) == 1:
+        return next(iter(found.values()))
+    if name is None:
+        raise UsageError(f"say which one with --deployment: {', '.join(sorted(found))}")
+    if name not in found:
+        near = difflib.get_close_matches(name, found, 1)
+        remedy = f"did you mean {near[0]!r}?" if near else f"configured are {', '.join(sorted(found))}"
+        raise UsageError(f"there is no deployment {name!r}; {remedy}")
+    return found[name]
 
 
 def _counted(trials: Iterable[Trial], step: Callable[[int], None]) -> Iterator[Trial]:
