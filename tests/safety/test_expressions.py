@@ -167,6 +167,16 @@ def test_values_come_back_as_json() -> None:
     }
 
 
+def test_the_keys_of_a_value_come_back_in_order() -> None:
+    keys = [f"k{at}" for at in range(10)]
+    entries = ", ".join(f"'{key}': 1" for key in reversed(keys))
+    expression = expressions.compile_value(f"{{'z': {{{entries}}}, 'a': 1}}", VARIABLES)
+
+    value = expression.value(expressions.bind(VALUES, VARIABLES))
+
+    assert (list(value), list(value["z"])) == (["a", "z"], keys)
+
+
 def test_a_value_that_json_cannot_hold_raises() -> None:
     expression = expressions.compile_value("b'abc'", VARIABLES)
 

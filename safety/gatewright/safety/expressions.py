@@ -466,7 +466,8 @@ def _json(value: Any) -> Any:
     if isinstance(value, list):
         return [_json(item) for item in value]
     if isinstance(value, dict):
-        return {_text_key(key): _json(item) for key, item in value.items()}
+        # The binding gives the entries of a map in another order each time.
+        return {key: _json(value[key]) for key in sorted(map(_text_key, value))}
     if isinstance(value, datetime.datetime):
         return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, datetime.timedelta):
