@@ -65,7 +65,7 @@ def test_a_write_that_ends_while_it_is_looked_at_is_no_failure() -> None:
     writes.write(lambda _tx: None)
 
     for _ in range(3):
-        drive(writes.settle(insist=lambda: True), lambda _args: None)
+        drive(writes.settle(insist=lambda: True))
 
 
 def test_what_the_disk_refused_is_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +74,7 @@ def test_what_the_disk_refused_is_written_again(monkeypatch: pytest.MonkeyPatch)
     writes = recorder(writer)
     writes.write(lambda _tx: None)
 
-    drive(writes.settle(insist=lambda: True), lambda _args: None)
+    drive(writes.settle(insist=lambda: True))
 
     assert writer.submitted == 2
 
@@ -84,4 +84,4 @@ def test_what_cannot_be_written_is_raised_where_nobody_insists() -> None:
     writes.write(lambda _tx: None)
 
     with pytest.raises(UnavailableError, match="disk full"):
-        drive(writes.settle(insist=lambda: False), lambda _args: None)
+        drive(writes.settle(insist=lambda: False))

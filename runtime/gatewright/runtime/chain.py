@@ -112,11 +112,11 @@ class RunChain:
 
     def ask(self, agent: str, payload: Mapping[str, Any], *, topic: str) -> Any:
         """See `gatewright.agents.ask`."""
-        return drive(self._write_to(agent, payload, topic, reply=True), _never)
+        return drive(self._write_to(agent, payload, topic, reply=True))
 
     def send(self, agent: str, payload: Mapping[str, Any], *, topic: str) -> str:
         """See `gatewright.agents.send`."""
-        return str(drive(self._write_to(agent, payload, topic, reply=False), _never))
+        return str(drive(self._write_to(agent, payload, topic, reply=False)))
 
     def _write_to(self, agent: str, payload: Mapping[str, Any], topic: str, *, reply: bool) -> Course:
         return self._course(self._exchange.message(agent, payload, topic, reply=reply), self._exchange.deliver)
@@ -151,7 +151,7 @@ class RunChain:
     async def settle(self) -> None:
         """Wait a while for what is being performed, and write again what could not be written."""
         await self._quiet()
-        await adrive(self._recorder.settle(insist=lambda: self._closed is None), _never)
+        await adrive(self._recorder.settle(insist=lambda: self._closed is None))
 
     def check_recorded(self) -> None:
         """See `Recorder.check`."""
@@ -412,7 +412,3 @@ _DETERMINISM = (
 
 def _title(entry: Entry) -> str:
     return f"{entry.kind} {entry.name!r}"
-
-
-def _never(args: Mapping[str, Any]) -> Any:
-    raise AssertionError("a message performs itself")

@@ -41,10 +41,16 @@ def _performing(act: Act) -> Generator[None]:
 
 Step = Future[Any] | Act | Pause
 Course = Generator[Step, Any, Any]
+Action = Callable[[Mapping[str, Any]], Any]
+"""Performs an effect with the arguments that it is given; `adrive` awaits what it returns."""
 
 
-def drive(course: Course, action: Callable[[Mapping[str, Any]], Any]) -> Any:
-    """Run a course to its end, blocking."""
+def _nothing(args: Mapping[str, Any]) -> Any:
+    raise AssertionError("this course performs nothing: it was driven without an action")
+
+
+def drive(course: Course, action: Action = _nothing) -> Any:
+    """Run a course to its end, blocking; without an action it must be one that performs nothing."""
     reply: Any = None
     error: BaseException | None = None
     while True:
@@ -65,8 +71,8 @@ def drive(course: Course, action: Callable[[Mapping[str, Any]], Any]) -> Any:
             error = raised
 
 
-async def adrive(course: Course, action: Callable[[Mapping[str, Any]], Any]) -> Any:
-    """Run a course to its end, awaiting."""
+async def adrive(course: Course, action: Action = _nothing) -> Any:
+    """Run a course to its end, awaiting; without an action it must be one that performs nothing."""
     reply: Any = None
     error: BaseException | None = None
     while True:

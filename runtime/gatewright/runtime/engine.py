@@ -433,7 +433,7 @@ class Engine:
             text=results.said(value),
             sender=sender,
         )
-        decision, judgement = cast("Ruling", await adrive(course, _never))
+        decision, judgement = cast("Ruling", await adrive(course))
         before = active.guard.before if active.guard is not None else None
         active.guard = records.GuardPart(before=judgement if given else before, after=None if given else judgement)
         if decision.verdict not in ("allow", "modify"):
@@ -629,10 +629,6 @@ def _execution(run: runs.Claimed) -> Execution:
         epoch=run.epoch,
         salt=run.salt,
     )
-
-
-def _never(args: Mapping[str, Any]) -> Any:
-    raise AssertionError("nothing is performed by judging")
 
 
 def _transient(error: Exception) -> bool:

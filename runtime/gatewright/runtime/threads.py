@@ -99,7 +99,7 @@ async def _judged(
     *,
     by: str,
 ) -> None:
-    ruling = cast("Ruling", await adrive(judge.judge(hook, agent, args=args), _never))
+    ruling = cast("Ruling", await adrive(judge.judge(hook, agent, args=args)))
     if ruling.decision.verdict == "allow" and hook == "thread.end":
         return  # its end is recorded when it has come
     now = office.clock.now()
@@ -145,7 +145,3 @@ def _execution(thread_id: str, deployment: LoadedDeployment, agent: str) -> Exec
         epoch=0,
         salt=b"",
     )
-
-
-def _never(args: Mapping[str, Any]) -> Any:
-    raise AssertionError("nothing is performed by judging")
