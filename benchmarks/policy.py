@@ -16,7 +16,7 @@ from cel_expr_python import cel  # type: ignore[import-untyped]  # ships stubs w
 from cel_expr_python.ext import ext_strings  # type: ignore[import-untyped]
 from celpy.adapter import json_to_cel
 
-from . import rulebook
+from . import backtests, rulebook
 from .figures import Bar, Figure, Turn, compare, say, take_turns
 from .program import Setting, main
 
@@ -97,8 +97,12 @@ async def _evaluation(setting: Setting, count: int) -> list[Figure]:
 
 
 async def measure(setting: Setting) -> Sequence[Figure]:
-    """Judging with few rules and with many. Figures of back-tests over recorded events belong behind these."""
-    return [*await _evaluation(setting, 20), *await _evaluation(setting, 200)]
+    """Judging with few rules and with many, and judging what is on record."""
+    return [
+        *await _evaluation(setting, 20),
+        *await _evaluation(setting, 200),
+        *backtests.measure(setting.folder / "backtest", setting.size(100_000, 1_000)),
+    ]
 
 
 if __name__ == "__main__":
