@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from gatewright.runtime import history
+from gatewright.safety.events import Past
+from gatewright.safety.provenance import Index
 
 if TYPE_CHECKING:
+    from gatewright.runtime.store.writer import Writer
+    from gatewright.safety.guard import Guard
     from tests.runtime.conftest import House
 
 ONCE = {
@@ -128,3 +137,34 @@ def test_what_a_client_says_that_the_agent_said_is_not_the_persons_word() -> Non
     }
 
     assert history.words(given) == "Hello\nGood-bye\nnow\namount: 5"
+
+
+class _Interrupted:
+    """A writer with an empty ledger; something happens while it is being read."""
+
+    def __init__(self) -> None:
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def submit(self, work: Callable[[Any], Any]) -> Future[Any]:
+        read: Future[Any] = Future()
+        read.set_result(OrderedDict())
+        self.meanwhile()
+        return read
+
+
+@pytest.mark.parametrize("asked", ["of", "index"])
+def test_what_a_parallel_call_does_while_the_case_is_being_read_is_not_lost(asked: str) -> None:
+    past = Past(kind="tool", name="pay", time=datetime.now(UTC))
+    counting = SimpleNamespace(digest="d", index=lambda: Index({}, frozenset({"calls"}), "d"))
+    guard, writer = cast("Guard", counting), _Interrupted()
+    cases = history.Cases(cast("Writer", writer))
+    writer.meanwhile = lambda: cases.note("case", "run", "pay", lambda: past)
+
+    if asked == "of":
+        assert cases.of("case") == [past]
+    else:
+        assert cases.index("case", guard).count("pay", past.time) == 1
+    writer.meanwhile = lambda: None
+
+    assert cases.of("case") == [past]
+    assert cases.index("case", guard).seen("pay")

@@ -79,11 +79,21 @@ _Place = tuple[str, str]  # a run's id, and the key of what happened in it
 
 
 class _Case:
-    """One case in memory: its newest entries, and what each guard that asked has taken in of all of them."""
+    """One case in memory: its newest entries, and what each guard that asked has taken in of all of them.
+
+    What happens is noted from the moment it is here, and `begun` when what happened before has been read too.
+    """
 
     def __init__(self) -> None:
         self.entries: OrderedDict[_Place, Past] = OrderedDict()
         self.indexes: dict[str, Index] = {}
+        self.begun = False
+
+    def begin(self, loaded: Mapping[_Place, Past]) -> None:
+        """Put what was read before what has been noted since."""
+        if not self.begun:
+            self.entries = OrderedDict([*(loaded | self.entries).items()][-HISTORY_LIMIT:])
+            self.begun = True
 
     def add(self, place: _Place, past: Past) -> None:
         if place in self.entries:
@@ -123,38 +133,38 @@ class Cases:
 
     def of(self, case_id: str) -> list[Past]:
         """The newest entries of a case, oldest first."""
+        case = self._begun(case_id)
         with self._lock:
-            case = self._cases.get(case_id)
-            if case is not None:
-                self._cases.move_to_end(case_id)
-                return list(case.entries.values())
-        # Read by the writer: what was recorded before now is in the answer, committed or not.
-        loaded = self._writer.submit(lambda transaction: _load(transaction, case_id, HISTORY_LIMIT)).result()
-        with self._lock:
-            case = self._cases.setdefault(case_id, _Case())
-            for place, past in loaded.items():
-                case.entries.setdefault(place, past)
-            while len(self._cases) > CASES:
-                self._cases.popitem(last=False)
             return list(case.entries.values())
 
     def index(self, case_id: str, guard: Guard) -> Index:
         """What a guard's rules ask of the whole case, however long it is."""
+        case = self._begun(case_id)
         with self._lock:
-            case = self._cases.get(case_id)
-            if case is not None and guard.digest in case.indexes:
+            if guard.digest in case.indexes:
                 return case.indexes[guard.digest]
-        self.of(case_id)  # what happens from now on is noted
         loaded = self._writer.submit(lambda transaction: _load(transaction, case_id, _ALL)).result()
         index = guard.index()
         for past in loaded.values():
             index.add(past)
         with self._lock:
-            case = self._cases.setdefault(case_id, _Case())
             for place, past in case.entries.items():
                 if place not in loaded:  # it was noted meanwhile
                     index.add(past)
             return case.indexes.setdefault(guard.digest, index)
+
+    def _begun(self, case_id: str) -> _Case:
+        with self._lock:
+            case = self._cases.setdefault(case_id, _Case())  # before it is read: what a parallel call does now is noted
+            self._cases.move_to_end(case_id)
+            while len(self._cases) > CASES:
+                self._cases.popitem(last=False)
+        if not case.begun:
+            # Read by the writer: what was recorded before now is in the answer, committed or not.
+            loaded = self._writer.submit(lambda transaction: _load(transaction, case_id, HISTORY_LIMIT)).result()
+            with self._lock:
+                case.begin(loaded)
+        return case
 
 
 def _load(transaction: Transaction, case_id: str, most: int) -> OrderedDict[_Place, Past]:
