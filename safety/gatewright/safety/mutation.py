@@ -49,8 +49,9 @@ class Survivor:
         """What to add."""
         return _REMEDIES[self.change]
 
-    def __str__(self) -> str:
-        where = f"rule {self.rule!r}, `{self.place}`" if self.rule else f"`{self.place}`"
+    @property
+    def message(self) -> str:
+        """What was changed without any example noticing, and what to do about it."""
         what = {
             "whole": "without it",
             "clause": "without the clause",
@@ -59,7 +60,10 @@ class Survivor:
             "boundary": "with another boundary in",
         }[self.change]
         part = "" if self.change == "whole" else f" `{textwrap.shorten(self.part, PART, placeholder=' ...')}`"
-        return f"{where}: every example holds {what}{part} too; {self.remedy}"
+        return f"`{self.place}`: every example holds {what}{part} too; {self.remedy}"
+
+    def __str__(self) -> str:
+        return f"rule {self.rule!r}: {self.message}" if self.rule else self.message
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -84,3 +84,29 @@ def test_packs_that_do_not_load_are_not_compared(project: Project) -> None:
 
     assert (done.code, done.json["ok"]) == (1, False)
     assert done.json["problems"][0]["file"] == "new.yaml"
+
+
+def test_a_pack_that_can_be_used_has_its_oversights_named(project: Project) -> None:
+    done = project("policy", "lint", "rules.yaml", "--deployment", "clerk")
+
+    assert done.code == 0
+    assert "can be used; 1 warnings" in done.out
+    assert "rules.yaml:14: rule 'large-refund': `when`: every example holds with another boundary" in done.out
+
+
+def test_everything_that_is_wrong_is_told_at_once(project: Project) -> None:
+    new = changed(project, "    then: ask\n", "    then: ask\n    priority: 3\n")
+    text = (project.path / new).read_text("utf-8").replace("then: deny", "then: denied")
+    (project.path / new).write_text(text, "utf-8")
+
+    done = project("policy", "lint", new, "--json")
+
+    assert done.code == 1
+    assert [problem["rule"] for problem in done.json["problems"]] == ["large-refund", "refund-limit"]
+
+
+def test_a_deployment_that_is_not_configured_is_named(project: Project) -> None:
+    done = project("policy", "lint", "rules.yaml", "--deployment", "clrk")
+
+    assert done.code == 2
+    assert "did you mean 'clerk'?" in done.err

@@ -1,4 +1,4 @@
-"""`gatewright policy test|diff`: rule packs as they are written, before anything runs under them."""
+"""`gatewright policy lint|test|diff`: rule packs as they are written, before anything runs under them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,41 @@ if TYPE_CHECKING:
     from gatewright.safety.comparison import Comparison
     from gatewright.safety.drafts import Draft
     from gatewright.safety.mutation import Mutations, Trial
-    from gatewright.safety.sources import PackError
+    from gatewright.safety.sources import PackError, Problem
 
 PASSED, FAILED = 0, 1
 PACK = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command(cls=Command)
+@click.argument("file", type=PACK)
+@click.option("--deployment", help="Check it against the tools of this deployment too.")
+@desk
+def lint(desk: Desk, file: Path, deployment: str | None) -> int:
+    """Say everything that is wrong with the rule pack FILE, and what looks like an oversight.
+
+    Oversights are rules that decide nothing, tools without labels, calls that no rule looks at, and clauses that no
+    example tries.
+
+    Exit code 1 if the pack cannot be used; warnings are no reason.
+    """
+    from gatewright.runtime import deployments
+    from gatewright.safety import drafts, mutation, review
+    from gatewright.safety.sources import PackError
+
+    tools = None if deployment is None else deployments.governed(configured(desk, deployment)).tools
+    try:
+        draft = drafts.read(file, tools=tools)
+    except PackError as error:
+        return refused(desk, error)
+    trials = mutation.trials(draft)
+    with progress(desk, len(trials)) as step:
+        survivors = mutation.outcome(_counted(trials, step)).survivors
+    warnings = review.warnings(draft, survivors)
+    value = {"ok": True, "pack": draft.pack.title, "problems": [], "warnings": [_problem(each) for each in warnings]}
+    said = [f"{draft.pack.title} can be used; {len(warnings)} warnings", *map(str, warnings)]
+    desk.show(value, lambda: "\n".join(said))
+    return PASSED
 
 
 @click.command(cls=Command)
@@ -146,12 +177,12 @@ def diff(desk: Desk, old: Path, new: Path) -> int:
 
 def refused(desk: Desk, error: PackError) -> int:
     """Show everything that is wrong with a pack."""
-    problems = [
-        {"file": each.file, "line": each.line, "rule": each.rule or None, "message": each.message}
-        for each in error.problems
-    ]
-    desk.show({"ok": False, "problems": problems}, lambda: str(error))
+    desk.show({"ok": False, "problems": [_problem(each) for each in error.problems]}, lambda: str(error))
     return FAILED
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    return {"file": problem.file, "line": problem.line, "rule": problem.rule or None, "message": problem.message}
 
 
 def progress(desk: Desk, total: int) -> AbstractContextManager[Callable[[int], None]]:

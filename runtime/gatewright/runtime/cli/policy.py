@@ -8,6 +8,7 @@ from .grammar import Group, Lazy
 
 HERE = "gatewright.runtime.cli"
 COMMANDS = {
+    "lint": Lazy(f"{HERE}.packs:lint", "Say what is wrong with a pack, and what looks like an oversight."),
     "test": Lazy(f"{HERE}.packs:test", "Run the examples of a pack, and see what they would notice."),
     "diff": Lazy(f"{HERE}.packs:diff", "Say what changes between two packs, and refuse what opens a door."),
     "backtest": Lazy(f"{HERE}.backtests:backtest", "Judge what is on record by another pack."),
