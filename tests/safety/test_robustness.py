@@ -70,7 +70,8 @@ def _judged(condition: str, **fields: Any) -> Decision:
         ("args.a == 9223372036854775808", "."),
         ("(" * 5000 + "true" + ")" * 5000, "the limit is 4000"),
         ("(" * 1500 + "true" + ")" * 1500, "."),
-        (" || ".join(f"args.a == 'value-{at}'" for at in range(20_000)), "the limit is 4000"),
+        (" || ".join(f"args.a == 'value-{at}'" for at in range(5_000)), "the limit is 4000"),
+        (" || ".join(f"args.a == 'value-{at}'" for at in range(20_000)), "larger than"),
         ("!" * 3000 + "true", "."),
         ("[" * 1000 + "]" * 1000 + " == []", "."),
         ("args.a.matches('(')", "."),
@@ -126,6 +127,14 @@ def _deep(levels: int) -> Any:
     return value
 
 
+def _doubled(levels: int) -> Any:
+    """Few objects, and 2 to the power of `levels` places at which they are found."""
+    value: Any = "x"
+    for _ in range(levels):
+        value = [value, value]
+    return value
+
+
 def _cyclic() -> Any:
     value: list[Any] = []
     value.append(value)
@@ -140,6 +149,8 @@ def _cyclic() -> Any:
         {str(at): at for at in range(300_000)},
         _deep(129),
         _deep(100_000),
+        _doubled(100),
+        [0] * (events.MAX_VALUES + 1),
         _cyclic(),
         {"self": _cyclic()},
         "[" * 100_000,
@@ -189,9 +200,9 @@ def _bomb(levels: int) -> str:
         ("name: !!python/object/apply:os.system [true]\n", "tag"),
         ("name: !!binary aGVsbG8=\n", "tag"),
         (HEAD + "name: other\n", "given twice"),
-        (HEAD + "rules: [" + "[" * 5000 + "]" * 5000 + "]", "."),
-        (HEAD + "rules: " + "{a: " * 3000 + "1" + "}" * 3000, "."),
-        (HEAD + "rules:\n" + "- " * 5000 + "x\n", "."),
+        (HEAD + "rules: [" + "[" * 5000 + "]" * 5000 + "]", "nested more than 128"),
+        (HEAD + "rules: " + "{a: " * 3000 + "1" + "}" * 3000, "nested more than 128"),
+        (HEAD + "rules:\n" + "- " * 5000 + "x\n", "nested more than 128"),
         ("x" * (MAX_BYTES + 1), "larger than"),
         ("", "."),
         ("\0", "."),

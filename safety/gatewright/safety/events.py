@@ -49,6 +49,9 @@ PAST_LIMIT = 65_536  # bytes of JSON: larger arguments or results of earlier eff
 MAX_DEPTH = canonical.MAX_DEPTH  # levels of nesting in a value
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+MAX_VALUES = (
+    262_144  # texts, numbers, lists and so on within one value; more take longer to look through than to refuse
+)
 _TOO_DEEP = f"rules look at {MAX_DEPTH} levels of nesting at most; flatten the value"
 EVENT_LIMIT = 4_194_304  # bytes of JSON: a larger event is refused
 
@@ -253,7 +256,8 @@ def values(event: Event, labels: frozenset[str], words: frozenset[str], *, limit
         limit: bytes of JSON.
 
     Raises:
-        LimitError: arguments, result, text and the part of the history that is shown exceed `limit`.
+        LimitError: arguments, result, text and the part of the history that is shown exceed `limit`, or one of them
+            holds more than `MAX_VALUES`.
         UsageError: a value is not JSON (NaN, an object of some class).
     """
     found: dict[str, Any] = {
@@ -311,7 +315,7 @@ def _remembered(value: Any) -> _View | None:
     """What rules see of a value of an earlier effect; None if it is too large, or cannot be shown to them at all."""
     try:
         view = _presentable(parsed(value))
-    except UsageError:  # one odd result must not deny everything that follows it in the case
+    except (UsageError, LimitError):  # one odd result must not deny everything that follows it in the case
         return None
     return view if view.size <= PAST_LIMIT else None
 
@@ -340,7 +344,7 @@ def _presentable(value: Any) -> _View:
     The binding cuts text at a NUL character, which would hide what follows it from a rule, and NaN compares false
     with every limit: the first is replaced by U+FFFD, the second refused.
     """
-    _check_depth(value)
+    _check_shape(value)
     try:
         text = _JSON.encode(value)
         encoded = text.encode()
@@ -353,12 +357,16 @@ def _presentable(value: Any) -> _View:
     return _View(value, len(encoded))
 
 
-def _check_depth(value: Any) -> None:
+def _check_shape(value: Any) -> None:
     """By levels and not by recursion: the binding converts recursively and would take the process down."""
     level: list[Any] = [value] if isinstance(value, (dict, list, tuple)) else []
+    count = 0
     for _ in range(MAX_DEPTH + 1):
         if not level:
             return
+        count += sum(map(len, level))
+        if count > MAX_VALUES:
+            raise LimitError(f"a value holds more than {MAX_VALUES} others, rules look at no more; pass on less of it")
         level = [
             inner
             for outer in level

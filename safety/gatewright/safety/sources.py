@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from yaml.scanner import ScannerError
 
 from gatewright.agents.errors import UsageError
 
-MAX_BYTES = 1_048_576  # of one file
+from . import canonical
+
+MAX_BYTES = 262_144  # of one file; the parser takes up to half a microsecond for a byte of text
+MAX_DEPTH = canonical.MAX_DEPTH  # levels of nesting; the digest of a file can be taken of no more
 
 Path = tuple[str | int, ...]
 
@@ -60,6 +64,12 @@ class _Loader(yaml.SafeLoader):
 
     yaml_implicit_resolvers: dict[Any, Any] = {}
 
+    def fetch_more_tokens(self) -> None:
+        # Before anything is composed: the scanner's time grows with the square of the brackets that are open.
+        if self.flow_level + len(self.indents) > MAX_DEPTH:
+            raise ScannerError(None, None, f"nested more than {MAX_DEPTH} levels deep; flatten it", self.get_mark())
+        super().fetch_more_tokens()
+
 
 for _tag, _pattern, _first in (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -75,7 +85,7 @@ def parse(text: str, file: str) -> Source:
     """Read YAML.
 
     Raises:
-        PackError: not YAML, a key given twice, an alias, or more than `MAX_BYTES`.
+        PackError: not YAML, a key given twice, an alias, more than `MAX_BYTES` or `MAX_DEPTH`.
     """
     if len(text.encode("utf-8", "replace")) > MAX_BYTES:
         raise PackError([Problem(file=file, line=1, rule="", message=f"larger than {MAX_BYTES} bytes; split it")])
