@@ -130,6 +130,11 @@ class LoadedDeployment:
         self.world = world
         self.owner = owner
 
+    @property
+    def packs(self) -> tuple[Pack, ...]:
+        """The rule packs in force, and those on trial."""
+        return (*self.guard.packs, *(() if self.shadow is None else self.shadow.packs))
+
     @cached_property
     def colleagues(self) -> frozenset[str]:
         """The names of the agents, who may be sent messages."""

@@ -34,6 +34,7 @@ from .notices import outbox
 from .notices.channels import channels
 from .notices.sender import Sender
 from .notices.views import NoticeView, State
+from .policy import library
 from .recording import Office
 from .store import database, schema
 from .store.writer import Transaction, Writer, arrival
@@ -166,6 +167,8 @@ class Service(Desk, Switches):
             gc.collect()
             gc.freeze()
             await self._write(lambda transaction: outbox.declare(transaction, self.config.notices))
+            packs = [pack for deployment in self._deployments.values() for pack in deployment.packs]
+            await self._write(lambda transaction: library.keep(transaction, packs, now=self._clock.now()))
             people = {name: frozenset(person.roles) for name, person in self.config.people.items()}
             await self._write(lambda transaction: roster.withdraw(transaction, people, now=self._clock.now()))
             if execute:

@@ -22,7 +22,10 @@ from .tools import Tool
 
 @dataclass(frozen=True, kw_only=True)
 class Pack:
-    """A checked rule pack. `digest`: SHA-256 of the canonical content; comments and layout do not change it."""
+    """A checked rule pack. `digest`: SHA-256 of the canonical content; comments and layout do not change it.
+
+    `text`: the file as it was written.
+    """
 
     name: str
     version: str
@@ -31,6 +34,7 @@ class Pack:
     tools: Mapping[str, Tool] = field(default_factory=dict)
     budgets: tuple[Budget, ...] = ()
     breakers: tuple[Breaker, ...] = ()
+    text: str = field(default="", repr=False, compare=False)
 
     @property
     def title(self) -> str:
@@ -94,6 +98,7 @@ class Pack:
             tools={name: tool.tool() for name, tool in document.tools.items()},
             budgets=tuple(document.budgets) if counts else (),
             breakers=tuple(document.breakers) if counts else (),
+            text=text,
         )
 
 

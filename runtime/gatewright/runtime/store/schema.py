@@ -217,6 +217,15 @@ class Pause(Table, table=True):
     since: int = Field(sa_type=BigInteger)
 
 
+class Pack(Table, table=True):
+    """A rule pack that a service has worked under, as it was written; records name it by its `title`."""
+
+    digest: str = Field(primary_key=True)
+    title: str = Field(index=True)
+    text: str = Field(sa_type=Text)
+    first_seen: int = Field(sa_type=BigInteger)
+
+
 class Waiver(Table, table=True):
     """A rule that does not count for a while; `scope` is its JSON."""
 

@@ -262,6 +262,17 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("deployment"),
     )
     op.create_table(
+        "pack",
+        sa.Column("digest", sa.String(), nullable=False),
+        sa.Column("title", sa.String(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("first_seen", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("digest"),
+    )
+    with op.batch_alter_table("pack", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_pack_title"), ["title"], unique=False)
+
+    op.create_table(
         "waiver",
         sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("id", sa.String(), nullable=False),
