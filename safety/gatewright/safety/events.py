@@ -49,9 +49,7 @@ PAST_LIMIT = 65_536  # bytes of JSON: larger arguments or results of earlier eff
 MAX_DEPTH = canonical.MAX_DEPTH  # levels of nesting in a value
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
-MAX_VALUES = (
-    262_144  # texts, numbers, lists and so on within one value; more take longer to look through than to refuse
-)
+MAX_VALUES = 262_144  # texts, numbers, lists and so on within one value
 _TOO_DEEP = f"rules look at {MAX_DEPTH} levels of nesting at most; flatten the value"
 EVENT_LIMIT = 4_194_304  # bytes of JSON: a larger event is refused
 
