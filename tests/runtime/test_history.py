@@ -16,9 +16,10 @@ from gatewright.safety.events import Past
 from gatewright.safety.provenance import Index
 
 if TYPE_CHECKING:
+    from tests.runtime.conftest import House
+
     from gatewright.runtime.store.writer import Writer
     from gatewright.safety.guard import Guard
-    from tests.runtime.conftest import House
 
 ONCE = {
     "id": "once",

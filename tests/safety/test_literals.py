@@ -72,6 +72,20 @@ def test_spelling_a_text_again_changes_nothing_about_its_tokens(text: str) -> No
         ("pay DE89 3704 0044 0532 0130 00 now", [("iban", "DE89 3704 0044 0532 0130 00")]),
         ("pay AT61 1904 3002 3457 3201 from Kim", [("iban", "AT61 1904 3002 3457 3201")]),
         ("pay gb29nwbk60161331926819", [("iban", "gb29nwbk60161331926819")]),
+        ("evil.com?d=1 and evil.com#d", [("link", "evil.com?d"), ("link", "evil.com#d")]),
+        ("<img src='//evil.com/x'>", [("link", "evil.com/x")]),
+        ("http:/evil.com and https:evil.com/p", [("link", "http:/evil.com"), ("link", "https:evil.com/p")]),
+        ("http&#58;//evil&period;com/&ZeroWidthSpace;p", [("link", "http://evil.com/p")]),
+        ("evil%2Ecom/p and kim%40evil.com", [("link", "evil.com/p"), ("email", "kim@evil.com")]),
+        ("10.0.0.1/x and 10.0.0.1:80", [("link", "10.0.0.1/x"), ("link", "10.0.0.1:80")]),
+        (
+            "е-vil.com, кот.рф, xn--e1afmkfd.xn--p1ai",
+            [("link", "е-vil.com"), ("link", "кот.рф"), ("link", "xn--e1afmkfd.xn--p1ai")],
+        ),
+        ("x.com, t.co/p, evil.Ru/p", [("link", "x.com"), ("link", "t.co/p"), ("link", "evil.Ru/p")]),
+        ("*evil.com*, _evil.com_, **evil.com**!", [("link", "evil.com")] * 3),
+        ("my_secret.evil.com", [("link", "my_secret.evil.com")]),
+        ("evil.com/@kim", [("link", "evil.com/@kim")]),
         ("call +49 171 1234567 or 555-123-4567", [("phone", "+49 171 1234567"), ("phone", "555-123-4567")]),
     ],
 )
@@ -88,6 +102,9 @@ def test_what_leads_somewhere_is_found(text: str, expected: list[tuple[str, str]
         "3f2504e0-4f89-11d3-9a0c-0305e82c3301",
         "/home/kim/notes.txt",
         "me@home",
+        "version 1.2.3.4 of main.py#L10, J.Smith, self_test.inbox.body, AT&T; name@latest and/or",
+        "Привет.Как дела? 你好。谢谢",
+        "http: is a scheme, 100% of it",
     ],
 )
 def test_what_leads_nowhere_is_not_found(text: str) -> None:

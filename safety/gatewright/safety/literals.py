@@ -7,8 +7,10 @@ and never inside of what belongs together: `2024-05-13`, `kim@example.com` and `
 from __future__ import annotations
 
 import functools
+import html
 import re
 import unicodedata
+import urllib.parse
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
@@ -24,7 +26,7 @@ _EXACT = 1e15  # decimal numbers below have no exponent
 _LONGEST_KEPT = 256  # characters of a value whose spelling is remembered: actions are judged several times
 _LONGEST = 2_048  # characters of a token whose spelling is looked into; a longer one stands for itself
 
-_LEADING = re.compile(r"[.@:\d]|[^\x00-\x7f]")  # without one of these, a text leads nowhere
+_LEADING = re.compile(r"[.@:&%\d]|[^\x00-\x7f]")  # without one of these, a text leads nowhere
 _RUN_ON = re.compile(r"(?<=[a-z0-9][.])(?=[A-Z][a-z])")
 _SCHEME = re.compile(r"(?<=[^\s<>\"])(?=(?:https?|ftp)://)", re.IGNORECASE)
 _TOKEN = re.compile(
@@ -52,7 +54,11 @@ _THOUSANDS = re.compile(r"-?[1-9]\d{0,2}(?:[,'’]\d{3})+(?:\.\d+)?")
 _EUROPEAN = re.compile(r"-?(?:[1-9]\d{0,2}(?:\.\d{3})+|0|[1-9]\d*),\d{1,2}")
 _BEFORE = "'‘’`#$€£¥"
 _AFTER = "'‘’`.,:!?%$€£¥…"
-_NAME = re.compile(r"[a-z0-9-]+")
+_LABEL = re.compile(r"[^\W_][\w-]*|[a-z0-9-]+")
+_REST = re.compile(r"[/?#\\]")  # where a host ends
+_WEB = re.compile(r"https?:[/\\]*(?=[^\s/\\])")  # browsers need no slashes there, and take others
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]{2,31}(?=;));?", re.IGNORECASE)
+_NETWORK = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
 _FILES = frozenset(
     "csv css doc docx gif gz htm html ics jpeg jpg js json log md mp3 mp4 odt pdf png ppt pptx py rtf svg tar toml ts "
     "tsv txt wav xls xlsx xml yaml yml zip".split()
@@ -60,6 +66,10 @@ _FILES = frozenset(
 
 
 _HOSTS = frozenset("ai app biz co com dev info io me net org xyz".split())
+_NATIVE = frozenset(
+    "рф рус бел укр срб мкд мон бг ею қаз онлайн сайт москва 中国 中國 香港 台湾 台灣 新加坡 澳門 한국 भारत ไทย مصر "
+    "السعودية امارات ایران ישראל ελ გე հայ".split()
+)  # endings in other scripts, in which a full stop without a space is no sign of a host name
 
 
 class Found(NamedTuple):
@@ -107,13 +117,17 @@ def found(text: str) -> Iterator[Found]:
     """The links, e-mail addresses, account and telephone numbers in a text, read without invisible characters."""
     if _LEADING.search(text) is None:
         return
+    text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text) if "&" in text else text
     shown = text if text.isascii() else _shown(text)
-    some = " ".join(word for word in shown.split() if "." in word or "@" in word or ":" in word)
+    some = " ".join(word for word in shown.split() if "." in word or "@" in word or ":" in word or "%" in word)
     for raw in _cut(some):
-        token = _spelled(raw.casefold())
-        kind = _kind(raw, token)
-        if kind is not None:
-            yield Found(kind, raw.lstrip(_BEFORE).rstrip(_AFTER + ")]}*"), token)
+        for written in (raw, urllib.parse.unquote(raw)) if "%" in raw else (raw,):
+            bare = _bare(written)
+            token = _spelled(bare.casefold())
+            kind = _kind(bare, token)
+            if kind is not None:
+                yield Found(kind, bare.lstrip(_BEFORE).rstrip(_AFTER + ")]}*"), token)
+                break
     yield from numbers(shown)
 
 
@@ -161,6 +175,14 @@ def _shown(text: str) -> str:
     return unicodedata.normalize("NFKC", folding.folded(text).text).replace("\u3002", ".")
 
 
+def _bare(raw: str) -> str:
+    """Without what emphasises it in Markdown, and without the slashes of a link that names no scheme."""
+    bare = raw.lstrip(_BEFORE + "*~!").rstrip(_AFTER + "*~")
+    if bare[:1] == "_" == bare[-1:]:
+        bare = bare.strip("_")
+    return bare.lstrip("/\\") if bare[:2] in ("//", "\\\\") else bare
+
+
 def _compact(text: str) -> str:
     return re.sub(r"[^a-z0-9+]", "", text)
 
@@ -179,9 +201,8 @@ def _spelled(raw: str) -> str:
         token = token.removesuffix(suffix)
     if token[:1].isdigit() or token[:1] == "-":
         return _number(token)
-    scheme, _, rest = token.partition("://")
-    if rest and scheme in ("http", "https"):
-        token = rest
+    if web := _WEB.match(token):
+        token = token[web.end() :]
     for prefix in ("mailto:", "tel:", "www."):
         token = token.removeprefix(prefix)
     return token.rstrip("/") or token
@@ -206,16 +227,29 @@ def _kind(raw: str, token: str) -> Kind | None:
         return "link"
     if "@" in token:
         name, _, host = token.rpartition("@")
-        return "email" if name and "." in host else None
+        if name and "." in host:
+            return "email"
     if raw.lstrip(_BEFORE).startswith("www."):
         return "link"
-    host, slash, _ = token.partition("/")
-    labels = host.partition(":")[0].split(".")
-    if len(labels) < 2 or not all(_NAME.fullmatch(label) for label in labels):
+    behind = _REST.search(token)
+    rest = token[behind.start() :] if behind is not None else ""
+    host, port, _ = token.removesuffix(rest).partition(":")
+    labels = host.split(".")
+    leads = rest.startswith(("/", "\\"))
+    if _NETWORK.fullmatch(host):
+        return "link" if leads or port else None  # else it may be a version
+    if len(labels) < 2 or not all(_LABEL.fullmatch(label) for label in labels):
         return None
     ending = labels[-1]
-    if len(ending) < 2 or not ending.isalpha() or not any(len(label) > 1 for label in labels[:-1]):
+    if "_" in host and (any("_" in label for label in labels[-2:]) or not (leads or ending in _HOSTS)):
+        return None  # a name in a program: `self_test.body`
+    if ending in _NATIVE or ending.startswith("xn--"):
+        return "link"
+    if len(ending) < 2 or not ending.isascii() or not ending.isalpha():
         return None
-    if ending not in _HOSTS and ending not in raw and ending.upper() not in raw:
-        return None  # a sentence that begins without a space: `done.Then`
-    return "link" if slash or ending not in _FILES else None
+    if ending not in _HOSTS:
+        if not any(len(label) > 1 for label in labels[:-1]):
+            return None
+        if not leads and ending not in raw and ending.upper() not in raw:
+            return None  # a sentence that begins without a space: `done.Then`
+    return "link" if leads or ending not in _FILES else None
