@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from gatewright.agents.errors import ConflictError, UnavailableError
-from gatewright.runtime import runs as life
+from gatewright.runtime import claims
 from gatewright.runtime.service import Service
 from gatewright.runtime.store import database
 from gatewright.runtime.views import RunView
@@ -146,7 +146,8 @@ async def test_a_run_that_kills_its_process_is_given_up_in_the_end(house: Any) -
     assert ended.returncode == 7
     with closing(sqlite3.connect(house.folder / "data" / database.FILE)) as connection, connection:
         assert connection.execute("SELECT status, crashes FROM run").fetchall() == [("running", 0)]
-        connection.execute("UPDATE run SET crashes = ?, epoch = 9", (life.MAX_CRASHES - 1,))  # as after so many deaths
+        deaths = claims.MAX_CRASHES - 1  # that came before
+        connection.execute("UPDATE run SET crashes = ?, epoch = 9", (deaths,))
     async with house.open(f"{ODD}:dies") as service:
         run = await service.wait("r", timeout=30)
         assert run.error is not None

@@ -24,7 +24,7 @@ from gatewright.agents.errors import DeniedError, GatewrightError, UnavailableEr
 from gatewright.safety import approvals, canonical, records
 from gatewright.safety.events import Hook
 
-from . import codec, exchange, judgements, requests, results, runs
+from . import claims, codec, exchange, judgements, requests, results, runs
 from .approvals import dues
 from .chain import RunChain
 from .checkpoints import RUN_KEY, GroupCommitSaver, LostCheckpointError
@@ -81,13 +81,13 @@ class CancelledRunError(GatewrightError):
 class _Active:
     """A run that is being executed here."""
 
-    claimed: runs.Claimed
+    claimed: claims.Claimed
     control: RunControl = field(default_factory=RunControl)
     chain: RunChain | None = None
     task: asyncio.Task[None] | None = None
     cancelled: Mapping[str, str] | None = None
     guard: records.GuardPart | None = None  # what rules said of input and output
-    following: list[runs.Claimed] | None = None  # what takes its place; None where nobody has looked yet
+    following: list[claims.Claimed] | None = None  # what takes its place; None where nobody has looked yet
     begun: bool = False
     interrupted: bool = False
     settling: bool = False  # how this execution comes out is being written: too late to interrupt it
@@ -136,7 +136,7 @@ class Engine:
         self._loop.set_default_executor(self._threads)
         now = self._office.clock.now()
         latest = now + int(LONGEST_DELAY * MICROSECONDS)
-        await self._write(lambda transaction: runs.recover(transaction, now=now, latest=latest))
+        await self._write(lambda transaction: claims.recover(transaction, now=now, latest=latest))
         self._tasks = [asyncio.create_task(self._dispatch()), asyncio.create_task(self._keep_leases())]
         self.wake()
 
@@ -192,12 +192,12 @@ class Engine:
         self._reserved += 1
         return True
 
-    def claim_this(self, transaction: Transaction, run_id: str) -> runs.Claimed | None:
+    def claim_this(self, transaction: Transaction, run_id: str) -> claims.Claimed | None:
         """In the operation that accepts a run: take it at once, for `begin`."""
         now = self._office.clock.now()
-        return runs.claim_this(transaction, run_id, owner=self._owner, until=self._until(now), now=now)
+        return claims.claim_this(transaction, run_id, owner=self._owner, until=self._until(now), now=now)
 
-    def begin(self, claimed: runs.Claimed | None) -> None:
+    def begin(self, claimed: claims.Claimed | None) -> None:
         """Use a reserved place: execute the run, or give the place back."""
         self._reserved -= 1
         self._begun.set()
@@ -218,7 +218,7 @@ class Engine:
                 most = room
                 try:
                     claimed = await self._write(
-                        partial(runs.claim, owner=self._owner, until=self._until(now), most=most, now=now)
+                        partial(claims.claim, owner=self._owner, until=self._until(now), most=most, now=now)
                     )
                 except UnavailableError:
                     claimed = []
@@ -241,10 +241,10 @@ class Engine:
 
     def _housekeep(self, transaction: Transaction) -> None:
         now = self._office.clock.now()
-        runs.renew(transaction, owner=self._owner, until=self._until(now))
+        claims.renew(transaction, owner=self._owner, until=self._until(now))
         dues.happen(transaction, now=now)
 
-    def _start(self, claimed: runs.Claimed) -> None:
+    def _start(self, claimed: claims.Claimed) -> None:
         active = _Active(claimed)
         self._active[claimed.id] = active
         active.task = asyncio.create_task(self._hold(active), name=f"run {claimed.id}")
@@ -330,7 +330,7 @@ class Engine:
         output = orjson.dumps(answered.value) if changed and answered is not None else codec.shown(values)
         await self._end(run, "succeeded", output=output, guard=active.guard)
 
-    async def _chain(self, run: runs.Claimed, deployment: LoadedDeployment, judge: Judge) -> RunChain:
+    async def _chain(self, run: claims.Claimed, deployment: LoadedDeployment, judge: Judge) -> RunChain:
         entries = Journal()
         asked: dict[str, approvals.Request] = {}
         replies: dict[str, runs.Reply] = {}
@@ -463,7 +463,7 @@ class Engine:
 
     async def _end(
         self,
-        run: runs.Claimed,
+        run: claims.Claimed,
         status: RunStatus,
         *,
         output: bytes | None = None,
@@ -510,7 +510,7 @@ class Engine:
 
     async def _give_back(
         self,
-        run: runs.Claimed,
+        run: claims.Claimed,
         *,
         attempt: int,
         delay: float,
@@ -531,7 +531,7 @@ class Engine:
         if delay:
             self._loop.call_later(delay, self.wake)
 
-    async def _insist(self, run: runs.Claimed, operation: Callable[[Transaction], T]) -> T | None:
+    async def _insist(self, run: claims.Claimed, operation: Callable[[Transaction], T]) -> T | None:
         """Write what becomes of a run, behind all that its chain has recorded; a full disk is waited for.
 
         The next run that can start takes its place in the same operation. None where the run is not ours any more.
@@ -539,7 +539,7 @@ class Engine:
         active = self._active.get(run.id)
         chain = active.chain if active is not None else None
 
-        def write(transaction: Transaction) -> tuple[T, list[runs.Claimed]]:
+        def write(transaction: Transaction) -> tuple[T, list[claims.Claimed]]:
             if chain is not None:
                 chain.check_recorded()
             if active is None or not active.settling:  # what failed or was cancelled goes on from what there is
@@ -547,7 +547,7 @@ class Engine:
             result, now = operation(transaction), self._office.clock.now()
             if active is None or active.following is not None or self._draining:
                 return result, []
-            return result, runs.claim(transaction, owner=self._owner, until=self._until(now), most=1, now=now)
+            return result, claims.claim(transaction, owner=self._owner, until=self._until(now), most=1, now=now)
 
         while True:
             try:
@@ -583,7 +583,7 @@ class Engine:
 
     def _publish(
         self,
-        run: runs.Claimed,
+        run: claims.Claimed,
         status: RunStatus,
         *,
         output: bytes | None = None,
@@ -619,7 +619,7 @@ class _Judged:
     changed: bool
 
 
-def _execution(run: runs.Claimed) -> Execution:
+def _execution(run: claims.Claimed) -> Execution:
     return Execution(
         run_id=run.id,
         thread_id=run.thread_id,

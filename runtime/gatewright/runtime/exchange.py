@@ -8,7 +8,7 @@ from typing import Any
 from gatewright.agents.effects import Effect
 from gatewright.agents.errors import UsageError
 
-from . import identifiers, journal, results, runs
+from . import acceptance, identifiers, journal, results, runs
 from .courses import Course
 from .gate import Permit, park
 from .journal import Entry
@@ -55,7 +55,9 @@ class Exchange:
 
             def write(transaction: Transaction) -> None:
                 self._fence(transaction)
-                runs.deliver(transaction, self._run, entry.name, child, args["payload"], reply=args["reply"], now=now)
+                acceptance.deliver(
+                    transaction, self._run, entry.name, child, args["payload"], reply=args["reply"], now=now
+                )
                 journal.put(transaction, self._run.run_id, entry, now=now)
 
             yield self._office.writer.submit(write)

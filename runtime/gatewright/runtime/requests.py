@@ -16,7 +16,7 @@ from gatewright.safety import approvals, canonical, deadlines, records
 from gatewright.safety.terms import ApprovalTerms
 from gatewright.safety.verdicts import Decision
 
-from . import codec, identifiers, runs
+from . import claims, codec, identifiers
 from .clock import MICROSECONDS, moment
 from .interop import questions
 from .notices import telling
@@ -222,7 +222,7 @@ def _summon(transaction: Transaction, number: int, request: approvals.Request) -
         transaction.run(_BAR, name=name, number=number)
 
 
-def open_question(transaction: Transaction, run: runs.Claimed, interrupt: Interrupt, *, now: int) -> str:
+def open_question(transaction: Transaction, run: claims.Claimed, interrupt: Interrupt, *, now: int) -> str:
     """Put an agent's own `interrupt()` before people; gives the id of the request. Twice the same is one request."""
     key = f"{QUESTION}{interrupt.id}"
     for known, request in of_run(transaction, run.id).items():

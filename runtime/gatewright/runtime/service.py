@@ -17,7 +17,19 @@ import sqlalchemy as sa
 from gatewright.agents.errors import ConflictError, NotFoundError, UnavailableError, UsageError
 from gatewright.agents.worlds import Conversation
 
-from . import codec, deployments, identifiers, interception, ledger, models, prices, runs, threads
+from . import (
+    acceptance,
+    claims,
+    codec,
+    deployments,
+    identifiers,
+    interception,
+    ledger,
+    models,
+    prices,
+    runs,
+    threads,
+)
 from .approvals import roster
 from .approvals.desk import Desk
 from .checkpoints import GroupCommitSaver
@@ -72,19 +84,19 @@ class _Place:
         self._reserved = engine.reserve()
         self._begun = False
 
-    def take(self, transaction: Transaction, run_id: str) -> runs.Claimed | None:
+    def take(self, transaction: Transaction, run_id: str) -> claims.Claimed | None:
         """In the accepting operation (which may be called twice): claim the run and let it begin."""
         claimed = self._engine.claim_this(transaction, run_id) if self._reserved or self._begun else None
         if claimed is not None and self._reserved:
             self._use(claimed)
         return claimed
 
-    def give_back(self, accepted: Future[runs.Claimed | None]) -> None:
+    def give_back(self, accepted: Future[claims.Claimed | None]) -> None:
         """When it is known what became of the acceptance: a place that was not used is free again."""
         if self._reserved:
             self._use(None)
 
-    def _use(self, claimed: runs.Claimed | None) -> None:
+    def _use(self, claimed: claims.Claimed | None) -> None:
         self._reserved, self._begun = False, claimed is not None
         with suppress(RuntimeError):  # the loop is closed: the next process finds the run
             self._loop.call_soon_threadsafe(self._engine.begin, claimed)
@@ -288,7 +300,7 @@ class Service(Desk, Switches):
         """
         thread = self._new_thread(deployment, thread_id, metadata, settings)
         await threads.admit(self._office, self._deployment(deployment), thread)
-        await self._write(lambda tx: runs.create_thread(tx, thread, now=self._clock.now()))
+        await self._write(lambda tx: acceptance.create_thread(tx, thread, now=self._clock.now()))
         return await self.thread(thread.id)
 
     async def close_thread(self, thread_id: str, *, by: str) -> ThreadView:
@@ -312,14 +324,14 @@ class Service(Desk, Switches):
         thread_id: str | None,
         metadata: Mapping[str, Any] | None,
         settings: Mapping[str, Any] | None,
-    ) -> runs.NewThread:
+    ) -> acceptance.NewThread:
         loaded = self._deployment(deployment)
         chosen = thread_id if thread_id is not None else identifiers.new("thread")
         if not chosen or len(chosen) > 200 or "/" in chosen or not chosen.isprintable():
             raise UsageError(
                 f"thread id {chosen[:80]!r} cannot be used; take 1 to 200 printable characters without '/'"
             )
-        return runs.NewThread(
+        return acceptance.NewThread(
             id=chosen,
             deployment=deployment,
             agent=loaded.entry,
@@ -385,17 +397,17 @@ class Service(Desk, Switches):
             self._saver.expect(thread.id)
         place = _Place(self._engine, self._loop)
 
-        def write(transaction: Transaction) -> runs.Claimed | None:
+        def write(transaction: Transaction) -> claims.Claimed | None:
             now = self._clock.now()
-            if run_id is not None and runs.exists(transaction, run_id):
+            if run_id is not None and acceptance.exists(transaction, run_id):
                 raise _KNOWN
             if thread_id is None:
-                runs.accept_first(transaction, chosen, thread, body, requester=requester, now=now)
+                acceptance.accept_first(transaction, chosen, thread, body, requester=requester, now=now)
                 return place.take(transaction, chosen)
             threads.join(transaction, thread, now=now)
-            if multitask == "reject" and (busy := runs.unfinished(transaction, thread.id)):
+            if multitask == "reject" and (busy := acceptance.unfinished(transaction, thread.id)):
                 raise ConflictError(f"thread {thread.id!r} is busy with run {busy[0]!r}; wait, or enqueue")
-            runs.accept(transaction, chosen, thread.id, body, requester=requester, now=now)
+            acceptance.accept(transaction, chosen, thread.id, body, requester=requester, now=now)
             return place.take(transaction, chosen)
 
         future = self._writer.submit(write)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from gatewright.agents.errors import ConflictError, DeniedError
 from gatewright.safety import records
 
-from . import leaves, runs
+from . import acceptance, leaves
 from .clock import moment
 from .courses import adrive
 from .deployments import LoadedDeployment
@@ -28,7 +28,7 @@ _UNFINISHED = sa.select(_RUN.c.id).where(
 )
 
 
-async def admit(office: Office, deployment: LoadedDeployment, thread: runs.NewThread) -> None:
+async def admit(office: Office, deployment: LoadedDeployment, thread: acceptance.NewThread) -> None:
     """Ask the rules whether a thread that does not exist yet may begin.
 
     Raises:
@@ -37,7 +37,7 @@ async def admit(office: Office, deployment: LoadedDeployment, thread: runs.NewTh
     judge = Judge(_execution(thread.id, deployment, thread.agent), office, deployment)
     if not judge.wants("thread.start", thread.agent):
         return
-    if await arrival(office.writer.submit(lambda tx: runs.thread(tx, thread.id))) is not None:
+    if await arrival(office.writer.submit(lambda tx: acceptance.thread(tx, thread.id))) is not None:
         return
     args = {"settings": dict(thread.settings), "metadata": dict(thread.metadata)}
     await _judged(office, deployment, judge, "thread.start", thread.id, thread.agent, args, by="")
@@ -56,7 +56,7 @@ async def close(office: Office, deployment: LoadedDeployment, thread_id: str, ag
     now = office.clock.now()
 
     def write(transaction: Transaction) -> None:
-        _check_open(thread_id, runs.thread(transaction, thread_id))
+        _check_open(thread_id, acceptance.thread(transaction, thread_id))
         if unfinished := transaction.one(_UNFINISHED, case=thread_id):
             raise ConflictError(f"thread {thread_id!r} has run {unfinished[0]!r} under way; wait for it, or cancel it")
         transaction.run(_CLOSE, of=thread_id, now=now)
@@ -65,15 +65,15 @@ async def close(office: Office, deployment: LoadedDeployment, thread_id: str, ag
     await arrival(office.writer.submit(write))
 
 
-def join(transaction: Transaction, thread: runs.NewThread, *, now: int) -> None:
+def join(transaction: Transaction, thread: acceptance.NewThread, *, now: int) -> None:
     """Create a thread, or check that this one goes on.
 
     Raises:
         ConflictError: it belongs to another deployment, or is closed.
     """
-    known = runs.thread(transaction, thread.id)
+    known = acceptance.thread(transaction, thread.id)
     if known is None:
-        runs.create_thread(transaction, thread, now=now)
+        acceptance.create_thread(transaction, thread, now=now)
         return
     if known.deployment != thread.deployment:
         raise ConflictError(
@@ -82,7 +82,7 @@ def join(transaction: Transaction, thread: runs.NewThread, *, now: int) -> None:
     _check_open(thread.id, known)
 
 
-def _check_open(thread_id: str, known: runs.KnownThread | None) -> None:
+def _check_open(thread_id: str, known: acceptance.KnownThread | None) -> None:
     if known is not None and known.closed_at is not None:
         at = moment(known.closed_at).isoformat(timespec="seconds")
         raise ConflictError(f"thread {thread_id!r} was closed at {at}; begin another")
