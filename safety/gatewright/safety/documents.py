@@ -66,6 +66,12 @@ class Example(Part):
     time: str = "2026-01-01T12:00:00Z"
 
 
+class EventText(Example):
+    """An event by itself, written like an example."""
+
+    hook: Hook
+
+
 class Examples(Part):
     match: list[Example] = []
     passes: list[Example] = Field(default=[], alias="pass")

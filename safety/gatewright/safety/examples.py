@@ -30,14 +30,14 @@ def failures(rule: Rule, examples: Examples, described: Mapping[str, Tool]) -> I
 
 def _contradiction(rule: Rule, example: Example, described: Mapping[str, Tool], *, expected: bool) -> str | None:
     try:
-        shown = event(rule, example, described)
-        carried = shown.labels | described.get(shown.name, UNKNOWN).labels
-        if not rule.looks_at(shown.hook, shown.name, carried):
+        tried = event(rule, example, described)
+        carried = tried.labels | described.get(tried.name, UNKNOWN).labels
+        if not rule.looks_at(tried.hook, tried.name, carried):
             if expected:
-                what = f"{shown.name!r} with labels {sorted(carried)}"
+                what = f"{tried.name!r} with labels {sorted(carried)}"
                 return f"the rule does not look at {what}; mend `on:` or the example"
             return None
-        matches = _tried(rule, shown, carried, described)
+        matches = _tried(rule, tried, carried, described)
     except ValueError as error:
         return f"the example cannot be read: {error}"
     except (GatewrightError, TypeError) as error:
@@ -79,16 +79,30 @@ def event(rule: Rule, example: Example, described: Mapping[str, Tool]) -> events
     Raises:
         ValueError: its time is none.
     """
+    # An example without a name stands for any effect with the labels the rule is about.
+    return shown(
+        example,
+        rule.hook,
+        name=example.name or _name(rule, described),
+        labels=frozenset(example.labels) | (frozenset[str]() if example.name else rule.labels),
+    )
+
+
+def shown(example: Example, hook: events.Hook, *, name: str, labels: frozenset[str]) -> events.Event:
+    """An event with the content of an example.
+
+    Raises:
+        ValueError: its time is none.
+    """
     time = datetime.fromisoformat(example.time)
     return events.Event(
-        hook=rule.hook,
-        name=example.name or _name(rule, described),
+        hook=hook,
+        name=name,
         agent=example.agent,
         deployment=example.deployment,
         run_id=example.run_id,
         thread_id=example.thread_id,
-        # An example without a name stands for any effect with the labels the rule is about.
-        labels=frozenset(example.labels) | (frozenset[str]() if example.name else rule.labels),
+        labels=labels,
         args=example.args,
         result=example.result,
         error=example.error,

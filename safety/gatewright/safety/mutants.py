@@ -27,7 +27,7 @@ class Mutant(NamedTuple):
     line: int
 
 
-class _Sign(NamedTuple):
+class Sign(NamedTuple):
     """An operator, a bracket or a word; `depth` counts the brackets around it."""
 
     text: str
@@ -38,9 +38,9 @@ class _Sign(NamedTuple):
 
 def of(text: str) -> Iterator[Mutant]:
     """Every small change of an expression, each once; some do not compile."""
-    signs = _signs(text)
+    found = signs(text)
     seen = {text}
-    for start, end, new, change, part in _changes(text, signs):
+    for start, end, new, change, part in _changes(text, found):
         mutated = text[:start] + new + text[end:]
         if mutated not in seen:
             seen.add(mutated)
@@ -50,18 +50,18 @@ def of(text: str) -> Iterator[Mutant]:
 _Edit = tuple[int, int, str, Change, tuple[int, int]]
 
 
-def _changes(text: str, signs: Sequence[_Sign]) -> Iterator[_Edit]:
-    for at, sign in enumerate(signs):
+def _changes(text: str, found: Sequence[Sign]) -> Iterator[_Edit]:
+    for at, sign in enumerate(found):
         if sign.text in ("&&", "||"):
             boundaries = ("||",) if sign.text == "||" else ("&&", "||")
-            left, right = _extent(text, signs, at, boundaries)
-            if at == 0 or not _joins_before(signs, at, sign.text):  # the first of a chain; the others are right ones
+            left, right = _extent(text, found, at, boundaries)
+            if at == 0 or not _joins_before(found, at, sign.text):  # the first of a chain; the others are right ones
                 yield left, sign.end, "", "clause", (left, sign.start)
             yield sign.start, right, "", "clause", (sign.end, right)
         elif sign.text == "!":
-            yield sign.start, sign.end, "", "negation", (sign.start, _extent(text, signs, at, _ALL)[1])
+            yield sign.start, sign.end, "", "negation", (sign.start, _extent(text, found, at, _ALL)[1])
         elif sign.text in _RELATIONS:
-            left, right = _extent(text, signs, at, _ALL)
+            left, right = _extent(text, found, at, _ALL)
             relation = text[left:right]
             lead = len(relation) - len(relation.lstrip())
             yield left, right, f"{relation[:lead]}!({relation[lead:]})", "comparison", (left + lead, right)
@@ -72,32 +72,32 @@ def _changes(text: str, signs: Sequence[_Sign]) -> Iterator[_Edit]:
 _ALL = ("&&", "||")
 
 
-def _extent(text: str, signs: Sequence[_Sign], at: int, operators: tuple[str, ...]) -> tuple[int, int]:
+def _extent(text: str, found: Sequence[Sign], at: int, operators: tuple[str, ...]) -> tuple[int, int]:
     """Where the operands of the operator at `at` begin and end: at one of the operators, or what binds less."""
-    depth = signs[at].depth
+    depth = found[at].depth
     left, right = 0, len(text)
-    for sign in reversed(signs[:at]):
+    for sign in reversed(found[:at]):
         if _bounds(sign, depth, operators, opening=True):
             left = sign.end
             break
-    for sign in signs[at + 1 :]:
+    for sign in found[at + 1 :]:
         if _bounds(sign, depth, operators, opening=False):
             right = sign.start
             break
     return left, right
 
 
-def _bounds(sign: _Sign, depth: int, operators: tuple[str, ...], *, opening: bool) -> bool:
+def _bounds(sign: Sign, depth: int, operators: tuple[str, ...], *, opening: bool) -> bool:
     brackets = _OPENING if opening else _CLOSING
     return (sign.depth == depth and (sign.text in operators or sign.text in (",", "?", ":"))) or (
         sign.depth == depth - 1 and sign.text in brackets
     )
 
 
-def _joins_before(signs: Sequence[_Sign], at: int, operator: str) -> bool:
+def _joins_before(found: Sequence[Sign], at: int, operator: str) -> bool:
     """Whether the same chain of operators has begun before."""
-    depth = signs[at].depth
-    for sign in reversed(signs[:at]):
+    depth = found[at].depth
+    for sign in reversed(found[:at]):
         if sign.depth == depth and sign.text == operator:
             return True
         if _bounds(sign, depth, ("||",) if operator == "&&" else (), opening=True):
@@ -105,9 +105,9 @@ def _joins_before(signs: Sequence[_Sign], at: int, operator: str) -> bool:
     return False
 
 
-def _signs(text: str) -> list[_Sign]:
+def signs(text: str) -> list[Sign]:
     """Operators, brackets and words with their depth; a bracket has that of what is around it."""
-    found: list[_Sign] = []
+    found: list[Sign] = []
     lexemes = expressions.lexemes(text)
     depth, at = 0, 0
     while at < len(lexemes):
@@ -118,7 +118,7 @@ def _signs(text: str) -> list[_Sign]:
         if lexeme.kind == "sign" and sign in _CLOSING:
             depth -= 1
         if lexeme.kind == "word" or (lexeme.kind == "sign" and not _is_optional(lexemes, at)):
-            found.append(_Sign(sign, lexeme.start, lexeme.start + len(sign), depth))
+            found.append(Sign(sign, lexeme.start, lexeme.start + len(sign), depth))
         if lexeme.kind == "sign" and sign in _OPENING:
             depth += 1
         at += 2 if lexeme.kind == "sign" and len(sign) == 2 else 1

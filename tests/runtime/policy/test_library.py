@@ -27,8 +27,8 @@ async def test_every_pack_that_was_in_force_or_on_trial_is_kept_once(house: Hous
     trial = Pack.load(house.folder / "shadow.yaml")
 
     with backtest.ledger(house.folder / "data") as engine, engine.connect() as connection:
-        verdicts = [[rule.verdict for rule in library.find(connection, title).rules] for title in titles]
-        assert library.find(connection, trial.title).digest == trial.digest
+        verdicts = [[rule.verdict for rule in library.find(connection, title).pack.rules] for title in titles]
+        assert library.find(connection, trial.title).pack.digest == trial.digest
         with pytest.raises(NotFoundError, match="'other@1#0' is not kept"):
             library.find(connection, "other@1#0")
 

@@ -13,6 +13,7 @@ COMMANDS = {
     "diff": Lazy(f"{HERE}.packs:diff", "Say what changes between two packs, and refuse what opens a door."),
     "backtest": Lazy(f"{HERE}.backtests:backtest", "Judge what is on record by another pack."),
     "shadow": Lazy(f"{HERE}.backtests:shadow", "Say what the packs on trial would have changed."),
+    "explain": Lazy(f"{HERE}.explaining:explain", "Say why rules decide as they do."),
     "waive": Lazy(f"{HERE}.waiving:waive", "Let matches of a rule not count for a while."),
     "waivers": Lazy(f"{HERE}.waiving:waivers", "List waivers, the newest first."),
     "revoke": Lazy(f"{HERE}.waiving:revoke", "End a waiver."),

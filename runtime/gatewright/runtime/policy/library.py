@@ -10,6 +10,8 @@ from sqlalchemy import Connection
 from gatewright.agents.errors import NotFoundError
 from gatewright.runtime.store import schema
 from gatewright.runtime.store.writer import Transaction
+from gatewright.safety import drafts
+from gatewright.safety.drafts import Draft
 from gatewright.safety.packs import Pack
 
 _PACK = schema.Pack.__table__  # type: ignore[attr-defined]  # SQLModel adds it
@@ -25,8 +27,8 @@ def keep(transaction: Transaction, packs: Iterable[Pack], *, now: int) -> None:
             transaction.run(_KEEP, digest=pack.digest, title=pack.title, text=pack.text, first_seen=now)
 
 
-def find(connection: Connection, title: str) -> Pack:
-    """The pack that records call by this title.
+def find(connection: Connection, title: str) -> Draft:
+    """The pack, with its text, that records call by this title.
 
     Raises:
         NotFoundError: no service has worked under it here.
@@ -35,4 +37,4 @@ def find(connection: Connection, title: str) -> Pack:
     text = connection.execute(sa.select(_PACK.c.text).where(_PACK.c.title == title)).scalar()
     if text is None:
         raise NotFoundError(f"the text of the rule pack {title!r} is not kept here; give its file with --pack")
-    return Pack.parse(text, file=title)
+    return drafts.parse(text, file=title)

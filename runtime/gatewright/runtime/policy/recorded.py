@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from gatewright.agents.effects import Kind
+from gatewright.agents.errors import NotFoundError
 from gatewright.runtime import codec, exchange, history, requests, results
 from gatewright.runtime.clock import moment
 from gatewright.runtime.store import schema
@@ -79,6 +80,18 @@ def cases(connection: Connection, *, deployment: str | None = None, since: datet
         query = query.where(_LEAF.c.case_id.in_(chosen))
     found = connection.execute(query.group_by(_LEAF.c.case_id).order_by(sa.func.min(_LEAF.c.position))).all()
     return (row[0] for row in found)
+
+
+def case_of(connection: Connection, position: int) -> str:
+    """The id of the case that a record belongs to.
+
+    Raises:
+        NotFoundError: there is no such record, or it belongs to none.
+    """
+    found = connection.execute(sa.select(_LEAF.c.case_id).where(_LEAF.c.position == position)).scalar()
+    if found is None:
+        raise NotFoundError(f"record {position} is not there, or belongs to no case; `gatewright audit` lists records")
+    return str(found)
 
 
 def read(connection: Connection, case_id: str, *, entry: str | None = None) -> Case:
@@ -171,7 +184,7 @@ class _Reading:
         }
         if root:
             self._past.append((started, Past(kind="human", name="user", result=history.words(value), time=started)))
-        plain = cast("Mapping[str, Any]", canonical.json_value(value))
+        plain: Any = canonical.json_value(value)
         sender = "" if root else exchange.sender(run.thread_id, self._case_id, self._entry)
         self._add(
             row,
@@ -352,7 +365,7 @@ def _asked(connection: Connection, case_id: str) -> dict[tuple[str, str], dateti
     query = sa.select(_APPROVAL.c.run_id, _APPROVAL.c.key, sa.func.min(_APPROVAL.c.created_at)).where(
         _APPROVAL.c.case_id == case_id
     )
-    rows = connection.execute(query.group_by(_APPROVAL.c.run_id, _APPROVAL.c.key))
+    rows: Any = connection.execute(query.group_by(_APPROVAL.c.run_id, _APPROVAL.c.key))
     return {(run_id, key): moment(asked) for run_id, key, asked in rows}
 
 
