@@ -11,31 +11,30 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import orjson
-from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained, GraphRecursionError
 from langgraph.runtime import RunControl
-from langgraph.types import Command, Interrupt, RetryPolicy
+from langgraph.types import Interrupt, RetryPolicy
 
 from gatewright.agents.effects import ACTIVE, RunContext
-from gatewright.agents.errors import DeniedError, GatewrightError, UnavailableError
-from gatewright.safety import approvals, canonical, records
-from gatewright.safety.events import Hook
+from gatewright.agents.errors import GatewrightError, UnavailableError
+from gatewright.safety import approvals, records
 
-from . import claims, codec, exchange, judgements, requests, results, runs
+from . import claims, codec, exchange, requests, results, runs
 from .approvals import dues
 from .chain import RunChain
-from .checkpoints import RUN_KEY, GroupCommitSaver, LostCheckpointError
+from .checkpoints import GroupCommitSaver, LostCheckpointError
 from .clock import MICROSECONDS, moment
 from .config import Worker
-from .courses import adrive
-from .deployments import LoadedAgent, LoadedDeployment
+from .deployments import LoadedDeployment
 from .gate import waits_for
 from .hub import Hub
+from .invocation import Invocation
 from .journal import Journal, release
-from .judging import Judge, Ruling
+from .judging import Judge
+from .passage import Passage
 from .recording import Execution, Office
 from .store.writer import Transaction, arrival
 from .views import Failure, RunStatus, RunView
@@ -69,10 +68,6 @@ class _AgentThreads(ThreadPoolExecutor):
         return sum(call.running() for call in list(self._calls))
 
 
-class RunTimeoutError(GatewrightError):
-    """The run took longer than `worker.run_timeout`; look for a loop or a call that hangs, or raise the limit."""
-
-
 class CancelledRunError(GatewrightError):
     """The run was cancelled; no further effect is performed for it."""
 
@@ -86,12 +81,22 @@ class _Active:
     chain: RunChain | None = None
     task: asyncio.Task[None] | None = None
     cancelled: Mapping[str, str] | None = None
-    guard: records.GuardPart | None = None  # what rules said of input and output
+    passage: Passage | None = None
+    invocation: Invocation | None = None
     following: list[claims.Claimed] | None = None  # what takes its place; None where nobody has looked yet
     begun: bool = False
     interrupted: bool = False
     settling: bool = False  # how this execution comes out is being written: too late to interrupt it
-    delivered: tuple[str, ...] = ()  # the agent's own questions whose answers this execution handed over
+
+    @property
+    def guard(self) -> records.GuardPart | None:
+        """What rules said of input and output."""
+        return self.passage.guard if self.passage is not None else None
+
+    @property
+    def delivered(self) -> tuple[str, ...]:
+        """The agent's own questions whose answers this execution handed over."""
+        return self.invocation.delivered if self.invocation is not None else ()
 
     def interrupt(self) -> None:
         """Stop executing, unless it has come to its end anyway."""
@@ -311,13 +316,17 @@ class Engine:
         ACTIVE.set(context)  # of this task alone, and of what it starts
         self._publish(run, "running")
         given = orjson.loads(run.input)
+        passage = active.passage = Passage(run, judge, self._office)
         if run.thread_id == run.case_id:
             self._office.cases.said(run.case_id, run.id, given, run.started_at)
-            admitted = await self._admitted(active, judge, "input", given)
+            admitted = await passage.admit("input", given)
         else:
             sender = exchange.sender(run.thread_id, run.case_id, deployment.entry)
-            admitted = await self._admitted(active, judge, "message.receive", given, sender=sender)
-        values, interrupts = await self._graph(active, agent, chain, admitted.value)
+            admitted = await passage.admit("message.receive", given, sender=sender)
+        invocation = active.invocation = Invocation(
+            run, agent, chain, office=self._office, hub=self._hub, worker=self._worker
+        )
+        values, interrupts = await invocation.execute(admitted.value, active.control)
         await chain.settle()
         if chain.closed is not None:
             raise chain.closed
@@ -325,7 +334,7 @@ class Engine:
         if interrupts:
             await self._park(active, interrupts)
             return
-        answered = await self._judged(active, judge, "output", codec.plain(values)) if values is not None else None
+        answered = await passage.release(codec.plain(values)) if values is not None else None
         changed = answered is not None and answered.changed
         output = orjson.dumps(answered.value) if changed and answered is not None else codec.shown(values)
         await self._end(run, "succeeded", output=output, guard=active.guard)
@@ -348,98 +357,6 @@ class Engine:
             colleagues=deployment.colleagues,
             max_effects=self._worker.max_effects,
         )
-
-    async def _graph(
-        self, active: _Active, agent: LoadedAgent, chain: RunChain, given: Any
-    ) -> tuple[Any, list[Interrupt]]:
-        run = active.claimed
-        config: RunnableConfig = {
-            "configurable": {"thread_id": run.thread_id, RUN_KEY: run.id},
-            "callbacks": [chain.steps],
-            "recursion_limit": self._worker.recursion_limit,
-        }
-        payload = given if run.first else await self._continuation(agent, config, active, given)
-        values: Any = None
-        interrupts: list[Interrupt] = []
-        limit = asyncio.timeout(self._worker.run_timeout)
-        try:
-            async with limit:
-                stream = agent.graph.astream(
-                    payload,
-                    config,
-                    stream_mode=["updates", "values"],
-                    durability="exit",
-                    control=active.control,
-                )
-                async for part in stream:
-                    mode, chunk = cast("tuple[str, Any]", part)
-                    if mode == "values":
-                        values = chunk
-                    elif "__interrupt__" in chunk:
-                        interrupts.extend(chunk["__interrupt__"])
-                    else:
-                        self._hub.publish(run.id, "update", chunk)
-        except TimeoutError as error:
-            if not limit.expired():
-                raise
-            late = RunTimeoutError(f"the run took longer than {self._worker.run_timeout} s (worker.run_timeout)")
-            chain.close(late)
-            raise late from error
-        return values, interrupts
-
-    async def _continuation(self, agent: LoadedAgent, config: RunnableConfig, active: _Active, given: Any) -> Any:
-        """What to hand to LangGraph when the run has been executed before: how far its checkpoints got decides."""
-        run = active.claimed
-        snapshot = await agent.graph.aget_state(config)
-        if (snapshot.metadata or {}).get(RUN_KEY) != run.id:
-            return given  # nothing of this run has been checkpointed: from its beginning, by the journal
-        answers = await self._write(lambda tx: requests.answers(tx, run.id))
-        pending = {interrupt.id for interrupt in snapshot.interrupts}
-        due = {id: answer for id, answer in answers.items() if id in pending}
-        active.delivered = tuple(answer.request_id for answer in due.values())
-        for id, answer in due.items():
-            key = f"{requests.QUESTION}{id}"
-            self._office.cases.answered(run.case_id, run.id, key, answer.by, answer.value, self._office.clock.now())
-        return Command(resume={id: answer.value for id, answer in due.items()}) if due else None
-
-    # judging what goes in and out
-
-    async def _admitted(self, active: _Active, judge: Judge, hook: Hook, value: Any, *, sender: str = "") -> _Judged:
-        """The input as rules let it in: judged once, however often the run is executed."""
-        run = active.claimed
-        if run.admitted is not None:
-            stored = judgements.load(run.admitted)
-            active.guard = records.GuardPart(before=stored.judgement)
-            return _Judged(value if stored.args is None else stored.args, stored.args is not None)
-        admitted = await self._judged(active, judge, hook, value, sender=sender)
-        if active.guard is not None and active.guard.before is not None:
-            said = judgements.dump(active.guard.before, args=admitted.value if admitted.changed else None)
-            # Not waited for: whatever the run does is durable after it.
-            self._office.writer.submit(lambda tx: runs.admit(tx, run.id, run.epoch, said), urgent=False)
-        return admitted
-
-    async def _judged(self, active: _Active, judge: Judge, hook: Hook, value: Any, *, sender: str = "") -> _Judged:
-        """An input or output as rules let it pass; what they said is kept with the run, also where they refuse it."""
-        run = active.claimed
-        if not judge.wants(hook, run.agent):
-            return _Judged(value, False)
-        given = hook != "output"
-        plain = canonical.json_value(value)
-        course = judge.judge(
-            hook,
-            run.agent,
-            args=cast("Mapping[str, Any]", plain) if given else {},
-            result=None if given else plain,
-            text=results.said(value),
-            sender=sender,
-        )
-        decision, judgement = cast("Ruling", await adrive(course))
-        before = active.guard.before if active.guard is not None else None
-        active.guard = records.GuardPart(before=judgement if given else before, after=None if given else judgement)
-        if decision.verdict not in ("allow", "modify"):
-            raise DeniedError(f"{hook} refused: {decision.reason}")
-        replaced = decision.args if given else decision.result
-        return _Judged(value if replaced is None else replaced, replaced is not None)
 
     # ending
 
@@ -609,14 +526,6 @@ class Engine:
             finished_at=None if ended is None else moment(ended),
         )
         self._hub.publish(run.id, "run", {"run": view})
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """An input or output as it goes on."""
-
-    value: Any
-    changed: bool
 
 
 def _execution(run: claims.Claimed) -> Execution:
