@@ -88,6 +88,18 @@ async def test_a_rule_stops_each_model_call(house: House, style: str) -> None:
     assert run.error is not None and run.error.type == "DeniedError"
 
 
+async def test_rules_see_and_change_what_a_program_adds_to_the_arguments_of_a_model(house: House) -> None:
+    house.rules({"id": "own", "on": {"hook": "tool.before"}, "then": "modify", "set": {"args.account": "a-2"}})
+
+    async with house.open("styles:tool_bound") as service:
+        run = await house.finish(service, {"amount": 1})
+        [record] = await house.effects(service, run)
+
+    assert house.done == [["bound", "1 from a-2 by object"]]
+    assert record["args"] == {"amount": 1, "account": "a-2"}
+    assert record["wished"] == {"amount": 1, "account": "a-1"}
+
+
 def test_the_graphs_import_nothing_of_gatewright() -> None:
     from tests.runtime.conftest import GRAPHS
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import weakref
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -11,7 +12,7 @@ from typing import Any, Literal, NamedTuple, cast
 import orjson
 from langchain_core.messages import ToolMessage
 from langchain_core.messages.tool import ToolOutputMixin
-from langchain_core.tools import BaseTool
+from langchain_core.tools import BaseTool, InjectedToolArg
 
 from gatewright.agents.effects import ACTIVE, Effect, RunContext
 from gatewright.agents.errors import DeniedError
@@ -76,17 +77,38 @@ def _arguments_of(tool: BaseTool) -> _Arguments:
     if known is not None and known[0]() is tool:
         return known[1]
     declared = frozenset(tool.args)
-    accepted = getattr(tool.get_input_schema(), "model_fields", {})
-    found = _Arguments(declared, frozenset(accepted) - declared)
+    accepted: Mapping[str, Any] = getattr(tool.get_input_schema(), "model_fields", {})
+    found = _Arguments(declared, frozenset(name for name in accepted.keys() - declared if not _bound(accepted[name])))
     _arguments[id(tool)] = (weakref.ref(tool, _forget(id(tool))), found)
     return found
+
+
+def _bound(field: Any) -> bool:
+    """Whether the program that calls the tool gives this argument, such as on whose account it acts.
+
+    Models are not told of it, but a program may hand on what one made up: rules see it, unless it is no JSON value.
+    """
+    marks = [mark if isinstance(mark, type) else type(mark) for mark in field.metadata]
+    return InjectedToolArg in marks
+
+
+def _json(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _tool_effect(tool: BaseTool, tool_input: Any, call_id: str | None) -> tuple[Effect, Mapping[str, Any]]:
     """The wish, and the arguments that LangGraph injects (state, store, runtime), which are no part of it."""
     if isinstance(tool_input, Mapping):
         names = _arguments_of(tool)
-        injected = {key: value for key, value in tool_input.items() if key in names.injected}
+        injected = {
+            key: value
+            for key, value in tool_input.items()
+            if key in names.injected or (key not in names.declared and not _json(value))
+        }
         shown = {str(key): value for key, value in tool_input.items() if key not in injected}
     else:
         injected, shown = {}, {"input": tool_input}

@@ -17,7 +17,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, BaseM
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, Generation, LLMResult
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableConfig
-from langchain_core.tools import BaseTool, InjectedToolCallId, StructuredTool, tool
+from langchain_core.tools import BaseTool, InjectedToolArg, InjectedToolCallId, StructuredTool, tool
 from langgraph.func import entrypoint, task
 from langgraph.graph import END, START, StateGraph, add_messages
 from langgraph.prebuilt import InjectedState, ToolNode, ToolRuntime
@@ -126,6 +126,15 @@ def injected(
     happen("injected", amount)
     said = f"paid {amount} after {len(state['messages'])} messages"
     return Command(update={"messages": [ToolMessage(said, tool_call_id=tool_call_id)]})
+
+
+@tool
+def bound(
+    amount: int, account: Annotated[str, InjectedToolArg], connection: Annotated[Any, InjectedToolArg] = None
+) -> str:
+    """Pay an amount from an account that the program names."""
+    happen("bound", f"{amount} from {account} by {type(connection).__name__}")
+    return f"paid {amount}"
 
 
 @tool
@@ -276,6 +285,9 @@ def _awaiting(used: BaseTool) -> Any:
 
 
 tool_sync = _invoking(pay)
+tool_bound = _graph(
+    lambda state: {"out": str(bound.invoke({"amount": state["amount"], "account": "a-1", "connection": object()}))}
+)
 tool_in_async_node = _awaiting(pay)
 tool_async = _awaiting(apay)
 structured_sync = _invoking(structured)
