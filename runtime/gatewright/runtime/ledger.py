@@ -17,6 +17,7 @@ from gatewright.safety import merkle, records, verification
 from gatewright.safety.checkpoints import Checkpoint, SigningKey, VerifierKey, sign
 
 from . import codec
+from .approvals import evidence as decided
 from .controls import evidence
 from .store import database, schema
 from .store.writer import Transaction
@@ -218,6 +219,7 @@ def verify(
                     problems.append((index, problem))
             problems += _unrecorded(connection)
             problems += [(None, problem) for problem in evidence.contradictions(connection)]
+            problems += decided.contradictions(connection)
     except exc.DatabaseError as error:
         raise database.unavailable(error, folder) from error
     finally:

@@ -65,6 +65,7 @@ def granted(transaction: Transaction, row: Row, grant: Grant, event: str, by: st
         "reach": grant.reach,
         "place": grant.place,
         "name": grant.name,
+        "pack": grant.pack,
         "rules": sorted(grant.rules),
         "arguments": sorted(grant.args),
         "until": None if grant.until is None else records.timestamp(grant.until),

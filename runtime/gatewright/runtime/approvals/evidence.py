@@ -1,0 +1,196 @@
+"""Whether votes, grants and delegations are as the ledger says: who can write to the database could otherwise decide,
+grant or stand in for others, and have the service believe it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import orjson
+import sqlalchemy as sa
+from pydantic import TypeAdapter
+from sqlalchemy import Connection
+
+from gatewright.agents.errors import GatewrightError
+from gatewright.runtime import requests
+from gatewright.runtime.store import schema
+from gatewright.safety import canonical, records
+from gatewright.safety.ballots import Request
+from gatewright.safety.delegations import Delegation
+from gatewright.safety.grants import Grant
+
+_LEAF = schema.Leaf.__table__  # type: ignore[attr-defined]  # SQLModel adds it
+_SEALED = schema.Sealed.__table__  # type: ignore[attr-defined]
+_APPROVAL = schema.Approval.__table__  # type: ignore[attr-defined]
+_GRANT = schema.Grant.__table__  # type: ignore[attr-defined]
+_DELEGATION = schema.Delegation.__table__  # type: ignore[attr-defined]
+_SAID = (
+    sa.select(_LEAF.c.position, _LEAF.c.kind, _LEAF.c.body)
+    .where(_LEAF.c.kind.in_(("approval", "effect")))
+    .order_by(_LEAF.c.position)
+)
+_SHOWN = sa.select(_SEALED.c.value).where(_SEALED.c.position == sa.bindparam("at"), _SEALED.c.field == "shown")
+_GIVEN = TypeAdapter(Grant)
+_HANDED = TypeAdapter(Delegation)
+_TELLING = (b'"approval":', b'"ask"')  # an effect without them concerned nobody
+_NOT_DONE = ("denied", "terminated")
+_FOLLOWING = {  # states that no record is written of, by the one before
+    "open": ("cancelled", "void"),
+    **dict.fromkeys(("approved", "edited", "answered"), ("consumed", "void", "cancelled")),
+}
+
+Problem = tuple[int | None, str]
+
+
+class _Given(NamedTuple):
+    """What the ledger holds of a grant or delegation. `at`: the index of the record that gave it."""
+
+    at: int
+    record: records.Record
+    revoked: bool = False
+
+
+@dataclass
+class _Said:
+    """What the ledger says, read from its beginning. `votes` and `states` are by request."""
+
+    votes: dict[str, list[records.Record]] = field(default_factory=dict[str, list[records.Record]])
+    states: dict[str, str] = field(default_factory=dict[str, str])
+    grants: dict[str, _Given] = field(default_factory=dict[str, _Given])
+    delegations: dict[str, _Given] = field(default_factory=dict[str, _Given])
+
+    def take(self, index: int, record: records.Record) -> str:
+        """Go on by a record of people; gives what is wrong with it, "" for nothing."""
+        part, said = record.approval, record.detail
+        if part is None:
+            return f"record {index} is of an approval and names none"
+        match said.get("event"):
+            case "grant":
+                self.grants[part.id] = _Given(index, record)
+            case "delegation":
+                self.delegations[part.id] = _Given(index, record)
+            case "grant revoked" | "delegation revoked" as event:
+                given = self.grants if event == "grant revoked" else self.delegations
+                if part.id in given:
+                    given[part.id] = given[part.id]._replace(revoked=True)
+            case event:
+                self.states[part.id] = str(said.get("state"))
+                if event == "vote":
+                    self.votes.setdefault(part.id, []).append(record)
+                if (absent := said.get("on_behalf_of")) and not self._stands_in(part.by, absent):
+                    return f"record {index}: {part.by!r} voted for {absent!r}, who never said so"
+        return ""
+
+    def _stands_in(self, by: str, absent: str) -> bool:
+        details = (given.record.detail for given in self.delegations.values())
+        return any((detail["from"], detail["to"]) == (absent, by) for detail in details)
+
+    def permits(self, record: records.Record) -> bool:
+        """Whether people let an effect pass as its record says."""
+        part = record.approval
+        if part is None:
+            return not (record.guard and record.guard.before and record.guard.before.verdict == "ask")
+        if part.verdict == "grant":
+            given = self.grants.get(part.id)
+            return given is not None and _reaches(given.record, record)
+        agreed = [vote.approval for vote in self.votes.get(part.id, ())]
+        by = ", ".join(one.by for one in agreed if one is not None and one.verdict == part.verdict)
+        return by == part.by and self.states.get(part.id) in ("approved", "edited", "answered")
+
+
+def contradictions(connection: Connection) -> Iterator[Problem]:
+    """What was done that nobody decided, and what is stored that no record says; with the index where it has one."""
+    said = _Said()
+    for index, kind, body in connection.execution_options(yield_per=1000).execute(_SAID):
+        data = body if isinstance(body, bytes) else str(body).encode()
+        if kind == "effect" and not any(word in data for word in _TELLING):
+            continue
+        try:
+            record = records.decode(data)
+        except GatewrightError:
+            continue  # what cannot be read is found by whoever looks at each record
+        if record.kind == "approval":
+            if problem := said.take(index, record):
+                yield index, problem
+        elif record.effect is not None and record.outcome not in _NOT_DONE and not said.permits(record):
+            yield index, f"record {index}: {record.effect.name!r} was performed, and no record says that people agreed"
+    for row in connection.execute(sa.select(_APPROVAL.c.id, _APPROVAL.c.state, _APPROVAL.c.request)):
+        yield from _checked("request", row.id, lambda row=row: _request_holds(said, row.state, requests.load(row[2])))
+    for row in connection.execute(sa.select(_GRANT)):
+        yield from _checked("grant", row.id, lambda row=row: _grant_holds(connection, said, row))
+    for row in connection.execute(sa.select(_DELEGATION)):
+        yield from _checked("delegation", row.id, lambda row=row: _delegation_holds(said, row))
+
+
+def _checked(what: str, id: str, holds: Any) -> Iterator[Problem]:
+    try:
+        found = bool(holds())
+    except ValueError:  # its JSON is not that of one
+        found = False
+    if not found:
+        yield None, f"{what} {id!r} is not as the records say"
+
+
+def _request_holds(said: _Said, state: str, request: Request) -> bool:
+    last = said.states.get(request.id, "open")
+    if state != last and state not in _FOLLOWING.get(last, ()):
+        return False
+    recorded = said.votes.get(request.id, [])
+    if len(recorded) != len(request.votes):
+        return False
+    for record, vote in zip(recorded, request.votes, strict=True):
+        part, detail = record.approval, record.detail
+        stored = (vote.by, vote.verdict, vote.reason, sorted(vote.roles), vote.authenticated, vote.via)
+        told = (detail.get("roles"), detail.get("authenticated"), detail.get("via"))
+        if part is None or stored != (part.by, part.verdict, part.reason, *told):
+            return False
+        if (vote.on_behalf_of, vote.break_glass) != (detail.get("on_behalf_of"), detail.get("break_glass")):
+            return False
+    digests = (request.action.digest, request.digest)
+    return not recorded or digests == (recorded[-1].detail.get("asked"), recorded[-1].detail.get("decided"))
+
+
+def _grant_holds(connection: Connection, said: _Said, row: Any) -> bool:
+    grant, given = _GIVEN.validate_json(row.grant_), said.grants.get(row.id)
+    if given is None or (part := given.record.approval) is None:
+        return False
+    record, detail = given.record, given.record.detail
+    until = None if grant.until is None else records.timestamp(grant.until)
+    stored = (grant.id, grant.vote.by, grant.deployment, grant.agent, grant.name, grant.reach, grant.place, until)
+    told = (detail["name"], detail["reach"], detail["place"], detail["until"])
+    if stored != (row.id, part.by, record.deployment, record.agent, *told):
+        return False
+    stored_more = (grant.request_id, grant.pack, sorted(grant.rules), sorted(grant.args))
+    if stored_more != (detail["request"], detail["pack"], detail["rules"], detail["arguments"]):
+        return False
+    shown = connection.execute(_SHOWN, {"at": given.at}).scalar()
+    if shown is not None and orjson.loads(shown) != {"args": canonical.json_value(dict(grant.args))}:
+        return False
+    return given.revoked == (row.revoked_at is not None) == (grant.revoked is not None)
+
+
+def _delegation_holds(said: _Said, row: Any) -> bool:
+    stored, given = _HANDED.validate_json(row.delegation), said.delegations.get(row.id)
+    if given is None:
+        return False
+    record, detail, scope = given.record, given.record.detail, stored.scope
+    if (row.id, row.giver, row.receiver) != (stored.id, stored.by, stored.to):
+        return False
+    parties = (stored.by, stored.to, sorted(stored.roles), records.timestamp(stored.until))
+    if parties != (detail["from"], detail["to"], detail["roles"], detail["until"]):
+        return False
+    if (scope.deployment, scope.agent, scope.name) != (record.deployment, record.agent, detail["name"]):
+        return False
+    return given.revoked == (row.revoked_at is not None) == (stored.revoked is not None)
+
+
+def _reaches(grant: records.Record, effect: records.Record) -> bool:
+    """Whether an effect is where the grant was for. Whether it had ended by then is not asked: an action that was let
+    pass may be recorded after that."""
+    if effect.approval is None or grant.approval is None or effect.effect is None:
+        return False
+    place = {"run": effect.run_id, "thread": effect.thread_id, "until": ""}[grant.detail["reach"]]
+    here = (effect.approval.by, effect.deployment, effect.agent, effect.effect.name, place)
+    there = (grant.approval.by, grant.deployment, grant.agent, grant.detail["name"], grant.detail["place"])
+    return here == there
