@@ -14,6 +14,7 @@ COMMANDS = {
     "backtest": Lazy(f"{HERE}.backtests:backtest", "Judge what is on record by another pack."),
     "shadow": Lazy(f"{HERE}.backtests:shadow", "Say what the packs on trial would have changed."),
     "explain": Lazy(f"{HERE}.explaining:explain", "Say why rules decide as they do."),
+    "observe": Lazy(f"{HERE}.observing:observe", "Propose labels for tools from recorded runs."),
     "waive": Lazy(f"{HERE}.waiving:waive", "Let matches of a rule not count for a while."),
     "waivers": Lazy(f"{HERE}.waiving:waivers", "List waivers, the newest first."),
     "revoke": Lazy(f"{HERE}.waiving:revoke", "End a waiver."),
