@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from gatewright.agents.errors import ConflictError, NotFoundError, UsageError
 from gatewright.runtime import identifiers
 from gatewright.runtime.clock import Clock, moment
+from gatewright.runtime.deployments import LoadedDeployment
 from gatewright.runtime.engine import Engine
 from gatewright.runtime.reader import Reader
 from gatewright.runtime.store.writer import Transaction, Writer, arrival
@@ -31,7 +32,7 @@ class Switches(Reader):
     _clock: Clock
     _engine: Engine
     _controls: Controls
-    _deployments: Mapping[str, Any]
+    _deployments: dict[str, LoadedDeployment]
 
     async def deployments_state(self) -> list[DeploymentView]:
         """The deployments, and which of them are paused."""
