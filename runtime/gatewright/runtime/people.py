@@ -51,7 +51,7 @@ class Identity:
         return self.name if self.kind == "person" else None
 
     def voter(self, by: str | None, *, via: str) -> Voter:
-        """Who votes, when `by` is what the request says; a service account proves no person.
+        """Who votes, when `by` is what the request says; a service account is no person.
 
         Raises:
             DeniedError: the request names somebody else, or they change nothing.
@@ -59,7 +59,13 @@ class Identity:
         """
         if self.reads_only:
             raise DeniedError(f"{self.name!r} is an auditor, who reads everything and changes nothing")
-        return Voter(name=self.sign(by), roles=self.roles, authenticated=self.kind == "person", via=via)
+        return Voter(
+            name=self.sign(by),
+            roles=self.roles,
+            authenticated=self.kind == "person",
+            program=self.kind == "service",
+            via=via,
+        )
 
     def sign(self, by: str | None) -> str:
         """The name that what they do is recorded under; `by` is what the request says.

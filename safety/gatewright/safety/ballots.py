@@ -91,12 +91,14 @@ def action_digest(*, kind: str, name: str, args: Mapping[str, Any], agent: str, 
 class Voter:
     """Who votes, as the door that let them in knows them: never as a request's body says.
 
-    `authenticated`: whether the name is proven. `via`: the door (`api`, `cli`, `console`).
+    `authenticated`: whether the name is proven. `program`: it is nobody's, but a program's, where people are known.
+    `via`: the door (`api`, `cli`, `console`).
     """
 
     name: str
     roles: frozenset[str] = frozenset()
     authenticated: bool = False
+    program: bool = False
     via: str = ""
 
 
@@ -117,6 +119,7 @@ class Vote:
     roles: frozenset[str] = frozenset()
     time: datetime | None = None
     authenticated: bool = False
+    program: bool = False
     via: str = ""
     shown: str = ""
     on_behalf_of: str = ""

@@ -16,12 +16,17 @@ def check(request: Request, vote: Vote) -> None:
     """Check that a person may cast this vote.
 
     Raises:
-        NotEntitledError: the person is excluded or lacks a role, or who they are is not proven and matters.
+        NotEntitledError: the person is excluded or lacks a role, who they are is not proven and matters, or it is no
+            person.
         ConflictError: the person has voted already, themselves or through a delegate.
         UsageError: the vote has no name, or breaks the glass without a reason.
     """
     if not vote.by:
         raise UsageError("a vote needs the name of the person who casts it")
+    if vote.program and request.kind != "question":
+        raise NotEntitledError(
+            f"request {request.id!r} asks people, and {vote.by!r} is a program's account; sign in as a person"
+        )
     if vote.break_glass:
         _check_emergency(request, vote)
         return
@@ -94,5 +99,7 @@ def _check_emergency(request: Request, vote: Vote) -> None:
         )
     if vote.by == request.requester:
         raise NotEntitledError(f"{vote.by!r} started the run; nobody breaks the glass for themselves")
+    if vote.by in request.editors:
+        raise NotEntitledError(f"{vote.by!r} wrote the arguments; nobody breaks the glass for what they wrote")
     if not vote.reason.strip():
         raise UsageError("breaking the glass needs a reason; somebody will review it")

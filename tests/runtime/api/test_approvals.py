@@ -78,7 +78,7 @@ async def test_two_different_people_with_the_role_are_needed(opened: Opened) -> 
     ]
 
 
-@pytest.mark.parametrize("name", ["carol", "oscar", "robot"])
+@pytest.mark.parametrize("name", ["carol", "oscar"])
 async def test_without_the_role_there_is_no_vote(opened: Opened, name: str) -> None:
     async with opened({"roles": ["treasury"]}) as door:
         place = f"/approvals/{await door.waiting('ada')}"
@@ -90,12 +90,33 @@ async def test_without_the_role_there_is_no_vote(opened: Opened, name: str) -> N
         assert (await door.get("ada", place)).json()["votes"] == []
 
 
-async def test_a_service_account_is_nobody_of_several_people(opened: Opened) -> None:
-    async with opened({"quorum": 2}) as door:
-        refused = await door.post("robot", f"/approvals/{await door.waiting()}/approve")
+@pytest.mark.parametrize("verb", ["approve", "reject", "edit", "answer"])
+@pytest.mark.parametrize("terms", [None, {"quorum": 2}, {"allow": ["requester", "editor"]}, {"roles": ["treasury"]}])
+async def test_a_service_account_decides_nothing_that_people_are_asked(
+    opened: Opened, terms: dict[str, Any] | None, verb: str
+) -> None:
+    async with opened(terms) as door:
+        place = f"/approvals/{await door.waiting('robot')}"
+        refused = await door.post("robot", f"{place}/{verb}", reason="a program says so", value={"amount": 1})
 
-    assert refused.status_code == 403
-    assert "2 different people" in message(refused)
+        assert refused.status_code == 403
+        assert "is a program's account" in message(refused)
+        assert (await door.get("ada", place)).json()["votes"] == []
+
+
+async def test_nobody_breaks_the_glass_for_arguments_of_their_own(opened: Opened) -> None:
+    async with opened() as door:
+        edited = await door.post(
+            "bob", f"/approvals/{await door.waiting()}/edit", value={"order": "B-02", "amount": 900}
+        )
+        run = await door.get("oscar", f"/runs/{edited.json()['run_id']}/wait")
+        place = f"/approvals/{run.json()['waiting_for'][0]}"
+        refused = await door.post("bob", f"{place}/approve", break_glass=True, reason="it burns")
+
+        assert edited.json()["state"] == "superseded"
+        assert refused.status_code == 403
+        assert "wrote the arguments" in message(refused)
+        assert (await door.get("ada", place)).json()["votes"] == []
 
 
 async def test_roles_in_a_body_are_no_roles(opened: Opened) -> None:

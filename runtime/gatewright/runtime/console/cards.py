@@ -131,6 +131,8 @@ def obstacle(approval: ApprovalView, viewer: Identity, principals: Sequence[str]
     if viewer.reads_only:
         return "You are an auditor: you see this and do not decide it."
     roles = " and ".join(approval.roles)
+    if viewer.kind == "service" and approval.kind != "question":
+        return "This is for people: sign in as a person."
     if viewer.kind != "person":
         needs = f"the role {roles}" if roles else f"{approval.needed} different people" if approval.needed > 1 else ""
         return f"This needs {needs}: sign in as a person." if needs else ""
