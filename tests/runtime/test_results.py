@@ -34,7 +34,37 @@ def test_another_error_comes_back_with_its_name_and_message(error: Exception) ->
 
 
 def test_rules_see_what_a_tool_said_and_not_its_wrapping() -> None:
-    assert results.judged(codec.plain(ToolMessage("paid", tool_call_id="1"))) == "paid"
+    assert results.judged(ToolMessage("paid", tool_call_id="1")) == "paid"
+
+
+def test_data_that_looks_like_a_message_hides_nothing_from_rules() -> None:
+    data = {"type": "tool", "content": "paid", "note": "to somebody else", "tool_call_id": "1"}
+
+    assert results.judged(data) == data
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"content": "hello", "note": "and more"},
+        {"type": "ai", "content": "hello", "note": "and more"},
+        {"type": "ai", "content": "hello", "name": "and more"},
+        {"messages": [{"role": "user", "content": "and more"}, {"role": "user", "content": "hello"}]},
+        {"messages": [{"role": "user", "content": "hello", "note": "and more"}]},
+        {"messages": [], "parts": [{"of": ["hello and more"]}]},
+    ],
+)
+def test_all_text_that_is_given_is_shown_to_rules(payload: dict[str, Any]) -> None:
+    assert "hello" in results.given(payload) and "and more" in results.given(payload)
+
+
+def test_the_text_of_an_output_is_its_last_message_and_all_else_that_is_in_it() -> None:
+    output = {
+        "messages": [{"type": "human", "content": "question"}, {"type": "ai", "content": "answer", "id": "a"}],
+        "out": ["first", {"deep": "second"}],
+    }
+
+    assert results.said(output) == "answer\nfirst\nsecond"
 
 
 def test_what_rules_put_in_place_of_a_tools_answer_keeps_its_shape() -> None:

@@ -321,7 +321,7 @@ class RunChain:
         try:
             if hook is not None and self._judge.wants(hook, effect.name, effect.labels):
                 shown = codec.plain(value) if error is None else None
-                decision, after = yield from self._judge_result(hook, effect, permit, shown, error)
+                decision, after = yield from self._judge_result(hook, effect, permit, value, error)
                 if decision.verdict in _REFUSALS:
                     return self._withhold(wish, permit, decision, after, started, self._usage(effect, permit, value))
                 if decision.result is not None and error is None:
@@ -354,16 +354,16 @@ class RunChain:
         return value
 
     def _judge_result(
-        self, hook: Hook, effect: Effect, permit: Permit, shown: Any, error: Exception | None
+        self, hook: Hook, effect: Effect, permit: Permit, value: Any, error: Exception | None
     ) -> Generator[Step, Any, Ruling]:
         return self._judge.judge(
             hook,
             effect.name,
             labels=effect.labels,
             args=permit.args,
-            result=results.judged(shown),
+            result=results.judged(value),
             error="" if error is None else str(error),
-            text=results.text(shown) if effect.kind == "model" else "",
+            text=results.text(codec.plain(value)) if effect.kind == "model" else "",
         )
 
     def _usage(self, effect: Effect, permit: Permit, value: Any) -> records.UsagePart | None:

@@ -137,7 +137,7 @@ class Gate:
         hook = _BEFORE.get(effect.kind)
         if hook is None or not self._judge.wants(hook, effect.name, effect.labels):
             return self._judge.allowed
-        text = results.text(args) if effect.kind in ("model", "message") else ""
+        text = results.given(args) if effect.kind in ("model", "message") else ""
         return (yield from self._judge.judge(hook, effect.name, labels=effect.labels, args=args, text=text))
 
     def _decided(

@@ -89,7 +89,7 @@ class _Case:
         self.indexes: dict[str, Index] = {}
         self.begun = False
 
-    def begin(self, loaded: Mapping[_Place, Past]) -> None:
+    def begin(self, loaded: OrderedDict[_Place, Past]) -> None:
         """Put what was read before what has been noted since."""
         if not self.begun:
             self.entries = OrderedDict([*(loaded | self.entries).items()][-HISTORY_LIMIT:])
@@ -217,12 +217,12 @@ def _effects(transaction: Transaction, case_id: str, most: int) -> OrderedDict[_
     rows = transaction.all(_NEWEST, of_case=case_id, most=most)
     found: OrderedDict[_Place, Past] = OrderedDict()
     for run_id, key, kind, name, outcome, guard, started_at, args, type_, value, body in reversed(rows):
-        shown = codec.plain(codec.decode(codec.Encoded(type_, value))) if value is not None else None
+        given = codec.decode(codec.Encoded(type_, value)) if value is not None else None
         found[(run_id, key)] = Past(
             kind=kind,
             name=name,
             args=orjson.loads(args) if args is not None else {},
-            result=results.judged(shown),
+            result=results.judged(given),
             ok=outcome == "ok",
             verdict=judgements.verdict(guard) if guard else "allow",
             labels=frozenset(orjson.loads(body)["effect"]["labels"]),

@@ -70,7 +70,7 @@ class Passage:
             self._run.agent,
             args=cast("Mapping[str, Any]", plain) if given else {},
             result=None if given else plain,
-            text=results.said(value),
+            text=results.given(plain) if given else results.said(value),
             sender=sender,
         )
         decision, judgement = cast("Ruling", await adrive(course))

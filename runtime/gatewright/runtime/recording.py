@@ -146,7 +146,7 @@ class Recorder:
                 kind=effect.kind,
                 name=effect.name,
                 args=cast("Mapping[str, Any]", shown_args),
-                result=results.judged(codec.plain(value)),
+                result=results.judged(value),
                 ok=outcome == "ok",
                 verdict=before.verdict if before is not None else "allow",
                 labels=effect.labels,

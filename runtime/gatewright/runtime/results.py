@@ -47,36 +47,44 @@ def revive(failure: Any) -> BaseException:
     return RecordedError(f"{kind}: {message}")
 
 
+_OF_MESSAGES = frozenset(
+    "type role content additional_kwargs response_metadata id name tool_calls invalid_tool_calls usage_metadata "
+    "tool_call_id status artifact example".split()
+)  # what a message has besides what it says
+
+
 def text(shown: Any) -> str:
     """All text of a message-like value, for rules that look at what was said."""
     if isinstance(shown, str):
         return shown
     if isinstance(shown, Mapping):
-        if "content" in shown:
-            return codec.text_of(shown["content"])
+        if shown.keys() & {"type", "role"} and isinstance(shown.get("content"), str | list):
+            others = [value for key, value in shown.items() if key not in _OF_MESSAGES]
+            return "\n".join(filter(None, (codec.text_of(shown["content"]), *map(text, others))))
         return "\n".join(filter(None, map(text, shown.values())))
     if isinstance(shown, Sequence):
         return "\n".join(filter(None, map(text, shown)))
     return ""
 
 
+def given(value: Any) -> str:
+    """All text of what somebody gives: of a run's input, of what a model is asked, of a message."""
+    return text(list(value.values()) if isinstance(value, Mapping) else value)
+
+
 def said(value: Any) -> str:
-    """The text of a run's input or output: that of the last message where there are messages."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Mapping):
-        messages = value.get("messages")
-        if isinstance(messages, list) and messages and isinstance(messages[-1], Mapping):
-            return codec.text_of(messages[-1].get("content", ""))
-        return "\n".join(part for part in value.values() if isinstance(part, str))
-    return ""
+    """The text of a run's output: of its messages the last, and all else."""
+    if isinstance(value, Mapping) and isinstance(messages := value.get("messages"), list):
+        value = {**value, "messages": messages[-1:]}
+    return given(value)
 
 
-def judged(shown: Any) -> Any:
-    """What rules see as the result: the content of a tool's message, not LangChain's wrapping of it."""
-    if isinstance(shown, Mapping) and shown.get("type") == "tool" and "content" in shown:
-        return shown["content"]
-    return shown
+def judged(value: Any) -> Any:
+    """What rules see as the result: the content of a tool's message, not LangChain's wrapping of it.
+
+    Only of a message: data that looks like one is looked at as a whole.
+    """
+    return codec.plain(value.content if isinstance(value, ToolMessage) else value)
 
 
 class Handoff(NamedTuple):

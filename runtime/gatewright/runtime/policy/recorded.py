@@ -191,7 +191,7 @@ class _Reading:
             Event(
                 hook="input" if root else "message.receive",
                 args=plain if isinstance(plain, Mapping) else {"input": plain},
-                text=results.said(value),
+                text=results.given(plain),
                 sender=sender,
                 time=started + timedelta(microseconds=1),  # after the person's words have been taken in
                 **common,
@@ -223,14 +223,13 @@ class _Reading:
         scores = {} if guard.before is None else guard.before.scores
         hook = _BEFORE.get(effect.kind)
         if hook is not None:
-            text = results.text(wished) if effect.kind in ("model", "message") else ""
+            text = results.given(wished) if effect.kind in ("model", "message") else ""
             event = self._event(row, hook, args=wished, text=text, scores=scores, time=begun)
             self._add(row, event, guard.before)
         found = row.values.get("result")
         result = codec.decode(found) if isinstance(found, codec.Encoded) else found
-        shown = codec.plain(result)
         if record.outcome in ("ok", "error") and row.has("result"):
-            self._after(row, effect.kind, args, shown, guard, ended)
+            self._after(row, effect.kind, args, result, guard, ended)
             for handoff in results.handoffs(result) if effect.kind == "tool" else ():
                 given = {"tool": effect.name, "update": handoff.update}
                 event = self._event(row, "handoff", args=given, time=ended)
@@ -244,7 +243,7 @@ class _Reading:
                     kind=effect.kind,
                     name=effect.name,
                     args=args,
-                    result=shown,
+                    result=results.judged(result),
                     ok=record.outcome == "ok",
                     verdict="allow" if guard.before is None else guard.before.verdict,
                     labels=effect.labels,
@@ -254,20 +253,20 @@ class _Reading:
         )
 
     def _after(
-        self, row: _Row, kind: Kind, args: Mapping[str, Any], shown: Any, guard: records.GuardPart, ended: datetime
+        self, row: _Row, kind: Kind, args: Mapping[str, Any], value: Any, guard: records.GuardPart, ended: datetime
     ) -> None:
         hook = _AFTER.get(kind)
         if hook is None:
             return
         failed = row.record.outcome == "error"
-        message = shown.get("message", "") if failed and isinstance(shown, Mapping) else ""
+        message = value.get("message", "") if failed and isinstance(value, Mapping) else ""
         event = self._event(
             row,
             hook,
             args=args,
-            result=None if failed else results.judged(shown),
+            result=None if failed else results.judged(value),
             error=str(cast("object", message)),
-            text=results.text(shown) if kind == "model" and not failed else "",
+            text=results.text(codec.plain(value)) if kind == "model" and not failed else "",
             scores={} if guard.after is None else guard.after.scores,
             time=ended,
         )
