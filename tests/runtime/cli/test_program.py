@@ -84,6 +84,12 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
     return add
 
 
+def test_what_an_error_quotes_cannot_rewrite_the_terminal(failing: Callable[[BaseException], None]) -> None:
+    failing(errors.ConflictError("refused: \x1b[2J\u202epaid"))
+
+    assert run("fail")[2] == "error: refused: �[2J�paid\n"
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [

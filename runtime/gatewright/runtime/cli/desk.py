@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from gatewright.runtime import display
+
 if TYPE_CHECKING:
     from gatewright.runtime.config import Config
 
 T = TypeVar("T")
 
-CONTROL = {code: "�" for code in (*range(0x20), *range(0x7F, 0xA0)) if code not in (0x09, 0x0A)}
-"""Control characters in somebody's data could rewrite what the terminal shows; they are shown as what they are not."""
+CONTROL = {**display.MISLEADING, 0x0D: "�"}
+"""What misleads; a carriage return, too, could rewrite what the terminal shows."""
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from .desk import Desk
+from .desk import Desk, clean
 from .grammar import Group, Lazy, load
 
 HERE = "gatewright.runtime.cli"
@@ -91,7 +91,7 @@ def _report(error: Exception, *, as_json: bool, verbose: bool) -> int:
     if isinstance(error, BrokenPipeError):
         sys.stderr.close()  # whoever read our output has gone; there is nobody to tell
         return code
-    click.echo(f"error: {message}", err=True)
+    click.echo(f"error: {clean(message)}", err=True)  # it may quote what an agent wrote
     if as_json:
         click.echo(json.dumps({"error": {"type": _kind(error), "message": message, "exit_code": code}}))
     return code

@@ -13,6 +13,7 @@ import jinja2
 from fastapi import APIRouter, Request, Response
 
 from gatewright.agents.errors import GatewrightError, NotFoundError
+from gatewright.runtime import display
 from gatewright.runtime.api import access
 from gatewright.runtime.api.errors import status_of
 from gatewright.runtime.people import Identity
@@ -73,7 +74,8 @@ async def form(request: Request) -> dict[str, str]:
 
 def inside(target: str) -> str:
     """A path of this service; anything else (another host after a sign-in, say) becomes the first page."""
-    return target if target.startswith("/") and not target.startswith(("//", "/\\")) else "/"
+    outside = target.startswith(("//", "/\\")) or not target.isprintable()  # browsers skip tabs and line ends in links
+    return target if target.startswith("/") and not outside else "/"
 
 
 def number(values: Mapping[str, Any], name: str, default: int) -> int:
@@ -129,12 +131,18 @@ def flat(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
+def _shown(value: Any) -> Any:
+    """A value as a page shows it; markup is ours, and text becomes markup only when it has been escaped."""
+    return display.clean(value) if type(value) is str else value
+
+
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(HERE / "templates"),
     autoescape=True,
     trim_blocks=True,
     lstrip_blocks=True,
     undefined=jinja2.StrictUndefined,
+    finalize=_shown,
     auto_reload=False,
 )
 _TEMPLATES.filters.update(age=age, flat=flat, pretty=pretty)

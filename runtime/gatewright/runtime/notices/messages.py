@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
+from gatewright.runtime import display
+
 from .outbox import Notice
 from .receivers import TEST
 
@@ -21,7 +23,7 @@ _TITLES = {
     "deployment.paused": "Deployment paused",
     TEST: "Test message",
 }
-_CONTROL = {code: " " for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)}
+_CONTROL = {**display.MISLEADING, **dict.fromkeys((*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029), " ")}
 
 
 def title(notice: Notice) -> str:
