@@ -160,6 +160,13 @@ def test_people_are_read_with_their_roles(tmp_path: Path) -> None:
         (f'[people."a\\u0007"]\ntoken_sha256 = "{DIGEST}"', "is no name of a person"),
         (f'[people.a]\ntoken_sha256="{DIGEST}"\n[people.b]\ntoken_sha256="{DIGEST}"', "the same token as people.a"),
         ("[people.a]\nroles = []", "token_sha256"),
+        (
+            f'[people.Kim]\ntoken_sha256="{DIGEST}"\n[people.kim]\ntoken_sha256="{DIGEST}"',
+            "cannot be told from people.Kim",
+        ),
+        (f'[people."kim\u200b"]\ntoken_sha256 = "{DIGEST}"', "is no name of a person"),
+        (f'[people."kim "]\ntoken_sha256 = "{DIGEST}"', "is no name of a person"),
+        (f'[people."Jose\u0301"]\ntoken_sha256 = "{DIGEST}"', "is no name of a person"),
     ],
 )
 def test_people_who_could_not_be_told_apart_are_refused(tmp_path: Path, text: str, said: str) -> None:

@@ -74,6 +74,12 @@ def test_an_exclusion_is_lifted_by_name_only() -> None:
     assert written(allow=["requester"]).join(written()).excluded == {"requester", "agent_owner", "editor"}
 
 
+@pytest.mark.parametrize("name", ["name:José", "name: José ", "name:Jose\u0301"])
+def test_one_person_is_excluded_or_called_however_their_name_is_written(name: str) -> None:
+    assert "name:José" in written(excluded=[name]).excluded
+    assert written(escalation=[{"to": name, "after": "1h"}]).escalation == (Escalation(after=3600.0, to="name:José"),)
+
+
 def test_the_short_form_is_one_stage() -> None:
     assert written(quorum=2, roles=["treasury"]) == written(stages=[{"any": 2, "roles": "treasury"}])
 

@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import tomllib
+import unicodedata
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -28,6 +29,11 @@ SERVICE = "service"  # the name of whoever holds `server.token`
 NAME = re.compile(r"[^\s\x00-\x1f\x7f]+( [^\s\x00-\x1f\x7f]+)*")
 ROLE = re.compile(r"[a-z0-9][a-z0-9._-]*")
 SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def _one_spelling(name: str) -> bool:
+    """Whether a name is the only way to write what one sees: no other parts of letters, nothing that nobody sees."""
+    return name.isprintable() and unicodedata.is_normalized("NFC", name)
 
 
 class Section(BaseModel):
@@ -121,7 +127,7 @@ class Person(Section):
 class Server(Section):
     """The HTTP service. Without a `token` and without people it listens on loopback addresses only.
 
-    `token` is a service account's: whoever has it may do everything, and beside people it has no role to vote with.
+    `token` is a service account's: whoever has it may do everything, but beside people it decides no approvals.
     """
 
     host: str = "127.0.0.1"
@@ -186,10 +192,14 @@ class Config(Section):
         if self.server.token:
             owners[hashlib.sha256(self.server.token.encode()).hexdigest()] = "server.token"
         for name, person in self.people.items():
-            if name == SERVICE or len(name) > 200 or not NAME.fullmatch(name):
+            if name == SERVICE or len(name) > 200 or not NAME.fullmatch(name) or not _one_spelling(name):
                 raise ValueError(
-                    f"people: {name!r} is no name of a person: words of at most 200 characters, and not {SERVICE!r}"
+                    f"people: {name!r} is no name of a person: words of at most 200 visible characters, in Unicode's "
+                    f"form NFC, and not {SERVICE!r}"
                 )
+            like = owners.setdefault(f"name {name.casefold()}", f"people.{name}")
+            if like != f"people.{name}":
+                raise ValueError(f"people.{name} cannot be told from {like}; give one of them another name")
             other = owners.setdefault(person.token_sha256, f"people.{name}")
             if other != f"people.{name}":
                 raise ValueError(

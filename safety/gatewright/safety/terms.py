@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -107,14 +108,22 @@ def joined(terms: Iterable[ApprovalTerms]) -> ApprovalTerms:
 
 
 def _known(value: str) -> str:
-    if value in PARTIES or (value.startswith(NAME) and value.removeprefix(NAME).strip()):
+    if value in PARTIES:
         return value
+    if value.startswith(NAME) and value.removeprefix(NAME).strip():
+        return _plain(value)
     raise ValueError(f"{value!r} is nobody; write {', '.join(PARTIES)} or {NAME}PERSON")
+
+
+def _plain(value: str) -> str:
+    """A name or role as the configuration has it: blanks around it, or letters made of parts, are no other person."""
+    kind, _, name = value.partition(":")
+    return f"{kind}:{unicodedata.normalize('NFC', name.strip())}"
 
 
 def _callable(value: str) -> str:
     if value.startswith((NAME, ROLE)) and value.partition(":")[2].strip():
-        return value
+        return _plain(value)
     raise ValueError(f"{value!r} is nobody; write {ROLE}NAME or {NAME}PERSON")
 
 
