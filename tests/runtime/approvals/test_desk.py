@@ -156,11 +156,8 @@ async def test_several_are_decided_together_each_for_itself(house: House) -> Non
 
         outcomes = await service.decide_many([*ids, "nothing"], "approve", voter=BOB)
 
-        assert [(outcome.id, outcome.state) for outcome in outcomes] == [
-            (ids[0], None),
-            (ids[1], "approved"),
-            ("nothing", None),
-        ]
+        assert [outcome.id for outcome in outcomes] == [*ids, "nothing"]
+        assert [outcome.state in ("approved", "consumed") for outcome in outcomes] == [False, True, False]
         assert [outcome.error.type for outcome in outcomes if outcome.error] == ["ConflictError", "NotFoundError"]
         assert len(await entries(service, "vote")) == 2
         with pytest.raises(UsageError, match="each by itself"):

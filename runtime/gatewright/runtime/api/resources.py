@@ -90,6 +90,8 @@ def _threads(router: APIRouter, service: Host) -> None:
 
 async def _start(service: Host, body: requests.NewRun, request: Request) -> RunView:
     _choose_world(request, body.settings)
+    if body.thread_id is not None and body.multitask in ("interrupt", "rollback"):  # what others wait for would end
+        identity(request).operate(f"ending a run with multitask={body.multitask}")
     return await service.start_run(
         body.deployment,
         body.input,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from gatewright.agents.errors import GatewrightError, UsageError
@@ -102,6 +102,7 @@ class Desk(Reader):
             roles=who.roles,
             time=moment(now),
             authenticated=who.authenticated,
+            program=who.program,
             via=who.via,
             shown=shown,
             on_behalf_of=on_behalf_of,
@@ -226,4 +227,7 @@ def _offer(grant: GrantOffer) -> Offer:
 def _zoned(at: datetime) -> datetime:
     if at.tzinfo is None:
         raise UsageError(f"{at.isoformat()} has no time zone; write for example {at.isoformat()}Z")
-    return at
+    try:
+        return at.astimezone(UTC)
+    except OverflowError as error:
+        raise UsageError(f"{at.isoformat()} is beyond the years 1 to 9999 in UTC; choose another time") from error
