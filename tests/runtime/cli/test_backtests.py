@@ -84,7 +84,7 @@ def test_a_changed_verdict_names_its_record(history: Project) -> None:
 
 
 def test_a_rule_that_never_matched_is_named(history: Project) -> None:
-    assert "rule 'refund-limit' never matched" in history("policy", "backtest", "rules.yaml").out
+    assert "rule 'refund-limit' never matched of 5 events" in history("policy", "backtest", "rules.yaml").out
 
 
 @pytest.mark.parametrize("other", ["active", "rules.yaml"])

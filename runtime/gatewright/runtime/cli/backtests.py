@@ -184,11 +184,7 @@ def _words(report: Report) -> str:
         *(f"    {old} -> {new}: {count}" for (old, new), count in sorted(report.verdicts.items()) if old != new),
         *_events(report.changes.kept),
     ]
-    for rule in value["rules"]:
-        failed = f", {rule['errors']} errors" if rule["errors"] else ""
-        seen = f"matched {rule['hits']} of {rule['looked']}" if rule["looked"] else f"matched {rule['hits']}"
-        lines.append(f"rule {rule['id']!r} {seen}{failed}")
-    lines += [f"rule {rule!r} never matched" for rule in report.silent]
+    lines += [_used(report, rule) for rule in sorted({*report.looked, *report.hits, *report.errors})]
     lines += [
         f"rule {answer['rule']!r} asked {answers.count} times and was always approved: think of relaxing it"
         for answer in value["answers"]
@@ -201,6 +197,16 @@ def _words(report: Report) -> str:
         lines += [f"NO: {report.overruled.count} events that people refused would go through"]
         lines += _events(report.overruled.kept)
     return "\n".join(lines)
+
+
+def _used(report: Report, rule: str) -> str:
+    hits, looked, errors = report.hits[rule], report.looked[rule], report.errors[rule]
+    failed = f", had no value for {errors}" if errors else ""
+    if rule not in report.looked:  # of a pack on trial, whose rules are not at hand
+        return f"rule {rule!r} matched {hits} events{failed}"
+    if not looked:
+        return f"rule {rule!r} was never asked: nothing happened that it looks at"
+    return f"rule {rule!r} {f'matched {hits}' if hits else 'never matched'} of {looked} events{failed}"
 
 
 def _events(changes: list[Change]) -> list[str]:
