@@ -140,6 +140,19 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
     return house
 
 
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """The starter project, on a data directory of its own."""
+    return load(STARTER / "gatewright.toml", environ={}, overrides={"data_dir": str(tmp_path / "data")})
+
+
+@pytest.fixture
+async def service(config: Config) -> AsyncGenerator[Service]:
+    """A real service on the starter project."""
+    async with await Service.open(config) as service:
+        yield service
+
+
 class Staffed(Protocol):
     """Makes the starter project's configuration with terms for its large refunds, and with people: each by name, with
     roles, and a token that is their name."""

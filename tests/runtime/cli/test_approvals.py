@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
@@ -16,21 +15,10 @@ from hypothesis import strategies as st
 from gatewright.runtime.cli.inputs import Time
 from gatewright.runtime.people import digest
 
+if TYPE_CHECKING:
+    from .conftest import Project, Result
 
-class Result(Protocol):
-    code: int
-    out: str
-    err: str
-    json: Any
-
-
-class Project(Protocol):
-    path: Path
-
-    def __call__(self, *args: str, input: str | None = None) -> Result: ...
-
-
-As = Callable[..., Result]
+As = Callable[..., "Result"]
 
 LARGE = json.dumps({"order": "B-02", "amount": 400})
 PEOPLE = {"ada": ["treasury"], "bob": ["treasury", "break_glass"], "carol": ["ops"], "oscar": ["operator"]}

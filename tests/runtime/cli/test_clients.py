@@ -1,7 +1,6 @@
 """The client over HTTP behaves as the service in process does."""
 
 from collections.abc import AsyncGenerator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -9,24 +8,12 @@ import pytest
 from gatewright.agents.errors import ConflictError, NotFoundError, UnavailableError, UsageError
 from gatewright.runtime.api import create_app
 from gatewright.runtime.cli.clients import HTTPClient, connect
-from gatewright.runtime.cli.starting import STARTER
-from gatewright.runtime.config import Config, load
+from gatewright.runtime.config import Config
 from gatewright.runtime.operations import Operations
 from gatewright.runtime.service import Service
 
 SMALL = {"order": "A-17", "amount": 40}
 LARGE = {"order": "B-02", "amount": 400}
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Config:
-    return load(STARTER / "gatewright.toml", environ={}, overrides={"data_dir": str(tmp_path / "data")})
-
-
-@pytest.fixture
-async def service(config: Config) -> AsyncGenerator[Service]:
-    async with await Service.open(config) as service:
-        yield service
 
 
 @pytest.fixture(params=["in process", "over HTTP"])

@@ -1,5 +1,7 @@
 """The commands, as a person or a script types them: on a data directory of their own, and beside a running service."""
 
+from __future__ import annotations
+
 import json
 import sqlite3
 import subprocess
@@ -7,24 +9,12 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 import pytest
 
-
-class Result(Protocol):
-    code: int
-    out: str
-    err: str
-    json: Any
-
-
-class Project(Protocol):
-    path: Path
-
-    def __call__(self, *args: str, input: str | None = None) -> Result: ...
-    def program(self, *args: str, **environ: str) -> Result: ...
-
+if TYPE_CHECKING:
+    from .conftest import Project
 
 PROGRAM = Path(sys.executable).with_name("gatewright")
 SMALL = json.dumps({"order": "A-17", "amount": 40})

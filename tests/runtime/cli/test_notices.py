@@ -1,22 +1,20 @@
 """`gatewright notices`: what people were told, from the command line."""
 
+from __future__ import annotations
+
 import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+if TYPE_CHECKING:
+    from .conftest import Project
+
 LARGE = json.dumps({"order": "B-02", "amount": 400})
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-
-
-class Project(Protocol):
-    path: Path
-
-    def __call__(self, *args: str, input: str | None = None) -> Any: ...
 
 
 class Hook(Protocol):

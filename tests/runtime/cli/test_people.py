@@ -1,26 +1,16 @@
 """People on the command line: making a token, signing in with it, and acting under no other name."""
 
+from __future__ import annotations
+
 import json
 import tomllib
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 import pytest
 
-
-class Result(Protocol):
-    code: int
-    out: str
-    err: str
-    json: Any
-
-
-class Project(Protocol):
-    path: Path
-
-    def __call__(self, *args: str, input: str | None = None) -> Result: ...
-
+if TYPE_CHECKING:
+    from .conftest import Project
 
 LARGE = json.dumps({"order": "B-02", "amount": 400})
 

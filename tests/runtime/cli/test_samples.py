@@ -1,23 +1,21 @@
 """The support team on conversations: the samples that `dev` holds, and the recorded ones of a real model."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
+if TYPE_CHECKING:
+    from .conftest import Project
+
 ROOT = Path(__file__).parents[3]
 SHARED = Path(os.environ.get("GATEWRIGHT_SHARED_DATA", ROOT.parent / "shared" / "data"))
 EPISODES = SHARED / "taubench" / "airline" / "episodes-gpt-4o.json"
-
-
-class Project(Protocol):
-    path: Path
-
-    def __call__(self, *args: str, input: str | None = None) -> Any: ...
-    def program(self, *args: str, **environ: str) -> Any: ...
 
 
 def test_dev_leaves_one_approval_and_finishes_the_rest(project: Project, serving: Callable[..., str]) -> None:

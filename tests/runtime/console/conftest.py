@@ -1,27 +1,13 @@
 """A real service on the starter project, and its console as a browser without JavaScript sees it."""
 
 from collections.abc import AsyncGenerator
-from pathlib import Path
 
 import httpx
 import pytest
 
 from gatewright.runtime.api import create_app
-from gatewright.runtime.cli.starting import STARTER
-from gatewright.runtime.config import Config, load
 from gatewright.runtime.service import Service
 from gatewright.runtime.views import RunView
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Config:
-    return load(STARTER / "gatewright.toml", environ={}, overrides={"data_dir": str(tmp_path / "data")})
-
-
-@pytest.fixture
-async def service(config: Config) -> AsyncGenerator[Service]:
-    async with await Service.open(config) as service:
-        yield service
 
 
 @pytest.fixture
