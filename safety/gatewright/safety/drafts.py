@@ -8,8 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from gatewright.agents.errors import UnavailableError
-
 from . import examples, sources
 from .documents import PackText, RuleText
 from .events import Event
@@ -72,11 +70,7 @@ def read(path: Path, *, tools: Tools | None = None) -> Draft:
         PackError: everything that is wrong with it.
         UnavailableError: the file cannot be read.
     """
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UnavailableError(f"the rule pack {str(path)!r} cannot be read: {error}") from error
-    return parse(text, file=str(path), tools=tools)
+    return parse(sources.read(path), file=str(path), tools=tools)
 
 
 def parse(text: str, *, file: str = "<text>", tools: Tools | None = None) -> Draft:

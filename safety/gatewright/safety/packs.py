@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from gatewright.agents.errors import UnavailableError, UsageError
+from gatewright.agents.errors import UsageError
 
 from . import canonical, checking, limits, sources
 from .breakers import Breaker
@@ -59,11 +59,7 @@ class Pack:
             PackError: everything that is wrong with it.
             UnavailableError: the file cannot be read.
         """
-        try:
-            text = path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UnavailableError(f"the rule pack {str(path)!r} cannot be read: {error}") from error
-        return cls.parse(text, file=str(path), tools=tools)
+        return cls.parse(sources.read(path), file=str(path), tools=tools)
 
     @classmethod
     def parse(cls, text: str, *, file: str = "<text>", tools: Tools | None = None) -> Pack:

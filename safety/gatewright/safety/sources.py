@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 import yaml
 from yaml.scanner import ScannerError
 
-from gatewright.agents.errors import UsageError
+from gatewright.agents.errors import UnavailableError, UsageError
 
 from . import canonical
 
@@ -79,6 +80,18 @@ for _tag, _pattern, _first in (
 ):
     _starts = [start if start != "\0" else "" for start in _first]
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _starts)
+
+
+def read(path: pathlib.Path) -> str:
+    """The text of a rule pack's file.
+
+    Raises:
+        UnavailableError: the file cannot be read.
+    """
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnavailableError(f"the rule pack {str(path)!r} cannot be read: {error}") from error
 
 
 def parse(text: str, file: str) -> Source:
