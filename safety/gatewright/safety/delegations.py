@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from gatewright.agents.errors import UsageError
 
 from .ballots import Action, Voter
 from .entitlement import NotEntitledError
+
+LONGEST = timedelta(days=366)  # who leaves their vote for longer gives up the role
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +65,7 @@ def delegated(
 
     Raises:
         NotEntitledError: nothing proves who they are, or they give roles that they do not hold.
-        UsageError: they give to nobody or to themselves, or for no time.
+        UsageError: they give to nobody or to themselves, for no time, or for more than `LONGEST`.
     """
     wanted = voter.roles if roles is None else frozenset(roles)
     if not voter.authenticated:
@@ -76,6 +78,10 @@ def delegated(
         raise UsageError(f"{voter.name!r} delegates to {to!r}; name somebody else")
     if until <= now:
         raise UsageError(f"a delegation until {until.isoformat()} is over before it begins; choose a later time")
+    if until - now > LONGEST:
+        raise UsageError(
+            f"a delegation until {until.isoformat()} is longer than {LONGEST.days} days; choose a time before"
+        )
     return Delegation(id=id, by=voter.name, to=to, roles=wanted, scope=scope, since=now, until=until, reason=reason)
 
 

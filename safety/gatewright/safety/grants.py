@@ -8,13 +8,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from gatewright.agents.errors import GatewrightError, UsageError
 
 from . import canonical, entitlement
 from .ballots import Request, Vote
+
+LONGEST = timedelta(days=366)  # what is let pass for longer is for a rule to say
 
 Reach = Literal["run", "thread", "until"]
 """`run`: for the rest of the run that asked · `thread`: for its whole thread · `until`: until a time, on any thread."""
@@ -93,7 +95,7 @@ def granted(
 
     Raises:
         UsageError: this request takes no grants, the vote is no approval by the person alone, an argument that the
-            action does not have, or a time that is missing or over.
+            action does not have, or a time that is missing, over or more than `LONGEST` away.
     """
     if request.terms.always_ask:
         raise UsageError(f"request {request.id!r} is asked under `always_ask`; approve it once")
@@ -113,6 +115,10 @@ def granted(
         raise UsageError("a grant that reaches all threads needs the time at which it ends; add one")
     if offer.until is not None and offer.until <= now:
         raise UsageError(f"a grant until {offer.until.isoformat()} is over before it begins; choose a later time")
+    if offer.until is not None and offer.until - now > LONGEST:
+        raise UsageError(
+            f"a grant until {offer.until.isoformat()} is longer than {LONGEST.days} days; choose a time before"
+        )
     action = request.action
     return Grant(
         id=id,

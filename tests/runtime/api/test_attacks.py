@@ -145,7 +145,9 @@ async def test_two_stages_are_not_passed_by_one_answer_of_an_inbox(staffed: Staf
         assert (await open_.get("oscar", f"/v1/approvals/{id}")).json()["state"] == "open"
 
 
-@pytest.mark.parametrize("until", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00", "2020-01-01T00:00:00Z"])
+@pytest.mark.parametrize(
+    "until", ["9999-12-31T23:59:59-12:00", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "2020-01-01T00:00:00Z"]
+)
 async def test_a_time_that_is_none_gives_nothing(staffed: Staffed, until: str) -> None:
     async with door(staffed) as open_:
         id = await open_.waiting()

@@ -23,6 +23,7 @@ ADA, BOB, CYD = (
 )
 EVE = Voter(name="eve", authenticated=True, via="cli")
 RISK = Voter(name="rita", roles=frozenset({"break_glass"}), authenticated=True)
+QUEUED = "UPDATE run SET status = 'queued', waiting_for = '[]', available_at = 1 WHERE id = ?"
 TOMORROW = datetime.now(UTC) + timedelta(days=1)
 
 
@@ -95,9 +96,7 @@ async def test_what_was_performed_on_votes_that_nobody_cast_does_not(house: Hous
     with closing(sqlite3.connect(house.folder / "data" / database.FILE)) as connection:
         (body,) = connection.execute("SELECT request FROM approval WHERE id = ?", (id,)).fetchone()
     behind_its_back(house, "UPDATE approval SET state = 'approved', request = ? WHERE id = ?", forge(body), id)
-    behind_its_back(
-        house, "UPDATE run SET status = 'queued', waiting_for = '[]', available_at = 1 WHERE id = ?", run_id
-    )
+    behind_its_back(house, QUEUED, run_id)
     async with house.open("gates:paying") as service:
         assert (await service.wait(run_id, timeout=30)).status == "succeeded"
 
@@ -152,3 +151,17 @@ async def test_a_vote_for_somebody_who_never_said_so_does_not(house: House) -> N
     async with house.open("gates:paying") as service:
         await pays(house, service, {"voter": EVE, "on_behalf_of": "bob"})
     assert any("'eve' voted for 'bob', who never said so" in problem for problem in problems(house))
+
+
+async def test_what_was_let_pass_without_anybodys_decision_does_not(house: House) -> None:
+    rules(house)
+    async with house.open("gates:paying") as service:
+        id = await pays(house, service)
+        run_id = (await service.approval(id)).run_id
+    behind_its_back(house, "UPDATE effect SET status = 'parked' WHERE run_id = ? AND status = 'asked'", run_id)
+    behind_its_back(house, QUEUED, run_id)
+    async with house.open("gates:paying") as service:
+        await service.wait(run_id, timeout=30)
+
+    assert house.done == [["pay", 5]]
+    assert any("'pay' was performed, and no record says that people agreed" in problem for problem in problems(house))
