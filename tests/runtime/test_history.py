@@ -169,3 +169,49 @@ def test_what_a_parallel_call_does_while_the_case_is_being_read_is_not_lost(aske
 
     assert cases.of("case") == [past]
     assert cases.index("case", guard).seen("pay")
+
+
+@pytest.mark.parametrize("asks", ["history.exists(h, h.name == 'pay')", "seen('pay')"])
+async def test_a_rule_that_is_the_first_to_look_sees_what_happened_just_before(house: House, asks: str) -> None:
+    found = {"match": [{"history": [{"name": "pay"}]}], "pass": [{"history": []}]}
+    sign = {"hook": "tool.before", "name": "sign"}
+    house.rules({"id": "paid", "on": sign, "when": asks, "then": "deny", "reason": "paid", "examples": found})
+
+    async with house.open("gates:paying_then_signing") as service:
+        run = await house.finish(service, {"amount": 1})
+
+    assert run.error is not None and run.error.message == "paid"
+    assert house.counts == {"pay:1": 1}
+
+
+ODD = [
+    {"id": f"on-{amount}", "on": {"hook": hook, "name": "pay"}, "when": f"args.amount == {amount}", "then": then}
+    | {"reason": "odd", "examples": {"match": [{"args": {"amount": amount}}], "pass": [{"args": {"amount": 1}}]}}
+    | ({"set": {"args.amount": "{{ 3 }}"}} if then == "modify" else {})
+    for amount, hook, then in [
+        (5, "tool.before", "ask"),
+        (6, "tool.before", "deny"),
+        (7, "tool.after", "deny"),
+        (8, "tool.before", "modify"),
+    ]
+]
+
+
+@pytest.mark.parametrize(
+    ("graph", "amounts"), [("gates:paying", (2, 5, 6, 7, 8, 2)), ("teams:asking_twice", (2, 6, 7, 8))]
+)
+async def test_a_case_reads_from_the_ledger_as_it_was_kept_in_memory(
+    house: House, graph: str, amounts: tuple[int, ...]
+) -> None:
+    house.rules(*ODD, ONCE)
+
+    async with house.open(graph) as service:
+        for amount in amounts:
+            run = await house.finish(service, {"amount": amount}, thread_id="case")
+            if run.status == "waiting":
+                await house.decide_all(service, run, "approve")
+        office = service._office  # pyright: ignore[reportPrivateUsage]
+        kept = office.cases.of("case")
+
+        assert len(kept) > 8
+        assert history.Cases(office.writer).of("case") == kept

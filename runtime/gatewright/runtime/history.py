@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, cast, overload
 
 import orjson
@@ -57,7 +58,6 @@ _NEWEST = (
         _EFFECT.c.name,
         _EFFECT.c.outcome,
         _EFFECT.c.guard,
-        _EFFECT.c.started_at,
         _ARGS.c.value,
         _RESULT.c.type,
         _RESULT.c.value,
@@ -143,7 +143,7 @@ class Cases:
         with self._lock:
             if guard.digest in case.indexes:
                 return case.indexes[guard.digest]
-        loaded = self._writer.submit(lambda transaction: _load(transaction, case_id, _ALL)).result()
+        loaded = self._read(case_id, _ALL)
         index = guard.index()
         for past in loaded.values():
             index.add(past)
@@ -160,11 +160,21 @@ class Cases:
             while len(self._cases) > CASES:
                 self._cases.popitem(last=False)
         if not case.begun:
-            # Read by the writer: what was recorded before now is in the answer, committed or not.
-            loaded = self._writer.submit(lambda transaction: _load(transaction, case_id, HISTORY_LIMIT)).result()
+            loaded = self._read(case_id, HISTORY_LIMIT)
             with self._lock:
                 case.begin(loaded)
         return case
+
+    def _read(self, case_id: str, most: int) -> OrderedDict[_Place, Past]:
+        """What was recorded before now: read by the writer, behind all of it."""
+
+        def read(transaction: Transaction) -> OrderedDict[_Place, Past] | None:
+            return None if transaction.leaves else _load(transaction, case_id, most)
+
+        loaded = self._writer.submit(read).result()
+        if loaded is None:  # records come into the ledger at the end of their group, so that one is waited for
+            loaded = self._writer.submit(lambda transaction: _load(transaction, case_id, most)).result()
+        return loaded
 
 
 def _load(transaction: Transaction, case_id: str, most: int) -> OrderedDict[_Place, Past]:
@@ -216,7 +226,8 @@ def _spoken(message: Any) -> str:
 def _effects(transaction: Transaction, case_id: str, most: int) -> OrderedDict[_Place, Past]:
     rows = transaction.all(_NEWEST, of_case=case_id, most=most)
     found: OrderedDict[_Place, Past] = OrderedDict()
-    for run_id, key, kind, name, outcome, guard, started_at, args, type_, value, body in reversed(rows):
+    for run_id, key, kind, name, outcome, guard, args, type_, value, body in reversed(rows):
+        record = orjson.loads(body)
         given = codec.decode(codec.Encoded(type_, value)) if value is not None else None
         found[(run_id, key)] = Past(
             kind=kind,
@@ -225,8 +236,8 @@ def _effects(transaction: Transaction, case_id: str, most: int) -> OrderedDict[_
             result=results.judged(given),
             ok=outcome == "ok",
             verdict=judgements.verdict(guard) if guard else "allow",
-            labels=frozenset(orjson.loads(body)["effect"]["labels"]),
-            time=moment(started_at),
+            labels=frozenset(record["effect"]["labels"]),
+            time=datetime.fromisoformat(record["time"]),  # when it was over: an approved one may have begun days ago
         )
     return found
 
