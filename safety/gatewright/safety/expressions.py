@@ -18,18 +18,12 @@ from gatewright.agents.errors import GatewrightError, UsageError
 
 from . import functions
 from .functions import Subject, Type
+from .lexemes import lexemes
+from .sites import Evaluating, Site, alone, declared, taken_out
 
 MAX_LENGTH = 4_000  # characters of one expression
 MAX_STEPS = 10_000  # loop steps of one evaluation; the limit is built into the binding
 
-_TOKEN = re.compile(
-    r"""(?P<comment>//[^\n]*)
-      | (?P<string>[bB]?[rR][bB]?(?:'''.*?'''|\"\"\".*?\"\"\"|'[^'\n]*'|"[^"\n]*")
-          | [bB]?(?:'''(?:\\.|[^\\])*?'''|\"\"\"(?:\\.|[^\\])*?\"\"\"|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"))
-      | (?P<word>[A-Za-z_]\w*)
-      | (?P<sign>[^\s\w])""",
-    re.VERBOSE | re.DOTALL,
-)
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _PLACE = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
 _UNDECLARED = re.compile(r"undeclared reference to '([^']+)'")
@@ -99,14 +93,19 @@ class Expression:
     functions as `count()`.
     """
 
-    __slots__ = ("_asks", "_compiled", "_eval", "mentions", "source", "text", "words")
+    __slots__ = ("_asks", "_compiled", "_eval", "_sites", "_whole", "mentions", "source", "text", "words")
 
-    def __init__(self, text: str, compiled: Any, around: _Around) -> None:
+    def __init__(
+        self, text: str, compiled: Any, around: _Around, sites: Sequence[Site] = (), *, whole: bool = False
+    ) -> None:
+        """`sites`: the calls of our functions that were taken out; `whole`: it is nothing but the first of them."""
         self.text = text
         self.source = around.before + text + around.after
         self.words = words(around.before + text)
         self.mentions = frozenset(_mentions(around.before + text + around.after))
-        self._asks = any(f"{name}()" in self.mentions for name in functions.ASKING)
+        self._asks = bool(sites) or any(f"{name}()" in self.mentions for name in functions.ASKING)
+        self._sites = sites
+        self._whole = whole
         self._compiled = compiled
         self._eval = compiled.eval
 
@@ -122,7 +121,7 @@ class Expression:
             EvaluationError: it has no truth value for this data, or used up its budget.
         """
         if self._asks:
-            value = self._run(bindings).value()
+            value = self._run(bindings, _content)
         else:  # `_run` in one step: most of the time that rules take is spent here
             try:
                 value = self._eval(bindings.activation).value()
@@ -146,7 +145,19 @@ class Expression:
         Raises:
             EvaluationError: it has no value for this data, or none that JSON can hold.
         """
-        result = self._run(bindings)
+        return self._answer(bindings) if self._whole else self._run(bindings, self._plain)
+
+    def _answer(self, bindings: Bindings) -> Any:
+        """The answer of the one call that the expression is; the engine need not be asked."""
+        before, functions.CURRENT.subject = functions.CURRENT.subject, bindings.subject
+        try:
+            return _json(self._sites[0].answer(bindings))
+        except Exception as error:  # what a function raises is an error of the expression, as within the engine
+            raise EvaluationError(f"{self.text!r} has no value here: {error}") from error
+        finally:
+            functions.CURRENT.subject = before
+
+    def _plain(self, result: Any) -> Any:
         if str(result.type()) == "ERROR":
             raise EvaluationError(f"{self.text!r} has no value here: {_hinted(str(result.value()))}")
         try:
@@ -185,14 +196,16 @@ class Expression:
                 literal = texts[2:] == [")"] and following[1].kind == "string" and texts[1][0] in "'\""
                 yield Call(texts[1].strip("'\"") if literal else None, line)
 
-    def _run(self, bindings: Bindings) -> Any:
-        functions.CURRENT.subject = bindings.subject
+    def _run(self, bindings: Bindings, read: Callable[[Any], Any]) -> Any:
+        """Evaluate, and take what is wanted from the result before what our functions gave is taken back."""
+        before, functions.CURRENT.subject = functions.CURRENT.subject, bindings.subject
         try:
-            return self._eval(bindings.activation)
+            with Evaluating(self._sites, bindings):
+                return read(self._eval(bindings.activation))
         except (RuntimeError, TypeError, ValueError) as error:
             raise self._unfit(error) from error
         finally:
-            functions.CURRENT.subject = None
+            functions.CURRENT.subject = before
 
     def _unfit(self, error: Exception) -> EvaluationError:
         """What to raise where the binding could not convert the data."""
@@ -235,7 +248,29 @@ def compile_value(text: str, variables: Variables, definitions: Definitions = NO
         compiled = _environment(tuple(sorted(variables.items()))).compile(around.before + text + around.after)
     except (RuntimeError, TypeError, UnicodeError) as error:
         raise _explained(str(error), text, [*variables, *definitions], around.before) from error
-    return Expression(text, compiled, around)
+    return _without_calls(text, compiled, around, variables, definitions) or Expression(text, compiled, around)
+
+
+def _without_calls(
+    text: str, compiled: Any, around: _Around, variables: Variables, definitions: Definitions
+) -> Expression | None:
+    """The same expression with the calls of our functions taken out; None where there are none to be taken."""
+
+    def argument(part: str) -> Expression | None:
+        try:
+            return compile_value(part, variables, definitions)
+        except ExpressionError:
+            return None
+
+    source, sites = taken_out(around.before + text + around.after, argument, frozenset(definitions))
+    if not sites:
+        return None
+    try:
+        rewritten = _environment(tuple(sorted(variables.items()))).compile(source)
+    except (RuntimeError, TypeError, UnicodeError):
+        return None
+    same = str(rewritten.return_type()) == str(compiled.return_type())
+    return Expression(text, rewritten, around, sites, whole=alone(source)) if same else None
 
 
 def together(conditions: Sequence[Expression], variables: Variables) -> Callable[[Any], list[bool] | None] | None:
@@ -361,6 +396,8 @@ def _environment(variables: tuple[tuple[str, Type], ...]) -> Any:
                 impl=function.call,
             )
         )
+    for name, result, call in declared():
+        overloads[name] = [cel.Overload(name, return_type=types[result], parameters=[], is_member=False, impl=call)]
     return cel.NewEnv(
         variables={name: types[kind] for name, kind in variables},
         functions=[cel.FunctionDecl(name, overloads[name]) for name in overloads],
@@ -371,20 +408,6 @@ def _environment(variables: tuple[tuple[str, Type], ...]) -> Any:
             ext_optional.ExtOptional(),
         ],
     )
-
-
-class Lexeme(NamedTuple):
-    """A string, a word, or one character of anything else; `start` counts from 0."""
-
-    kind: str
-    text: str
-    start: int
-
-
-def lexemes(text: str) -> list[Lexeme]:
-    """What an expression consists of, in order; without comments, spaces and numbers."""
-    found = [Lexeme(match.lastgroup or "", match.group(), match.start()) for match in _TOKEN.finditer(text)]
-    return [lexeme for lexeme in found if lexeme.kind != "comment"]
 
 
 class _Around(NamedTuple):
@@ -450,6 +473,10 @@ def _remedy(name: str, known: Collection[str]) -> str:
     if near := difflib.get_close_matches(head, known, n=1):
         return f"did you mean {near[0] + dot + rest!r}?"
     return f"known here: {', '.join(sorted(known))}"
+
+
+def _content(result: Any) -> Any:
+    return result.value()
 
 
 def _hinted(message: str) -> str:

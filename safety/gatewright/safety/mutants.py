@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
-from . import expressions
-from .expressions import Lexeme
+from .lexemes import Lexeme, lexemes
 
 Change = Literal["clause", "negation", "comparison", "boundary"]
 """`clause`: one operand of `&&` or `||` is · `negation`: a `!` is ·
@@ -108,16 +107,16 @@ def _joins_before(found: Sequence[Sign], at: int, operator: str) -> bool:
 def signs(text: str) -> list[Sign]:
     """Operators, brackets and words with their depth; a bracket has that of what is around it."""
     found: list[Sign] = []
-    lexemes = expressions.lexemes(text)
+    parts = lexemes(text)
     depth, at = 0, 0
-    while at < len(lexemes):
-        lexeme = lexemes[at]
+    while at < len(parts):
+        lexeme = parts[at]
         sign = lexeme.text
-        if _adjacent(lexemes, at) in _OPERATORS:
-            sign = _adjacent(lexemes, at)
+        if _adjacent(parts, at) in _OPERATORS:
+            sign = _adjacent(parts, at)
         if lexeme.kind == "sign" and sign in _CLOSING:
             depth -= 1
-        if lexeme.kind == "word" or (lexeme.kind == "sign" and not _is_optional(lexemes, at)):
+        if lexeme.kind == "word" or (lexeme.kind == "sign" and not _is_optional(parts, at)):
             found.append(Sign(sign, lexeme.start, lexeme.start + len(sign), depth))
         if lexeme.kind == "sign" and sign in _OPENING:
             depth += 1
@@ -125,14 +124,14 @@ def signs(text: str) -> list[Sign]:
     return found
 
 
-def _adjacent(lexemes: Sequence[Lexeme], at: int) -> str:
+def _adjacent(parts: Sequence[Lexeme], at: int) -> str:
     """The two characters of an operator that begins here; empty where there is none."""
-    pair = lexemes[at : at + 2]
+    pair = parts[at : at + 2]
     if len(pair) == 2 and all(each.kind == "sign" for each in pair) and pair[1].start == pair[0].start + 1:
         return pair[0].text + pair[1].text
     return ""
 
 
-def _is_optional(lexemes: Sequence[Lexeme], at: int) -> bool:
+def _is_optional(parts: Sequence[Lexeme], at: int) -> bool:
     """Whether it is the `?` of `.?field` or `[?key]`, which chooses between nothing."""
-    return lexemes[at].text == "?" and at > 0 and lexemes[at - 1].text in (".", "[", "{", ",")
+    return parts[at].text == "?" and at > 0 and parts[at - 1].text in (".", "[", "{", ",")
