@@ -24,6 +24,10 @@ def test_a_choice_is_one_clause() -> None:
     assert clauses.parsed("a || b ? c : d").parts == ()
 
 
+def test_a_definition_is_followed_behind_a_negation() -> None:
+    assert leaves(clauses.parsed("!big && !small", {"big": "args.amount > 5"})) == ["args.amount > 5", "!small"]
+
+
 def test_a_definition_is_followed() -> None:
     found = clauses.parsed("big && known", {"much": "args.amount > 5", "big": "much || urgent"})
 

@@ -33,7 +33,8 @@ def parsed(text: str, definitions: Definitions = NO_DEFINITIONS) -> Clause:
                 return Clause(_one_line(text), operator, tuple(parsed(part, definitions) for part in parts))
         if found and _is_bracketed(text, found):
             return parsed(text[1:-1], definitions)
-        if text.startswith("!") and _is_bracketed(rest := text[1:].strip(), signs(rest)):
+        rest = text[1:].strip()
+        if text.startswith("!") and (rest in definitions or _is_bracketed(rest, signs(rest))):
             return Clause(_one_line(text), "!", (parsed(rest, definitions),))
     if text in definitions:
         earlier = list(definitions)[: list(definitions).index(text)]

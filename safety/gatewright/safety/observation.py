@@ -79,6 +79,7 @@ class _Tool:
     quiet: int = 0
     changing: int = 0
     leading: int = 0
+    carried: set[str] = field(default_factory=set[str])
     texts: int = 0
     strangers: int = 0
     arguments: defaultdict[str, _Argument] = field(default_factory=lambda: defaultdict(_Argument))
@@ -105,6 +106,7 @@ class Observer:
             tool = self._tools[event.name]
             tool.calls += 1
             tool.cases.add(id)
+            tool.carried |= event.labels
             self._arguments(tool, event, index)
             _result(tool, event, index)
             self._repeated(event, last, between)
@@ -149,7 +151,10 @@ class Observer:
                 tool=name,
                 calls=tool.calls,
                 cases=len(tool.cases),
-                labels=tuple(_labels(tool)),
+                labels=(
+                    *(Proposal(label, "the tool says so itself") for label in sorted(tool.carried)),
+                    *(proposal for proposal in _labels(tool) if proposal.value not in tool.carried),
+                ),
                 target=target,
                 payload=payload,
                 unknown=(*_unseen(tool), *UNKNOWABLE),
@@ -174,7 +179,7 @@ def _labels(tool: _Tool) -> Iterator[Proposal]:
         yield Proposal("idempotent", f"{tool.same} repeated calls gave the same again")
     if tool.leading:
         yield Proposal("egress", f"{tool.leading} of {tool.calls} calls had addresses or links in their arguments")
-    if tool.texts or tool.strangers:
+    if (tool.texts or tool.strangers) and "trusted" not in tool.carried:
         seen = [f"free text in {tool.texts} of {tool.calls} results"] if tool.texts else []
         seen += [f"addresses or links that nobody named in {tool.strangers}"] if tool.strangers else []
         yield Proposal("untrusted", "; ".join(seen))

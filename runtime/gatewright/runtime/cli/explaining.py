@@ -39,8 +39,9 @@ class _Explained(NamedTuple):
 def explain(desk: Desk, what: str, pack: Path | None, deployment: str | None) -> None:
     """Say why rules decide as they do, of the record at INDEX or of an event in a file.
 
-    An event is written as an example of a rule, with its `hook` and `name`. Shown are every rule that looks at it, the
-    truth of each clause (`*` where it was decisive), where the values come from, and the scores of external guards.
+    An event is written as an example of a rule, with its `hook` and `name`. Shown are all rules that look at it, those
+    that match first, with the clauses that were decisive (`*`) and those beside them; where the values come from; and
+    the scores of external guards. `--json` has all clauses.
     """
     found = _of_record(desk, int(what), pack) if what.isdecimal() else [_of_file(desk, Path(what), pack, deployment)]
     desk.show([_plain(each) for each in found], lambda: "\n\n".join(_words(each) for each in found))
@@ -136,15 +137,25 @@ def _words(each: _Explained) -> str:
             [f"{fact}: {json.dumps(value, ensure_ascii=False)}"] if isinstance(value, bool) else _sources(fact, value)
         )
     lines += [f"{rule.id}: {rule.verdict} ({rule.reason})" for rule in _limits(each)]
-    for opinion in found.rules:
+    for opinion in sorted(found.rules, key=lambda opinion: opinion.matched is False):
         said = {True: "matches", False: "does not match", None: "has no value, so it denies"}[opinion.matched]
         trial = ", on trial" if opinion.mode == "shadow" else ""
         lines.append(f"rule {opinion.rule!r} ({opinion.verdict}{trial}) {said}")
         for field, parts in (("when", opinion.when), ("unless", opinion.unless)):
-            lines += [_line(field, part) for part in parts]
+            lines += [_line(field, part) for part in _telling(parts)]
     if not found.rules:
         lines.append("no rule looks at this")
     return "\n".join(lines)
+
+
+def _telling(parts: Sequence[Part]) -> list[Part]:
+    """The decisive parts, and those beside them; not what the others are made of."""
+    return [
+        part
+        for at, part in enumerate(parts)
+        if part.decisive
+        or next((above.decisive for above in reversed(parts[:at]) if above.depth == part.depth - 1), True)
+    ]
 
 
 def _line(field: str, part: Part) -> str:
