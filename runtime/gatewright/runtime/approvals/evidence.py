@@ -3,8 +3,9 @@ grant or stand in for others, and have the service believe it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -16,7 +17,6 @@ from gatewright.agents.errors import GatewrightError
 from gatewright.runtime import requests
 from gatewright.runtime.store import schema
 from gatewright.safety import canonical, records
-from gatewright.safety.ballots import Request
 from gatewright.safety.delegations import Delegation
 from gatewright.safety.grants import Grant
 
@@ -116,23 +116,24 @@ def contradictions(connection: Connection) -> Iterator[Problem]:
         elif record.effect is not None and record.outcome not in _NOT_DONE and not said.permits(record):
             yield index, f"record {index}: {record.effect.name!r} was performed, and no record says that people agreed"
     for row in connection.execute(sa.select(_APPROVAL.c.id, _APPROVAL.c.state, _APPROVAL.c.request)):
-        yield from _checked("request", row.id, lambda row=row: _request_holds(said, row.state, requests.load(row[2])))
+        yield from _checked("request", row.id, partial(_request_holds, said, row))
     for row in connection.execute(sa.select(_GRANT)):
-        yield from _checked("grant", row.id, lambda row=row: _grant_holds(connection, said, row))
+        yield from _checked("grant", row.id, partial(_grant_holds, connection, said, row))
     for row in connection.execute(sa.select(_DELEGATION)):
-        yield from _checked("delegation", row.id, lambda row=row: _delegation_holds(said, row))
+        yield from _checked("delegation", row.id, partial(_delegation_holds, said, row))
 
 
-def _checked(what: str, id: str, holds: Any) -> Iterator[Problem]:
+def _checked(what: str, id: str, holds: Callable[[], bool]) -> Iterator[Problem]:
     try:
-        found = bool(holds())
+        found = holds()
     except ValueError:  # its JSON is not that of one
         found = False
     if not found:
         yield None, f"{what} {id!r} is not as the records say"
 
 
-def _request_holds(said: _Said, state: str, request: Request) -> bool:
+def _request_holds(said: _Said, row: Any) -> bool:
+    state, request = row.state, requests.load(row.request)
     last = said.states.get(request.id, "open")
     if state != last and state not in _FOLLOWING.get(last, ()):
         return False
