@@ -85,9 +85,8 @@ async def test_rules_see_what_a_tool_answered_and_not_the_message_it_came_in(hou
     house.rules(SEEN)
     async with house.open("gates:calls") as service:
         first = await house.finish(service, {}, thread_id="case")
-        if not again:
-            second = await house.finish(service, {}, thread_id="case")
-    if again:
+        second = None if again else await house.finish(service, {}, thread_id="case")
+    if second is None:
         async with house.open("gates:calls") as service:
             second = await house.finish(service, {}, thread_id="case")
 
@@ -115,9 +114,8 @@ async def test_rules_see_what_people_said_in_this_run_and_before(house: House, a
     async with house.open("gates:paying") as service:
         unasked = await house.finish(service, {"amount": 4}, thread_id="other")
         first = await house.finish(service, {"amount": 5}, thread_id="case")
-        if not again:
-            second = await house.finish(service, {"amount": 6}, thread_id="case")
-    if again:
+        second = None if again else await house.finish(service, {"amount": 6}, thread_id="case")
+    if second is None:
         async with house.open("gates:paying") as service:
             second = await house.finish(service, {"amount": 6}, thread_id="case")
 

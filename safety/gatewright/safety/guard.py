@@ -48,7 +48,7 @@ class _Candidates:
         self.rules = tuple(rules)
         self.words = frozenset[str]().union(*(rule.words for rule in rules))
         self.mentions = frozenset[str]().union(*(rule.mentions for rule in rules))
-        self._hook = hook
+        self._hook: Hook = hook
         self._seen = 0
         tests = [(rule, None if rule.when is None else rule.when.test) for rule in rules]
         self._tests = {rule.id: test for rule, test in tests if test is not None}
