@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -107,6 +109,19 @@ def test_cases_are_chosen(history: Project) -> None:
     assert history("policy", "backtest", "rules.yaml", "--since", "2999-01-01", "--json").code == 3
     unknown = history("policy", "backtest", "rules.yaml", "--case", "none")
     assert (unknown.code, "no case 'none'" in unknown.err) == (2, True)
+
+
+def test_erased_values_are_counted_and_not_guessed(history: Project) -> None:
+    (file,) = (history.path / ".gatewright").glob("*.sqlite")
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("DELETE FROM sealed WHERE position = (SELECT min(position) FROM leaf WHERE kind = 'effect')")
+
+    whole = history("policy", "backtest", "rules.yaml", "--limit", "4", "--json").json
+    found = history("policy", "backtest", "rules.yaml", "--json").json
+
+    assert (whole["lost"]["events"], found["lost"]["events"], found["lost"]["cases"]) == (0, 1, 1)
+    assert len(found["lost"]["listed"]) == 1
+    assert "1 events of 1 cases: values erased" in history("policy", "backtest", "rules.yaml").out
 
 
 def test_without_a_ledger_there_is_nothing_to_judge(project: Project) -> None:

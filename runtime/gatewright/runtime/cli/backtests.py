@@ -114,7 +114,7 @@ def _plain(report: Report) -> dict[str, Any]:
         "against": report.against,
         "cases": report.cases,
         "events": report.events,
-        "lost": {"events": report.lost, "cases": report.lost_cases},
+        "lost": {"events": report.lost, "cases": report.lost_in, "listed": report.lost_cases},
         "verdicts": [
             {"old": old, "new": new, "events": count} for (old, new), count in sorted(report.verdicts.items())
         ],
@@ -168,7 +168,7 @@ def _words(report: Report) -> str:
                 "against": report.against,
                 "cases": report.cases,
                 "events": report.events,
-                "not shown": f"{report.lost} events of {len(report.lost_cases)} cases: values erased or withheld"
+                "not shown": f"{report.lost} events of {report.lost_in} cases: values erased or withheld"
                 if report.lost
                 else None,
                 "asks": f"{asks['old']['count']} -> {asks['new']['count']} ("

@@ -88,7 +88,8 @@ class Answers:
 class Report:
     """A pack over recorded events.
 
-    `lost`: events that cannot be shown again, since values were erased or withheld. `verdicts` counts pairs of old and
+    `lost`: events that cannot be shown again, since values were erased or withheld, `lost_in` so many cases, of which
+    `lost_cases` names the first. `verdicts` counts pairs of old and
     new. `overruled`: what people had refused and the pack lets through. `deviations`: events that the very same pack
     (`same` of them) judged otherwise when they happened, so that the record does not hold all that it saw. `looked`
     and `hits` count, by rule, the events it was asked about and those it matched; `errors`, those it had no value for.
@@ -100,6 +101,7 @@ class Report:
     cases: int = 0
     events: int = 0
     lost: int = 0
+    lost_in: int = 0
     lost_cases: list[str] = field(default_factory=list[str])
     dates: set[date] = field(default_factory=set[date])
     verdicts: Counter[tuple[Verdict, Verdict]] = field(default_factory=Counter[tuple[Verdict, Verdict]])
@@ -116,6 +118,7 @@ class Report:
         """Take in a case; its events follow."""
         self.cases += 1
         self.lost += case.lost
+        self.lost_in += case.lost > 0
         if case.lost and len(self.lost_cases) < LISTED:
             self.lost_cases.append(case.id)
 
