@@ -184,7 +184,6 @@ class TestBudgets:
         assert 0 < said["calls"] <= len(house.done), "what was under way when a process died was done again"
         assert stored(house) == {"c:calls:deployment:86400": said["calls"], "s:seconds:thread:": said["seconds"]}
 
-
     async def test_whoever_is_to_be_told_is_told_once_that_a_budget_is_used_up(self, house: House) -> None:
         limit(house, f"{CALLS}, then: deny")
         webhook = {"name": "desk", "kind": "webhook", "to": "http://127.0.0.1:9/x", "secret": f"whsec_{'c2VjcmV0' * 4}"}
