@@ -85,7 +85,7 @@ class Evaluating:
 
 def declared() -> Iterator[tuple[str, Type, Callable[[], Any]]]:
     """The functions that stand for calls, for every environment: name, type of the answer, what to call."""
-    results = dict.fromkeys(function.result for function in functions.FUNCTIONS)
+    results: dict[Type, None] = {function.result: None for function in functions.FUNCTIONS}
     for result, at in itertools.product(results, range(MOST)):
         yield _name(result, at), result, _asking(at)
 
