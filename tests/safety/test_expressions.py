@@ -1,6 +1,8 @@
 """What rules rely on in CEL and in its binding: these tests must pass before another version is pinned."""
 
 import datetime
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -192,3 +194,20 @@ def test_a_template_fills_its_holes() -> None:
 
 def test_a_template_that_is_one_hole_keeps_the_type() -> None:
     assert templates.compile("{{ args.count }}", VARIABLES).value(expressions.bind(VALUES, VARIABLES)) == 3
+
+
+NULLS = """
+from gatewright.safety import expressions
+variables = {"args": "map(string, dyn)"}
+made = expressions.compile_value("args", variables)
+bound = expressions.bind({"args": {"rows": [None] * 1000}}, variables)
+for _ in range(500):
+    made.value(bound)
+print("alive")
+"""
+
+
+def test_converting_nulls_does_not_end_the_process() -> None:
+    found = subprocess.run([sys.executable, "-c", NULLS], capture_output=True, text=True, timeout=120)
+
+    assert (found.returncode, found.stdout.strip()) == (0, "alive"), found.stderr
