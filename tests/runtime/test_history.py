@@ -213,3 +213,28 @@ async def test_a_case_reads_from_the_ledger_as_it_was_kept_in_memory(
 
         assert len(kept) > 8
         assert history.Cases(office.writer).of("case") == kept
+
+
+@pytest.mark.parametrize("hook", ["tool.before", "tool.after"])
+async def test_of_calls_side_by_side_each_counts_those_before_it_and_not_itself(house: House, hook: str) -> None:
+    examples = {"match": [{"history": [{"name": "pay"}]}], "pass": [{"history": []}]}
+    rule = {"id": "one", "when": "count('pay', 3600) >= 1", "then": "deny", "reason": "one", "examples": examples}
+    house.rules(rule | {"on": {"hook": hook, "name": "pay"}})
+
+    async with house.open("gates:calls") as service:
+        both = await house.finish(service, {}, thread_id="several")
+        outcomes = [record["outcome"] for record in await house.effects(service, both)]
+
+    assert sorted(outcomes) == ["denied", "ok"]
+    assert len(house.done) == (1 if hook == "tool.before" else 2)
+
+
+async def test_what_was_refused_is_not_under_way_for_ever(house: House) -> None:
+    examples = {"match": [{"history": [{"name": "pay", "seconds_ago": 1}] * 3}], "pass": [{"history": []}]}
+    rule = {"id": "two", "when": "count('pay', 3600) >= 3", "then": "deny", "reason": "two", "examples": examples}
+    house.rules(ODD[1], rule | {"on": {"hook": "tool.before", "name": "pay"}})
+
+    async with house.open("gates:paying") as service:
+        runs = [await house.finish(service, {"amount": amount}, thread_id="case") for amount in (6, 6, 1, 1)]
+
+    assert [run.status for run in runs] == ["failed", "failed", "succeeded", "failed"]

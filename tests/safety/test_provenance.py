@@ -295,3 +295,15 @@ def test_the_index_agrees_with_looking_through_all_texts(texts: list[str], value
     )
 
     assert (index(*map(said, texts)).source(value) == "user") is holds
+
+
+def test_a_call_under_way_is_counted_until_it_is_over_and_then_once() -> None:
+    index = Index(TOOLS, frozenset({"calls", "repeats"}), "d")
+
+    index.begin("key", "pay", {"amount": 1})
+    assert (index.count("pay", NOW), index.repeated("pay", {"amount": 1}), index.seen("pay")) == (1, 1, False)
+    assert (index.count("refund", NOW), index.repeated("pay", {"amount": 2})) == (0, 0)
+
+    index.add(Past(kind="tool", name="pay", args={"amount": 1}, time=NOW))
+    index.over("key")
+    assert (index.count("pay", NOW), index.repeated("pay", {"amount": 1}), index.seen("pay")) == (1, 1, True)

@@ -209,10 +209,13 @@ class RunChain:
             return self._recorded(entry)
         self._gate.check_running(entry)
         wish = Wish(effect, entry, self._judge.labels(effect.name, effect.labels))
-        permit = yield from self._gate.permit(wish)
-        if isinstance(permit, Known):
-            return permit.value
-        return (yield from self._carry_out(wish, permit, act))
+        try:
+            permit = yield from self._gate.permit(wish)
+            if isinstance(permit, Known):
+                return permit.value
+            return (yield from self._carry_out(wish, permit, act))
+        finally:
+            self._judge.over(key)
 
     def _limit(self) -> None:
         if len(self._journal) >= self._max_effects:
@@ -321,7 +324,7 @@ class RunChain:
         try:
             if hook is not None and self._judge.wants(hook, effect.name, effect.labels):
                 shown = codec.plain(value) if error is None else None
-                decision, after = yield from self._judge_result(hook, effect, permit, value, error)
+                decision, after = yield from self._judge_result(hook, wish, permit, value, error)
                 if decision.verdict in _REFUSALS:
                     return self._withhold(wish, permit, decision, after, started, self._usage(effect, permit, value))
                 if decision.result is not None and error is None:
@@ -354,13 +357,15 @@ class RunChain:
         return value
 
     def _judge_result(
-        self, hook: Hook, effect: Effect, permit: Permit, value: Any, error: Exception | None
+        self, hook: Hook, wish: Wish, permit: Permit, value: Any, error: Exception | None
     ) -> Generator[Step, Any, Ruling]:
+        effect = wish.effect
         return self._judge.judge(
             hook,
             effect.name,
             labels=effect.labels,
             args=permit.args,
+            key=wish.entry.key,
             result=results.judged(value),
             error="" if error is None else str(error),
             text=results.text(codec.plain(value)) if effect.kind == "model" else "",

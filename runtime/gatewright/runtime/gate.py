@@ -138,7 +138,11 @@ class Gate:
         if hook is None or not self._judge.wants(hook, effect.name, effect.labels):
             return self._judge.allowed
         text = results.given(args) if effect.kind in ("model", "message") else ""
-        return (yield from self._judge.judge(hook, effect.name, labels=effect.labels, args=args, text=text))
+        return (
+            yield from self._judge.judge(
+                hook, effect.name, labels=effect.labels, args=args, key=wish.entry.key, text=text
+            )
+        )
 
     def _decided(
         self, wish: Wish, request: approvals.Request, stored: records.Judgement

@@ -36,6 +36,7 @@ class Judge:
         self._guard = deployment.guard
         self._shadow = deployment.shadow
         self._scoring = deployment.scoring
+        self._begun: dict[str, Index] = {}
         self.meters = deployment.meters
         allowed = Decision(verdict="allow", pack=self._guard.title)
         self.allowed = Ruling(allowed, recorded(allowed))
@@ -59,12 +60,20 @@ class Judge:
         )
 
     def judge(
-        self, hook: Hook, name: str, *, labels: frozenset[str] = frozenset(), args: Mapping[str, Any], **more: Any
+        self,
+        hook: Hook,
+        name: str,
+        *,
+        labels: frozenset[str] = frozenset(),
+        args: Mapping[str, Any],
+        key: str | None = None,
+        **more: Any,
     ) -> Generator[Step, Any, Ruling]:
         """Ask about an event; where nobody `wants` it, it is `allowed` and need not be asked about.
 
         Args:
             labels: what the effect carries itself.
+            key: of the effect, where it may be performed next; it counts as under way until it is `over`.
             more: further fields of the event.
         """
         run = self._run
@@ -86,8 +95,25 @@ class Judge:
         if self._scoring is not None and self._scoring.wants(hook, name):
             scored = yield self._scoring.submit(event)
             event = dataclasses.replace(event, scores=scored.scores)
-        decision = self._guard.evaluate(event, self._office.controls.waivers(run.deployment))
+        decision = self._decision(event, key)
         return self._ruling(event, scored.joined(decision))
+
+    def over(self, key: str) -> None:
+        """An effect that was judged is not under way any more."""
+        index = self._begun.pop(key, None)
+        if index is not None:
+            index.over(key)
+
+    def _decision(self, event: Event, key: str | None) -> Decision:
+        waivers = self._office.controls.waivers(self._run.deployment)
+        if key is None or event.index is None:
+            return self._guard.evaluate(event, waivers)
+        with event.index.turn:
+            event.index.over(key)  # it may be judged again, with other arguments
+            decision = self._guard.evaluate(event, waivers)
+            event.index.begin(key, event.name, event.args if decision.args is None else decision.args)
+        self._begun[key] = event.index
+        return decision
 
     def _ruling(self, event: Event, decision: Decision) -> Ruling:
         judgement = recorded(decision, event.scores)

@@ -86,6 +86,9 @@ class Index:
         self._times: dict[str, list[datetime]] = {}
         self._seen: set[str] = set()
         self._repeats: Counter[bytes] = Counter()
+        self._under_way: dict[str, tuple[str, bytes]] = {}
+        self.turn = threading.Lock()
+        """Held from asking about a call until it has begun: of calls side by side each counts those before it."""
 
     def add(self, past: Past) -> None:
         """Take in what has happened. In the order of time, each once."""
@@ -103,6 +106,16 @@ class Index:
             if "values" in self._needs and past.kind in _PERFORMS and past.verdict not in ("deny", "terminate"):
                 self._read(past)
 
+    def begin(self, key: str, name: str, args: Mapping[str, Any]) -> None:
+        """Count a call that may be performed now, until it is `over`."""
+        with self._lock:
+            self._under_way[key] = (name, _call(name, args))
+
+    def over(self, key: str) -> None:
+        """The call of this key is not under way, or no more."""
+        with self._lock:
+            self._under_way.pop(key, None)
+
     def source(self, value: Any) -> Source:
         """Where a text or number was said or read before; as long a look as the value, however much there is."""
         whole, tokens = literals.spelled(value)
@@ -119,17 +132,21 @@ class Index:
         return any(self._said.holds("", literals.spelled(word).tokens) for word in words)
 
     def count(self, name: str, since: datetime) -> int:
-        """How many effects of that name, however they ended, were begun since then."""
+        """How many effects of that name, however they ended, were over since then, or are under way."""
+        with self._lock:
+            under_way = sum(other == name for other, _call in self._under_way.values())
         times = self._times.get(name, ())
-        return len(times) - bisect.bisect_left(times, since)
+        return len(times) - bisect.bisect_left(times, since) + under_way
 
     def seen(self, name: str) -> bool:
         """Whether an effect of that name has succeeded."""
         return name in self._seen
 
     def repeated(self, name: str, args: Mapping[str, Any]) -> int:
-        """How often this very call was made before, however it ended."""
-        return self._repeats[_call(name, args)]
+        """How often this very call was made before, however it ended, or is under way."""
+        call = _call(name, args)
+        with self._lock:
+            return self._repeats[call] + sum(other == call for _name, other in self._under_way.values())
 
     def _hear(self, past: Past) -> None:
         for leaf in leaves(past.result):
