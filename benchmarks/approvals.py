@@ -21,8 +21,8 @@ from gatewright.runtime.config import Config, Deployment
 from gatewright.runtime.service import Service
 from gatewright.runtime.store.writer import Transaction, Writer
 from gatewright.runtime.views import RunView
-from gatewright.safety.ballots import Action, Request, Voter
-from gatewright.safety.terms import ApprovalTerms, Stage
+from gatewright.safety.approvals.ballots import Action, Request, Voter
+from gatewright.safety.approvals.terms import ApprovalTerms, Stage
 
 from .figures import Bar, Figure, Turn, compare, say, take_turns
 from .program import Setting, main

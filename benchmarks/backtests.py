@@ -15,7 +15,8 @@ import sqlalchemy as sa
 
 from gatewright.runtime.policy import backtest, recorded
 from gatewright.runtime.store import database, schema
-from gatewright.safety import Guard, canonical, records
+from gatewright.safety import Guard, canonical
+from gatewright.safety.ledger import records
 
 from . import rulebook
 from .figures import Bar, Figure, Pair, say

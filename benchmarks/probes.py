@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from gatewright.safety import Event, Guard, Pack, PackError, events, expressions, templates
-from gatewright.safety.rules import Rule
+from gatewright.safety import Event, Guard, Pack, PackError
+from gatewright.safety.rules import events, expressions, templates
+from gatewright.safety.rules.rule import Rule
 
 from .figures import Bar, Figure, Turn, compare, say, take_turns
 from .program import Setting, main

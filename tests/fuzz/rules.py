@@ -74,7 +74,7 @@ def _key(choices: Bytes) -> Any:
 
 def event(choices: Bytes, hook: str) -> Any:
     """An event of that hook."""
-    from gatewright.safety.events import Event, Past
+    from gatewright.safety.rules.events import Event, Past
 
     def args() -> Mapping[str, Any]:
         found = value(choices)
@@ -112,8 +112,9 @@ def load(data: bytes) -> None:
 
 def judge(data: bytes) -> None:
     """Denied by a condition or by its opposite. The condition ends at a NUL byte; the event is made of what follows."""
-    from gatewright.safety import Guard, Pack, events, expressions, guard, templates
-    from gatewright.safety.rules import Rule
+    from gatewright.safety import Guard, Pack
+    from gatewright.safety.rules import events, expressions, guard, templates
+    from gatewright.safety.rules.rule import Rule
 
     condition, _, rest = data.decode("utf-8", "surrogateescape").partition("\0")
     choices = Bytes(rest.encode("utf-8", "surrogateescape"))
@@ -139,7 +140,7 @@ def judge(data: bytes) -> None:
 
 def mask(data: bytes) -> None:
     """Masked once, nothing is left."""
-    from gatewright.safety import redaction
+    from gatewright.safety.privacy import redaction
 
     text = data.decode("utf-8", "replace")
     masked = redaction.masked(text)

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
-from gatewright.safety.events import Hook
+from gatewright.safety.rules.events import Hook
 
 _HARNESS: dict[str, Any] = runpy.run_path(str(Path(__file__).parent / "rules.py"))
 _ROOT = Path(__file__).parents[2]

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from gatewright.runtime import history
-from gatewright.safety.events import Past
-from gatewright.safety.provenance import Index
+from gatewright.safety.rules.events import Past
+from gatewright.safety.rules.provenance import Index
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import House
 
     from gatewright.runtime.store.writer import Writer
-    from gatewright.safety.guard import Guard
+    from gatewright.safety.rules.guard import Guard
 
 ONCE = {
     "id": "once",

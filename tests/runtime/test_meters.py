@@ -20,8 +20,8 @@ from gatewright.runtime.meters import Meters, Reservation, Reserved
 from gatewright.runtime.prices import OwnPrices
 from gatewright.runtime.store import database
 from gatewright.runtime.store.writer import Writer
-from gatewright.safety.packs import Pack
-from gatewright.safety.records import UsagePart
+from gatewright.safety.ledger.records import UsagePart
+from gatewright.safety.rules.packs import Pack
 
 SECOND = 1_000_000
 START = 1_767_225_600 * SECOND  # 2026-01-01T00:00:00Z

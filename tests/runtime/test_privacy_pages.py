@@ -11,7 +11,8 @@ import pytest
 
 from gatewright.runtime import scorers
 from gatewright.runtime.config import Config
-from gatewright.safety import Event, Pack, redaction
+from gatewright.safety import Event, Pack
+from gatewright.safety.privacy import redaction
 from gatewright.safety.scorers import Content, Scorer
 
 _DOCS = Path(__file__).parents[2] / "docs"

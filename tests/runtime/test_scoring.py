@@ -13,7 +13,7 @@ from gatewright.agents.errors import UsageError
 from gatewright.runtime import scoring
 from gatewright.runtime.config import ExternalGuard
 from gatewright.runtime.scoring import Scoring
-from gatewright.safety.events import Event
+from gatewright.safety.rules.events import Event
 from gatewright.safety.scorers import Content, Scored
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ import pytest
 
 from gatewright.runtime import ledger
 from gatewright.runtime.store import database
-from gatewright.safety import merkle
-from gatewright.safety.checkpoints import Checkpoint, SigningKey, VerifierKey, sign
-from gatewright.safety.witnesses import Witness
+from gatewright.safety.ledger import merkle
+from gatewright.safety.ledger.checkpoints import Checkpoint, SigningKey, VerifierKey, sign
+from gatewright.safety.ledger.witnesses import Witness
 
 Leaves = list[tuple[Any, ...]]
 Attack = Callable[["Victim"], None]

@@ -4,17 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatewright.safety.verdicts import (
-    ORDER,
-    Change,
-    Decision,
-    Finding,
-    RuleHit,
-    Verdict,
-    changed,
-    conflict,
-    strongest,
-)
+from gatewright.safety.verdicts import ORDER, Change, Decision, Finding, RuleHit, Verdict, changed, conflict, strongest
 
 verdict_lists = st.lists(st.sampled_from(ORDER))
 changes = st.builds(

@@ -29,8 +29,9 @@ from gatewright.agents.errors import (
     TerminatedError,
     UsageError,
 )
-from gatewright.safety import approvals, records
-from gatewright.safety.events import Hook
+from gatewright.safety import approvals
+from gatewright.safety.ledger import records
+from gatewright.safety.rules.events import Hook
 from gatewright.safety.verdicts import Decision
 
 from . import codec, journal, judgements, requests, results, runs

@@ -58,7 +58,7 @@ class ExternalGuard(Section):
     @field_validator("hooks")
     @classmethod
     def _hooks(cls, hooks: tuple[str, ...]) -> tuple[str, ...]:
-        from gatewright.safety.events import Hook
+        from gatewright.safety.rules.events import Hook
 
         known = get_args(Hook)
         for hook in hooks:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from gatewright.safety.budgets import Budget, Counter
+from gatewright.safety.limits.budgets import Budget, Counter
 
 from .courses import Step
 from .store import schema

@@ -26,9 +26,9 @@ from pydantic import PydanticUserError, TypeAdapter
 from gatewright.agents import Resources, Team
 from gatewright.agents.errors import GatewrightError, UsageError
 from gatewright.agents.worlds import Conversation, World
-from gatewright.safety.guard import Guard
-from gatewright.safety.packs import Pack
-from gatewright.safety.schemas import Tools
+from gatewright.safety.rules.guard import Guard
+from gatewright.safety.rules.packs import Pack
+from gatewright.safety.rules.schemas import Tools
 
 from . import config, interception, models, toolcalls
 from .meters import Meters

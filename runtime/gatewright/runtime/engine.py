@@ -20,7 +20,8 @@ from langgraph.types import Interrupt, RetryPolicy
 
 from gatewright.agents.effects import ACTIVE, RunContext
 from gatewright.agents.errors import GatewrightError, UnavailableError
-from gatewright.safety import approvals, records
+from gatewright.safety import approvals
+from gatewright.safety.ledger import records
 
 from . import claims, codec, exchange, requests, results, runs
 from .approvals import dues

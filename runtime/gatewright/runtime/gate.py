@@ -13,8 +13,9 @@ from langgraph.types import Interrupt
 
 from gatewright.agents.effects import Effect
 from gatewright.agents.errors import DeniedError, GatewrightError, TerminatedError
-from gatewright.safety import approvals, canonical, limits, records
-from gatewright.safety.events import Hook
+from gatewright.safety import approvals, canonical, limits
+from gatewright.safety.ledger import records
+from gatewright.safety.rules.events import Hook
 from gatewright.safety.verdicts import Decision
 
 from . import journal, judgements, requests, results

@@ -11,9 +11,9 @@ from typing import Any, cast, overload
 import orjson
 import sqlalchemy as sa
 
-from gatewright.safety.events import HISTORY_LIMIT, Past
-from gatewright.safety.guard import Guard
-from gatewright.safety.provenance import Index
+from gatewright.safety.rules.events import HISTORY_LIMIT, Past
+from gatewright.safety.rules.guard import Guard
+from gatewright.safety.rules.provenance import Index
 
 from . import codec, judgements, requests, results
 from .clock import moment

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple, cast
 
 import orjson
 
-from gatewright.safety import canonical, records
+from gatewright.safety import canonical
+from gatewright.safety.ledger import records
 from gatewright.safety.verdicts import Verdict
 
 

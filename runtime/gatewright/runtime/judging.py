@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Generator, Mapping
 from typing import Any, NamedTuple, cast
 
-from gatewright.safety import canonical, records, scorers
-from gatewright.safety.events import Event, Hook
-from gatewright.safety.guard import Guard
-from gatewright.safety.provenance import Index
+from gatewright.safety import canonical, scorers
+from gatewright.safety.ledger import records
+from gatewright.safety.rules.events import Event, Hook
+from gatewright.safety.rules.guard import Guard
+from gatewright.safety.rules.provenance import Index
 from gatewright.safety.verdicts import Decision
 
 from .clock import moment

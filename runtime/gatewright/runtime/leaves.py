@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from gatewright.safety import publication, records
+from gatewright.safety.ledger import publication, records
 
 from .store.writer import Leaf, Seal
 

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, exc
 
 from gatewright.agents.errors import NotFoundError, UnavailableError
-from gatewright.safety import merkle, records, verification
-from gatewright.safety.checkpoints import Checkpoint, SigningKey, VerifierKey, sign
+from gatewright.safety.ledger import merkle, records, verification
+from gatewright.safety.ledger.checkpoints import Checkpoint, SigningKey, VerifierKey, sign
 
 from . import codec
 from .approvals import evidence as decided

@@ -12,11 +12,11 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from gatewright.agents.effects import Kind
-from gatewright.safety import records
-from gatewright.safety.breakers import Breaker, Circuit
-from gatewright.safety.budgets import Budget, Counter, Degrade, Taken
-from gatewright.safety.packs import Pack
-from gatewright.safety.terms import ApprovalTerms
+from gatewright.safety.approvals.terms import ApprovalTerms
+from gatewright.safety.ledger import records
+from gatewright.safety.limits.breakers import Breaker, Circuit
+from gatewright.safety.limits.budgets import Budget, Counter, Degrade, Taken
+from gatewright.safety.rules.packs import Pack
 from gatewright.safety.verdicts import Finding, RuleHit
 
 from .clock import Clock

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gatewright.agents import Conversation
-from gatewright.safety.ballots import Voter
+from gatewright.safety.approvals.ballots import Voter
 
 from .config import Config
 from .controls.views import DeploymentView, ScopeView, WaiverView

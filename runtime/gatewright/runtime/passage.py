@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from gatewright.agents.errors import DeniedError
-from gatewright.safety import canonical, records
-from gatewright.safety.events import Hook
+from gatewright.safety import canonical
+from gatewright.safety.ledger import records
+from gatewright.safety.rules.events import Hook
 
 from . import judgements, results, runs
 from .claims import Claimed

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gatewright.agents.errors import DeniedError, UsageError
-from gatewright.safety.ballots import Voter
+from gatewright.safety.approvals.ballots import Voter
 
 from .config import AUDITOR, OPERATOR, SERVICE, Config, Person
 from .views import IdentityKind, IdentityView

@@ -12,8 +12,9 @@ import orjson
 
 from gatewright.agents.effects import Effect
 from gatewright.agents.errors import UnavailableError
-from gatewright.safety import canonical, records
-from gatewright.safety.events import Past
+from gatewright.safety import canonical
+from gatewright.safety.ledger import records
+from gatewright.safety.rules.events import Past
 
 from . import codec, journal, judgements, leaves, results
 from .clock import Clock, moment

@@ -12,8 +12,10 @@ from pydantic import TypeAdapter
 
 from gatewright.agents.effects import Effect
 from gatewright.agents.errors import ConflictError, DeniedError, NotFoundError
-from gatewright.safety import approvals, canonical, deadlines, records
-from gatewright.safety.terms import ApprovalTerms
+from gatewright.safety import approvals, canonical
+from gatewright.safety.approvals import deadlines
+from gatewright.safety.approvals.terms import ApprovalTerms
+from gatewright.safety.ledger import records
 from gatewright.safety.verdicts import Decision
 
 from . import claims, codec, identifiers

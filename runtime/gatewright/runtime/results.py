@@ -14,7 +14,7 @@ from langgraph.graph import END
 from langgraph.types import Command, Send
 
 from gatewright.agents.errors import DeniedError, GatewrightError, TerminatedError
-from gatewright.safety import records
+from gatewright.safety.ledger import records
 
 from . import codec
 from .prices import PriceBook, Tokens

@@ -14,7 +14,7 @@ import orjson
 import sqlalchemy as sa
 
 from gatewright.agents.errors import ConflictError, GatewrightError, NotFoundError
-from gatewright.safety import records
+from gatewright.safety.ledger import records
 
 from . import acceptance, leaves
 from .clock import moment

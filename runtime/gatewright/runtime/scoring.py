@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from gatewright.agents.errors import GatewrightError, LimitError, UsageError
 from gatewright.safety import scorers
-from gatewright.safety.events import Event, Hook
+from gatewright.safety.rules.events import Event, Hook
 from gatewright.safety.scorers import Content, Scored, Scorer
 
 from . import config

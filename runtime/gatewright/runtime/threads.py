@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 import sqlalchemy as sa
 
 from gatewright.agents.errors import ConflictError, DeniedError
-from gatewright.safety import records
+from gatewright.safety.ledger import records
 
 from . import acceptance, leaves
 from .clock import moment

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .approvals import Action, Request, Vote
-    from .events import Event, Hook, Past
-    from .guard import Guard
-    from .packs import Pack
-    from .sources import PackError
-    from .terms import ApprovalTerms
+    from .approvals.terms import ApprovalTerms
+    from .rules.events import Event, Hook, Past
+    from .rules.guard import Guard
+    from .rules.packs import Pack
+    from .rules.sources import PackError
+    from .rules.waivers import Scope, Waiver
     from .verdicts import Decision, RuleHit, Verdict
-    from .waivers import Scope, Waiver
 
 __all__ = [
     "Action",
@@ -36,13 +36,13 @@ __all__ = [
 
 _HOMES = {
     "approvals": ("Action", "Request", "Vote"),
-    "events": ("Event", "Hook", "Past"),
-    "guard": ("Guard",),
-    "packs": ("Pack",),
-    "sources": ("PackError",),
-    "terms": ("ApprovalTerms",),
+    "rules.events": ("Event", "Hook", "Past"),
+    "rules.guard": ("Guard",),
+    "rules.packs": ("Pack",),
+    "rules.sources": ("PackError",),
+    "approvals.terms": ("ApprovalTerms",),
     "verdicts": ("Decision", "RuleHit", "Verdict"),
-    "waivers": ("Scope", "Waiver"),
+    "rules.waivers": ("Scope", "Waiver"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from gatewright.agents.errors import UsageError
-
-from . import verdicts
-from .events import Event, Hook
-from .verdicts import Decision, Finding
+from gatewright.safety import verdicts
+from gatewright.safety.rules.events import Event, Hook
+from gatewright.safety.verdicts import Decision, Finding
 
 MAX_SCORES = 32  # of one guard for one event
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")

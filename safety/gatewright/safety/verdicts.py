@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .terms import ApprovalTerms
+from gatewright.safety.approvals.terms import ApprovalTerms
 
 Verdict = Literal["allow", "modify", "ask", "deny", "terminate"]
 """`allow`: go on · `modify`: go on with other arguments or another result · `ask`: people decide · `deny`: not this

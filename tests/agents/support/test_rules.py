@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from gatewright.agents.support import team
 from gatewright.agents.support.changes import CHANGING
 from gatewright.agents.support.desk import LOOKING, TRANSFER
-from gatewright.safety.events import Event, Past
-from gatewright.safety.guard import Guard
-from gatewright.safety.packs import Pack
+from gatewright.safety.rules.events import Event, Past
+from gatewright.safety.rules.guard import Guard
+from gatewright.safety.rules.packs import Pack
 from gatewright.safety.verdicts import Decision
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -12,8 +12,8 @@ from benchmarks.agentdojo import agent, attackers, rounds, suites
 from pydantic import BaseModel
 
 from gatewright.runtime.toolcalls import tool_schema
-from gatewright.safety import literals, sources
-from gatewright.safety.packs import Pack
+from gatewright.safety.rules import literals, sources
+from gatewright.safety.rules.packs import Pack
 
 _QUOTED = re.compile(r"'([^']{3,80})'|\"([^\"]{3,80})\"")
 _NUMBER = re.compile(r"(?<![\w.])\d[\d.,]*\d(?![\w])")

@@ -19,7 +19,7 @@ from gatewright.runtime.config import Config, Deployment
 from gatewright.runtime.service import Service
 from gatewright.runtime.store import database
 from gatewright.runtime.store.writer import Writer
-from gatewright.safety.ballots import Voter
+from gatewright.safety.approvals.ballots import Voter
 
 
 async def park(folder: Path, graph: str, rules: str, voter: str = "") -> None:

@@ -13,7 +13,7 @@ import pytest
 from gatewright.agents.errors import ConflictError, NotFoundError, UsageError
 from gatewright.runtime.service import Service
 from gatewright.runtime.views import ApprovalView, GrantOffer, RecordView, RunView
-from gatewright.safety.ballots import Voter
+from gatewright.safety.approvals.ballots import Voter
 
 House = Any  # of the conftest above, which cannot be imported
 

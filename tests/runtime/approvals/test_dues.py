@@ -11,7 +11,7 @@ from gatewright.runtime import clock
 from gatewright.runtime.approvals import dues
 from gatewright.runtime.service import Service
 from gatewright.runtime.views import ApprovalView, RunView
-from gatewright.safety.ballots import Voter
+from gatewright.safety.approvals.ballots import Voter
 
 House = Any  # of the conftest above, which cannot be imported
 HOUR = 3600 * clock.MICROSECONDS

@@ -15,7 +15,7 @@ from gatewright.runtime import ledger
 from gatewright.runtime.service import Service
 from gatewright.runtime.store import database
 from gatewright.runtime.views import GrantOffer
-from gatewright.safety.ballots import Voter
+from gatewright.safety.approvals.ballots import Voter
 
 House = Any  # of the conftest above, which cannot be imported
 ADA, BOB, CYD = (

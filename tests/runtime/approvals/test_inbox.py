@@ -14,7 +14,7 @@ from gatewright.runtime.approvals import dues, inbox
 from gatewright.runtime.service import Service
 from gatewright.runtime.store import database
 from gatewright.runtime.views import ApprovalView
-from gatewright.safety.ballots import Voter
+from gatewright.safety.approvals.ballots import Voter
 
 House = Any  # of the conftest above, which cannot be imported
 

@@ -14,7 +14,7 @@ import pytest
 from gatewright.agents.errors import ConflictError
 from gatewright.runtime import clock
 from gatewright.runtime.service import Service
-from gatewright.safety.ballots import Voter
+from gatewright.safety.approvals.ballots import Voter
 
 House = Any  # of the conftest above, which cannot be imported
 SCRIPT = Path(__file__).parent / "parked.py"

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from gatewright.runtime.cli import main
 from gatewright.runtime.cli.starting import FILES
 from gatewright.runtime.config import load
-from gatewright.safety.packs import Pack
+from gatewright.safety.rules.packs import Pack
 
 
 def test_the_files_are_written_and_belong_together(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from gatewright.runtime.api import create_app
 from gatewright.runtime.clock import Clock
 from gatewright.runtime.service import Service
 from gatewright.runtime.store.writer import Transaction
-from gatewright.safety.ballots import Voter
+from gatewright.safety.approvals.ballots import Voter
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import Staffed

@@ -15,7 +15,7 @@ from gatewright.agents.errors import UsageError
 from gatewright.runtime.interop import hitl, inbox, questions
 from gatewright.runtime.interop.reviews import Asked, Choice, Decided
 from gatewright.safety import approvals
-from gatewright.safety.ballots import Request, Vote
+from gatewright.safety.approvals.ballots import Request, Vote
 
 CHOICES: tuple[Choice, ...] = ("approve", "edit", "reject", "respond")
 JSON = st.recursive(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gatewright.runtime.notices import facts
 from gatewright.safety import approvals
-from gatewright.safety.terms import ApprovalTerms, Escalation, Stage
+from gatewright.safety.approvals.terms import ApprovalTerms, Escalation, Stage
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 TERMS = ApprovalTerms(

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from gatewright.runtime.notices import outbox, telling
-from gatewright.safety import approvals, deadlines
-from gatewright.safety.terms import ApprovalTerms, Escalation, OnExpiry, Stage
+from gatewright.safety import approvals
+from gatewright.safety.approvals import deadlines
+from gatewright.safety.approvals.terms import ApprovalTerms, Escalation, OnExpiry, Stage
 from gatewright.safety.verdicts import RuleHit
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

@@ -9,9 +9,9 @@ import pytest
 from gatewright.runtime.policy import tally
 from gatewright.runtime.policy.recorded import Case, Happening
 from gatewright.runtime.policy.tally import Answers, Opinion, Report
-from gatewright.safety import records
-from gatewright.safety.events import Event
-from gatewright.safety.records import ApprovalPart, Judgement, RuleOutcome
+from gatewright.safety.ledger import records
+from gatewright.safety.ledger.records import ApprovalPart, Judgement, RuleOutcome
+from gatewright.safety.rules.events import Event
 from gatewright.safety.verdicts import Decision, Finding, RuleHit, Verdict
 
 EVENT = Event(hook="tool.before", name="pay", time=datetime(2026, 1, 1, tzinfo=UTC))

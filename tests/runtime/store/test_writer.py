@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from gatewright.agents.errors import ConflictError, UnavailableError
 from gatewright.runtime.store import database
 from gatewright.runtime.store.writer import Leaf, Seal, Transaction, Writer
-from gatewright.safety import merkle
+from gatewright.safety.ledger import merkle
 
 _NOTE = sa.text("INSERT INTO checkpoint (size, note, created_at) VALUES (:size, :note, 0)")
 _NOTES = sa.text("SELECT size FROM checkpoint ORDER BY size")

@@ -19,7 +19,7 @@ from gatewright.agents.errors import (
     UnavailableError,
     UsageError,
 )
-from gatewright.safety.entitlement import NotEntitledError
+from gatewright.safety.approvals.entitlement import NotEntitledError
 
 STATUSES: tuple[tuple[type[GatewrightError], int], ...] = (
     (NotFoundError, 404),  # before UsageError, which these two are kinds of

@@ -24,7 +24,7 @@ from gatewright.runtime.views import (
     RunView,
     ThreadView,
 )
-from gatewright.safety import records
+from gatewright.safety.ledger import records
 
 from . import approvals, bodies, controls, requests, streams
 from .access import identity

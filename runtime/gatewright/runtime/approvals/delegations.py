@@ -14,9 +14,9 @@ from gatewright.runtime.clock import MICROSECONDS, moment
 from gatewright.runtime.store import schema
 from gatewright.runtime.store.writer import Transaction
 from gatewright.runtime.views import DelegationView
-from gatewright.safety.ballots import Voter
-from gatewright.safety.delegations import Delegation
-from gatewright.safety.entitlement import NotEntitledError
+from gatewright.safety.approvals.ballots import Voter
+from gatewright.safety.approvals.delegations import Delegation
+from gatewright.safety.approvals.entitlement import NotEntitledError
 
 from . import entries
 

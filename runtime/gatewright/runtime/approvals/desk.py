@@ -23,9 +23,9 @@ from gatewright.runtime.views import (
     GrantView,
     Verb,
 )
-from gatewright.safety.ballots import Vote, Voter
-from gatewright.safety.delegations import Scope, delegated
-from gatewright.safety.grants import Offer
+from gatewright.safety.approvals.ballots import Vote, Voter
+from gatewright.safety.approvals.delegations import Scope, delegated
+from gatewright.safety.approvals.grants import Offer
 
 from . import delegations, grants, inbox, voting
 

@@ -15,9 +15,9 @@ from gatewright.runtime.clock import moment
 from gatewright.runtime.notices import telling
 from gatewright.runtime.store import schema
 from gatewright.runtime.store.writer import Transaction
-from gatewright.safety import deadlines
-from gatewright.safety.ballots import Request
-from gatewright.safety.deadlines import Happening
+from gatewright.safety.approvals import deadlines
+from gatewright.safety.approvals.ballots import Request
+from gatewright.safety.approvals.deadlines import Happening
 
 from . import entries
 

@@ -11,11 +11,12 @@ from gatewright.runtime import codec, leaves
 from gatewright.runtime.clock import moment
 from gatewright.runtime.requests import Row
 from gatewright.runtime.store.writer import Seal, Transaction
-from gatewright.safety import canonical, records
-from gatewright.safety.ballots import Request, Vote
-from gatewright.safety.deadlines import Happening
-from gatewright.safety.delegations import Delegation
-from gatewright.safety.grants import Grant
+from gatewright.safety import canonical
+from gatewright.safety.approvals.ballots import Request, Vote
+from gatewright.safety.approvals.deadlines import Happening
+from gatewright.safety.approvals.delegations import Delegation
+from gatewright.safety.approvals.grants import Grant
+from gatewright.safety.ledger import records
 
 
 def voted(transaction: Transaction, row: Row, request: Request, decided: Request, vote: Vote, *, now: int) -> None:

@@ -16,9 +16,10 @@ from sqlalchemy import Connection
 from gatewright.agents.errors import GatewrightError
 from gatewright.runtime import requests
 from gatewright.runtime.store import schema
-from gatewright.safety import canonical, records
-from gatewright.safety.delegations import Delegation
-from gatewright.safety.grants import Grant
+from gatewright.safety import canonical
+from gatewright.safety.approvals.delegations import Delegation
+from gatewright.safety.approvals.grants import Grant
+from gatewright.safety.ledger import records
 
 _LEAF = schema.Leaf.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 _SEALED = schema.Sealed.__table__  # type: ignore[attr-defined]

@@ -16,10 +16,11 @@ from gatewright.runtime.requests import Place, Row
 from gatewright.runtime.store import schema
 from gatewright.runtime.store.writer import Transaction
 from gatewright.runtime.views import GrantView
-from gatewright.safety import grants, records
-from gatewright.safety.ballots import Request, Vote, Voter
-from gatewright.safety.entitlement import NotEntitledError
-from gatewright.safety.grants import Grant, Offer
+from gatewright.safety.approvals import grants
+from gatewright.safety.approvals.ballots import Request, Vote, Voter
+from gatewright.safety.approvals.entitlement import NotEntitledError
+from gatewright.safety.approvals.grants import Grant, Offer
+from gatewright.safety.ledger import records
 
 from . import entries
 
@@ -53,7 +54,7 @@ def give(transaction: Transaction, row: Row, request: Request, vote: Vote, offer
     """Store the grant that comes with an approval.
 
     Raises:
-        UsageError: see `gatewright.safety.grants.granted`.
+        UsageError: see `gatewright.safety.approvals.grants.granted`.
     """
     grant = grants.granted(
         identifiers.new("grant"),

@@ -15,7 +15,7 @@ from gatewright.runtime.clock import moment
 from gatewright.runtime.interop import questions
 from gatewright.runtime.store import schema
 from gatewright.runtime.views import ApprovalView, VoteView
-from gatewright.safety.ballots import Vote, Voter
+from gatewright.safety.approvals.ballots import Vote, Voter
 
 _APPROVAL = schema.Approval.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 _SUMMONS = schema.Summons.__table__  # type: ignore[attr-defined]

@@ -11,10 +11,11 @@ from gatewright.runtime.interop import questions
 from gatewright.runtime.notices import telling
 from gatewright.runtime.requests import Row
 from gatewright.runtime.store.writer import Transaction
-from gatewright.safety import approvals, deadlines
-from gatewright.safety.ballots import Request, Vote, Voter
-from gatewright.safety.delegations import standing_in
-from gatewright.safety.grants import Offer
+from gatewright.safety import approvals
+from gatewright.safety.approvals import deadlines
+from gatewright.safety.approvals.ballots import Request, Vote, Voter
+from gatewright.safety.approvals.delegations import standing_in
+from gatewright.safety.approvals.grants import Offer
 
 from . import delegations, entries, grants
 
@@ -32,7 +33,7 @@ def decide(transaction: Transaction, request_id: str, vote: Vote, *, offer: Offe
 
     Raises:
         NotFoundError, ConflictError, UsageError: see `requests.find`, `gatewright.safety.approvals.decide` and
-            `gatewright.safety.grants.granted`.
+            `gatewright.safety.approvals.grants.granted`.
     """
     request, row = requests.find(transaction, request_id)
     vote = questions.translated(request, vote)

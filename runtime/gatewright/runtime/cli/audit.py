@@ -14,7 +14,7 @@ from gatewright.agents.errors import UnavailableError, UsageError
 from gatewright.runtime import summaries
 from gatewright.runtime.operations import Operations
 from gatewright.runtime.views import LedgerView, RecordView
-from gatewright.safety.records import Kind
+from gatewright.safety.ledger.records import Kind
 
 from .clients import connect
 from .desk import Desk, desk, facts

@@ -58,8 +58,8 @@ def backtest(
     judged them otherwise when they happened, so that the record does not hold all that it saw.
     """
     from gatewright.runtime.policy import backtest as backtests
-    from gatewright.safety.guard import Guard
-    from gatewright.safety.packs import Pack
+    from gatewright.safety.rules.guard import Guard
+    from gatewright.safety.rules.packs import Pack
 
     config = desk.config()
     guard = Guard([Pack.load(file)])
@@ -94,7 +94,7 @@ def shadow(desk: Desk, deployment: str | None, since: datetime | None, case: str
 
 def _active(desk: Desk, deployment: str | None) -> Any:
     from gatewright.runtime import deployments
-    from gatewright.safety.packs import Pack
+    from gatewright.safety.rules.packs import Pack
 
     rules = deployments.governed(configured(desk, deployment)).rules
     return Pack.empty() if rules is None else Pack.load(rules)

@@ -41,8 +41,8 @@ from gatewright.runtime.views import (
     ThreadView,
     Verb,
 )
-from gatewright.safety.ballots import Voter
-from gatewright.safety.entitlement import NotEntitledError
+from gatewright.safety.approvals.ballots import Voter
+from gatewright.safety.approvals.entitlement import NotEntitledError
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -18,9 +18,9 @@ from .packs import PACK, configured
 
 if TYPE_CHECKING:
     from gatewright.runtime.policy.recorded import Happening
-    from gatewright.safety.events import Event
-    from gatewright.safety.explanation import Explanation, Part
-    from gatewright.safety.records import RuleOutcome
+    from gatewright.safety.ledger.records import RuleOutcome
+    from gatewright.safety.review.explanation import Explanation, Part
+    from gatewright.safety.rules.events import Event
 
 
 class _Explained(NamedTuple):
@@ -49,8 +49,8 @@ def explain(desk: Desk, what: str, pack: Path | None, deployment: str | None) ->
 
 def _of_record(desk: Desk, index: int, pack: Path | None) -> list[_Explained]:
     from gatewright.runtime.policy import backtest, library, recorded
-    from gatewright.safety import drafts, explanation
-    from gatewright.safety.packs import Pack
+    from gatewright.safety.review import drafts, explanation
+    from gatewright.safety.rules.packs import Pack
 
     with backtest.ledger(desk.config().data_dir) as engine, engine.connect() as connection:
         case_id = recorded.case_of(connection, index)
@@ -74,8 +74,9 @@ def _of_record(desk: Desk, index: int, pack: Path | None) -> list[_Explained]:
 
 def _of_file(desk: Desk, file: Path, pack: Path | None, deployment: str | None) -> _Explained:
     from gatewright.runtime import deployments
-    from gatewright.safety import drafts, examples, explanation
-    from gatewright.safety.documents import EventText
+    from gatewright.safety.review import drafts, explanation
+    from gatewright.safety.rules import examples
+    from gatewright.safety.rules.documents import EventText
 
     try:
         given = EventText.model_validate_json(file.read_text("utf-8"))

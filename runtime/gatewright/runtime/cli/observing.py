@@ -21,7 +21,7 @@ def observe(desk: Desk, deployment: str | None, since: datetime | None, case: st
     The evidence stands beside each label, and so does what no record can show. Exit code 3 if there are no calls.
     """
     from gatewright.runtime.policy import backtest
-    from gatewright.safety.observation import Observer
+    from gatewright.safety.review.observation import Observer
 
     observer = Observer()
     chosen = backtest.Selection(deployment=deployment, since=since, case=case, limit=limit)

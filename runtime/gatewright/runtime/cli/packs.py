@@ -19,10 +19,10 @@ from .grammar import Command
 
 if TYPE_CHECKING:
     from gatewright.runtime.config import Deployment
-    from gatewright.safety.comparison import Comparison
-    from gatewright.safety.drafts import Draft
-    from gatewright.safety.mutation import Mutations, Trial
-    from gatewright.safety.sources import PackError, Problem
+    from gatewright.safety.review.comparison import Comparison
+    from gatewright.safety.review.drafts import Draft
+    from gatewright.safety.review.mutation import Mutations, Trial
+    from gatewright.safety.rules.sources import PackError, Problem
 
 PASSED, FAILED = 0, 1
 PACK = click.Path(path_type=Path, dir_okay=False)
@@ -41,8 +41,8 @@ def lint(desk: Desk, file: Path, deployment: str | None) -> int:
     Exit code 1 if the pack cannot be used; warnings are no reason.
     """
     from gatewright.runtime import deployments
-    from gatewright.safety import drafts, mutation, review
-    from gatewright.safety.sources import PackError
+    from gatewright.safety.review import drafts, mutation, oversights
+    from gatewright.safety.rules.sources import PackError
 
     tools = None if deployment is None else deployments.governed(configured(desk, deployment)).tools
     try:
@@ -52,7 +52,7 @@ def lint(desk: Desk, file: Path, deployment: str | None) -> int:
     trials = mutation.trials(draft)
     with progress(desk, len(trials)) as step:
         survivors = mutation.outcome(_counted(trials, step)).survivors
-    warnings = review.warnings(draft, survivors)
+    warnings = oversights.warnings(draft, survivors)
     value = {"ok": True, "pack": draft.pack.title, "problems": [], "warnings": [_problem(each) for each in warnings]}
     said = [f"{draft.pack.title} can be used; {len(warnings)} warnings", *map(str, warnings)]
     desk.show(value, lambda: "\n".join(said))
@@ -76,8 +76,8 @@ def test(desk: Desk, file: Path, min_killed: float) -> int:
 
     Exit code 1 if an example fails or fewer changes are noticed than --min-killed.
     """
-    from gatewright.safety import drafts, mutation
-    from gatewright.safety.sources import PackError
+    from gatewright.safety.review import drafts, mutation
+    from gatewright.safety.rules.sources import PackError
 
     try:
         draft = drafts.read(file)
@@ -134,8 +134,8 @@ def diff(desk: Desk, old: Path, new: Path) -> int:
 
     Exit code 1 if NEW lets through what OLD must stop: an example that a rule of OLD asks about, denies or ends.
     """
-    from gatewright.safety import comparison, drafts
-    from gatewright.safety.sources import PackError
+    from gatewright.safety.review import comparison, drafts
+    from gatewright.safety.rules.sources import PackError
 
     try:
         found = comparison.compare(drafts.read(old), drafts.read(new))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 
 from gatewright.runtime.people import Identity
 from gatewright.runtime.views import ApprovalView, DelegationView, GrantOffer, Verb
-from gatewright.safety.terms import BREAK_GLASS, NAME, ROLE
+from gatewright.safety.approvals.terms import BREAK_GLASS, NAME, ROLE
 
 from . import forms
 

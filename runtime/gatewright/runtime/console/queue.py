@@ -14,7 +14,7 @@ from gatewright.runtime.api.errors import status_of
 from gatewright.runtime.operations import Host
 from gatewright.runtime.people import Identity
 from gatewright.runtime.views import ApprovalView, DelegationView, Verb
-from gatewright.safety.ballots import Voter
+from gatewright.safety.approvals.ballots import Voter
 
 from . import cards, frame
 

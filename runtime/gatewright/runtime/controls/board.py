@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from gatewright.runtime.runs import PAUSE
-from gatewright.safety.waivers import Waiver
+from gatewright.safety.rules.waivers import Waiver
 
 
 class Pause(NamedTuple):

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from gatewright.runtime.clock import moment
 from gatewright.runtime.store import schema
-from gatewright.safety import records
+from gatewright.safety.ledger import records
 
 _LEAF = schema.Leaf.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 _PAUSE = schema.Pause.__table__  # type: ignore[attr-defined]

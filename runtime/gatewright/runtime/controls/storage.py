@@ -17,8 +17,8 @@ from gatewright.runtime.clock import MICROSECONDS, moment
 from gatewright.runtime.notices import telling
 from gatewright.runtime.store import schema
 from gatewright.runtime.store.writer import Transaction
-from gatewright.safety import records
-from gatewright.safety.waivers import Scope, Waiver
+from gatewright.safety.ledger import records
+from gatewright.safety.rules.waivers import Scope, Waiver
 
 from .board import Controls, Pause
 from .views import ScopeView, WaiverState, WaiverView

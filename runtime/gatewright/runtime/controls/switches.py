@@ -14,7 +14,7 @@ from gatewright.runtime.deployments import LoadedDeployment
 from gatewright.runtime.engine import Engine
 from gatewright.runtime.reader import Reader
 from gatewright.runtime.store.writer import Transaction, Writer, arrival
-from gatewright.safety.waivers import Scope, Waiver
+from gatewright.safety.rules.waivers import Scope, Waiver
 
 from . import storage
 from .board import Controls, Pause

@@ -14,8 +14,8 @@ from functools import partial
 from typing import Any
 
 from gatewright.agents.errors import UsageError
-from gatewright.safety import forms
-from gatewright.safety.ballots import Answer, Request, Vote
+from gatewright.safety.approvals import forms
+from gatewright.safety.approvals.ballots import Answer, Request, Vote
 
 from . import hitl, inbox
 from .reviews import Asked, Choice, Decided, check, is_object

@@ -10,7 +10,7 @@ from typing import Any, cast
 from pydantic import TypeAdapter
 
 from gatewright.safety import approvals
-from gatewright.safety.terms import ROLE
+from gatewright.safety.approvals.terms import ROLE
 
 MASK = "•••"
 LONGEST_REASON = 300  # characters

@@ -20,7 +20,7 @@ from gatewright.runtime import identifiers
 from gatewright.runtime.clock import MICROSECONDS, moment
 from gatewright.runtime.store import schema
 from gatewright.runtime.store.writer import Transaction
-from gatewright.safety.terms import ROLE
+from gatewright.safety.approvals.terms import ROLE
 
 from . import facts as saying
 from .facts import Facts

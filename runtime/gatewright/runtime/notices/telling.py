@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from gatewright.runtime.clock import MICROSECONDS
 from gatewright.runtime.store.writer import Transaction
-from gatewright.safety.ballots import Request
-from gatewright.safety.deadlines import Happening
+from gatewright.safety.approvals.ballots import Request
+from gatewright.safety.approvals.deadlines import Happening
 from gatewright.safety.verdicts import RuleHit
 
 from . import facts, outbox

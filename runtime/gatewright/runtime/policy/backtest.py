@@ -17,8 +17,8 @@ from sqlalchemy import Engine, exc
 
 from gatewright.agents.errors import NotFoundError, UnavailableError
 from gatewright.runtime.store import database
-from gatewright.safety.events import Hook
-from gatewright.safety.guard import Guard
+from gatewright.safety.rules.events import Hook
+from gatewright.safety.rules.guard import Guard
 
 from . import recorded, tally
 from .recorded import Case

@@ -10,9 +10,9 @@ from sqlalchemy import Connection
 from gatewright.agents.errors import NotFoundError
 from gatewright.runtime.store import schema
 from gatewright.runtime.store.writer import Transaction
-from gatewright.safety import drafts
-from gatewright.safety.drafts import Draft
-from gatewright.safety.packs import Pack
+from gatewright.safety.review import drafts
+from gatewright.safety.review.drafts import Draft
+from gatewright.safety.rules.packs import Pack
 
 _PACK = schema.Pack.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 

@@ -24,9 +24,10 @@ from gatewright.agents.errors import NotFoundError
 from gatewright.runtime import codec, exchange, history, requests, results
 from gatewright.runtime.clock import moment
 from gatewright.runtime.store import schema
-from gatewright.safety import canonical, records
-from gatewright.safety.events import Event, Hook, Past
-from gatewright.safety.guard import Guard
+from gatewright.safety import canonical
+from gatewright.safety.ledger import records
+from gatewright.safety.rules.events import Event, Hook, Past
+from gatewright.safety.rules.guard import Guard
 from gatewright.safety.verdicts import Decision
 
 _LEAF = schema.Leaf.__table__  # type: ignore[attr-defined]  # SQLModel adds it

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import NamedTuple
 
-from gatewright.safety import records, verdicts
+from gatewright.safety import verdicts
+from gatewright.safety.ledger import records
 from gatewright.safety.verdicts import Decision, Verdict
 
 from .recorded import Case, Happening

@@ -29,7 +29,7 @@ import sqlalchemy as sa
 from sqlalchemy import Engine, Executable
 
 from gatewright.agents.errors import GatewrightError, UnavailableError
-from gatewright.safety import merkle
+from gatewright.safety.ledger import merkle
 
 from . import database, schema
 

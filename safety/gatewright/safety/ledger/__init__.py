@@ -1,0 +1,1 @@
+"""The mathematics of the ledger: decision records, the Merkle log, signed checkpoints, proofs."""
