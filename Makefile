@@ -39,7 +39,7 @@ wheel: .venv/ready  ## build the wheel and try it in an environment of its own
 	$(BIN)/uv build --quiet --wheel
 	$(BIN)/uv venv --quiet --clear build/wheel
 	$(BIN)/uv pip install --quiet --python build/wheel dist/*.whl
-	cd build && wheel/bin/gatewright --help > /dev/null && wheel/bin/gatewright doctor
+	cd build && wheel/bin/gatewright --help > /dev/null && GATEWRIGHT_SERVER__PORT=0 wheel/bin/gatewright doctor
 	! build/wheel/bin/python -c "import torch" 2> /dev/null
 	! build/wheel/bin/python -c "import shap" 2> /dev/null
 	! build/wheel/bin/python -c "import ray" 2> /dev/null
