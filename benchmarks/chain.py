@@ -16,6 +16,7 @@ from typing import Any, TypedDict
 from langchain_core.tools import BaseTool, tool
 from langgraph.graph import END, START, StateGraph
 
+from gatewright.agents import labelled
 from gatewright.runtime.config import Config, Deployment
 from gatewright.runtime.service import Service
 
@@ -46,7 +47,7 @@ async def find_booking(booking: str, amount: int, note: str) -> str:
     return f"{booking} cost {amount}"
 
 
-find_booking.metadata = {"gatewright": {"labels": ["reads"]}}
+labelled(find_booking, {"reads"})
 
 
 def _calling(called: BaseTool) -> StateGraph[State, None, State, State]:

@@ -2,6 +2,7 @@
 
 from .decisions import Choice, DecisionPoint, Policy, decide
 from .effects import Chain, Effect, Kind, RunContext, current, effect, idempotency_key
+from .labels import labelled
 from .messages import ask, send
 from .models import RecordedChatModel
 from .teams import Agent, Resources, Team
@@ -28,5 +29,6 @@ __all__ = [
     "decide",
     "effect",
     "idempotency_key",
+    "labelled",
     "send",
 ]

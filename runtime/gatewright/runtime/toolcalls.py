@@ -16,6 +16,7 @@ from langchain_core.tools import BaseTool, InjectedToolArg
 
 from gatewright.agents.effects import ACTIVE, Effect, RunContext
 from gatewright.agents.errors import DeniedError
+from gatewright.agents.labels import labels_of
 from gatewright.safety import canonical
 
 from .identity import WITHIN
@@ -112,12 +113,11 @@ def _tool_effect(tool: BaseTool, tool_input: Any, call_id: str | None) -> tuple[
         shown = {str(key): value for key, value in tool_input.items() if key not in injected}
     else:
         injected, shown = {}, {"input": tool_input}
-    marks = (tool.metadata or {}).get("gatewright", {})
     effect = Effect(
         kind="tool",
         name=tool.name,
         args=cast("dict[str, Any]", canonical.json_value(shown)),
-        labels=frozenset(marks.get("labels", ())),
+        labels=labels_of(tool),
         call_id=call_id,
         schema=functools.partial(tool_schema, tool),
     )

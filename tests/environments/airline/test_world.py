@@ -15,6 +15,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from gatewright.agents import Conversation
 from gatewright.agents.errors import OutsideRunError, UnavailableError, UsageError
+from gatewright.agents.labels import labels_of
 from gatewright.environments.airline import AirlineWorld, airline
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ def test_schemas_reach_the_model_unchanged(world: AirlineWorld) -> None:
 
 
 def test_only_tools_that_change_something_are_not_labelled_reads(world: AirlineWorld) -> None:
-    labels = {tool.name: set((tool.metadata or {})["gatewright"]["labels"]) for tool in world.tools()}
+    labels = {tool.name: labels_of(tool) for tool in world.tools()}
     assert {name for name, of in labels.items() if "reads" not in of} == {
         "book_reservation",
         "cancel_reservation",

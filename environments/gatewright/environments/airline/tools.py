@@ -8,6 +8,8 @@ from typing import Any
 from langchain_core.tools import BaseTool
 from pydantic import PrivateAttr
 
+from gatewright.agents import labelled
+
 from .catalogue import CATALOGUE
 
 Perform = Callable[[str, Mapping[str, Any]], str]
@@ -28,8 +30,8 @@ class AirlineTool(BaseTool):
             name=name,
             description=operation.description,
             args_schema=operation.schema,
-            metadata={"gatewright": {"labels": list(operation.labels)}},
         )
+        labelled(self, operation.labels)
         self._perform = perform
 
     def _run(self, /, *args: Any, **kwargs: Any) -> str:
