@@ -169,3 +169,24 @@ async def test_an_input_is_judged_once_however_often_the_run_goes_on(house: Hous
     assert run.status == "succeeded", run.error
     assert house.counts == {"pay:3": 1, "sign:a": 1}
     assert record.record["guard"]["before"]["verdict"] == "modify"
+
+
+async def test_the_error_of_a_failed_call_is_withheld_where_a_rule_would_change_its_result(house: House) -> None:
+    house.rules(
+        {
+            "id": "mask",
+            "on": {"hook": "tool.after", "name": "look_up"},
+            "when": "personal(result).size() > 0 || personal(error).size() > 0",
+            "then": "modify",
+            "set": {"result": "{{ type(result) == string ? redact(result) : 'nothing' }}"},
+            "reason": "personal data",
+            "examples": {"match": [{"error": "kim@example.com"}], "pass": [{"result": "fine"}]},
+        }
+    )
+
+    async with house.open("failing:looking_up") as service:
+        run = await house.finish(service, {"out": ""})
+        (effect,) = await house.effects(service, run)
+
+    assert run.output["out"] == "DeniedError: result withheld: personal data"
+    assert (effect["outcome"], effect["guard"]["after"]["verdict"]) == ("denied", "modify")

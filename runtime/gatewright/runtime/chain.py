@@ -326,7 +326,7 @@ class RunChain:
             if hook is not None and self._judge.wants(hook, effect.name, effect.labels):
                 shown = codec.plain(value) if error is None else None
                 decision, after = yield from self._judge_result(hook, wish, permit, value, error)
-                if decision.verdict in _REFUSALS:
+                if decision.verdict in _REFUSALS or (error is not None and decision.verdict == "modify"):
                     return self._withhold(wish, permit, decision, after, started, self._usage(effect, permit, value))
                 if decision.result is not None and error is None:
                     value = results.with_result(value, shown, decision.result)
