@@ -126,6 +126,8 @@ class Service(Intake, Desk, Switches):
             packs = [pack for deployment in self._deployments.values() for pack in deployment.packs]
             await self._write(lambda transaction: library.keep(transaction, packs, now=self._clock.now()))
             people = {name: frozenset(person.roles) for name, person in self.config.people.items()}
+            for deployment in self._deployments.values():
+                roster.check(deployment, people)
             await self._write(lambda transaction: roster.withdraw(transaction, people, now=self._clock.now()))
             if execute:
                 self._tell()
