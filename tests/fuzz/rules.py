@@ -156,7 +156,7 @@ def main() -> None:
     atheris: Any = import_module("atheris")
     target = TARGETS[sys.argv.pop(1)]
     with atheris.instrument_imports(include=["gatewright.safety"]):
-        for module in ("checking", "guard", "redaction"):
+        for module in ("rules.checking", "rules.guard", "privacy.redaction"):
             import_module(f"gatewright.safety.{module}")
     atheris.Setup(sys.argv, target)
     atheris.Fuzz()
