@@ -28,7 +28,8 @@ def test_a_quick_round_prints_its_figures_as_json(name: str, tmp_path: Path) -> 
     assert figures
     for figure in figures.values():
         assert set(figure) == {"ours", "reference", "ratio", "bar", "pass"}
-        assert figure["ours"] > 0 and figure["reference"] > 0
+        measured = [figure["ours"], figure["reference"]] if figure["reference"] is not None else []
+        assert all(number > 0 for number in measured)
     assert list(tmp_path.iterdir()) == [], "a benchmark takes its folder away"
 
 

@@ -427,13 +427,14 @@ def test_what_a_rule_changed_is_what_is_repeated(house: House, monkeypatch: pyte
 
 
 def test_reading_again_is_not_asked_about(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    house.rules(tools={"pay": {"labels": ["reads"]}})
-    _dying(house, "gates:paying", "pay", monkeypatch=monkeypatch)
+    # What comes before it waits for the disk: reading alone could happen before the run is accepted.
+    house.rules(tools={"pay": {"labels": ["reads"]}, "sign": {"labels": ["idempotent"]}})
+    _dying(house, "gates:signing_then_paying", "pay", monkeypatch=monkeypatch)
 
     async def work() -> None:
-        async with house.open("gates:paying") as service:
+        async with house.open("gates:signing_then_paying") as service:
             (run,) = await service.runs()
-            assert (await service.wait(run.id, timeout=30)).output["out"] == ["paid 5"]
+            assert (await service.wait(run.id, timeout=30)).output["out"] == ["signed a", "paid 5"]
 
     asyncio.run(work())
 

@@ -31,7 +31,7 @@ class _Place:
     """A place in the engine for a run that is about to be accepted.
 
     The run begins while its acceptance is on its way to the disk. What it writes queues behind that, and is refused
-    if the acceptance should fail: no effect of it is performed before it has been accepted.
+    if the acceptance should fail: no effect of it that changes anything is performed before it has been accepted.
     """
 
     def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:

@@ -184,6 +184,9 @@ async def _giving_up(state: Job) -> Job:
 giving_up = graph(_giving_up)
 echoing = graph(_echo)
 paying = graph(_paying)
+signing_then_paying = graph(
+    lambda state: {"out": [sign.invoke({"paper": "a"}), pay.invoke({"amount": state["amount"]})]}
+)
 paying_then_signing = graph(
     lambda state: {"out": [pay.invoke({"amount": state["amount"]}), sign.invoke({"paper": "a"})]}
 )
