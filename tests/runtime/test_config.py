@@ -195,3 +195,10 @@ def test_the_services_token_is_nobodys_own(tmp_path: Path) -> None:
 
 def test_every_section_forbids_unknown_keys() -> None:
     assert all(section.model_config.get("extra") == "forbid" for section in Section.__subclasses__())
+
+
+def test_several_rule_packs_are_refused_with_the_place_for_one_on_trial(tmp_path: Path) -> None:
+    (tmp_path / "gatewright.toml").write_text('[deployments.x]\ngraph = "a.py:g"\nrules = ["a.yaml", "b.yaml"]\n')
+
+    with pytest.raises(UsageError, match="name one file: a pack on trial goes under `shadow`"):
+        load(cwd=tmp_path, environ={})

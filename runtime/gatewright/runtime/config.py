@@ -89,6 +89,13 @@ class Deployment(Section):
         default_factory=dict
     )
 
+    @field_validator("rules", "shadow", mode="before")
+    @classmethod
+    def _one_file(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            raise ValueError(f"is {value!r}; name one file: a pack on trial goes under `shadow`")
+        return value
+
     @model_validator(mode="after")
     def _one_of_team_and_graph(self) -> Deployment:
         if bool(self.team) == bool(self.graph):
