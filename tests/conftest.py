@@ -1,6 +1,64 @@
-"""What all tests share: hypothesis without deadlines (machines differ) and without a database of examples."""
+"""What all tests share: settings of hypothesis (machines differ), and the services that run on this machine."""
 
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # `deploy` is a program of the checkout and is not installed
+
+from deploy.cluster.postgresql import PostgreSQL
+
+from gatewright.agents.errors import UnavailableError
 
 settings.register_profile("gatewright", deadline=None, database=None, derandomize=True)
 settings.load_profile("gatewright")
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Generator[PostgreSQL]:
+    """A server that the tests of a session share; do not kill it. What it commits is not synced to the disk."""
+    with _folder() as folder, _needed():
+        server = PostgreSQL(folder / "postgresql", fsync=False)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@pytest.fixture
+def database_url(postgresql: PostgreSQL) -> Generator[str]:
+    """An empty PostgreSQL database of the test's own, for `--database`."""
+    name = f"test_{next(_numbers)}"
+    yield postgresql.create_database(name)
+    postgresql.drop_database(name)
+
+
+@contextmanager
+def _folder() -> Generator[Path]:
+    """A folder that users without rights can enter, unlike `tmp_path`: PostgreSQL does not run as root."""
+    with tempfile.TemporaryDirectory(prefix="gatewright-", ignore_cleanup_errors=True) as place:
+        Path(place).chmod(0o755)
+        yield Path(place)
+
+
+@contextmanager
+def _needed() -> Generator[None]:
+    """What is missing skips a test at a desk and fails it in CI."""
+    try:
+        yield
+    except UnavailableError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
