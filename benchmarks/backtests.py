@@ -14,7 +14,8 @@ import orjson
 import sqlalchemy as sa
 
 from gatewright.runtime.policy import backtest, recorded
-from gatewright.runtime.store import database, schema
+from gatewright.runtime.store import schema
+from gatewright.runtime.store.sqlite import SQLite
 from gatewright.safety import Guard, canonical
 from gatewright.safety.ledger import records
 
@@ -32,7 +33,8 @@ _WRITTEN = 200  # cases at once
 def write(folder: Path, events: int) -> None:
     """A data directory with a ledger of so many events: tool calls of cases with `EFFECTS` of them."""
     chance = random.Random(7)
-    engine = database.prepare(folder)
+    SQLite(folder).prepare()
+    engine = SQLite(folder).connect()
     tables = schema.Table.metadata.tables
     cases = events // (2 * EFFECTS)
     for first in range(0, cases, _WRITTEN):
@@ -95,7 +97,7 @@ def measure(folder: Path, events: int) -> list[Figure]:
     write(folder, events)
     guard = rulebook.guard(RULES)
     peaks: list[int] = []
-    with backtest.ledger(folder) as engine:
+    with backtest.ledger(SQLite(folder)) as engine:
         ids = backtest.Selection().ids(engine)
         began = time.thread_time()
         report = backtest.run(engine, ids, guard, step=lambda _count: peaks.append(_peak()))

@@ -12,19 +12,17 @@ from langgraph.checkpoint.base.id import uuid6
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from gatewright.runtime.checkpoints import RUN_KEY, GroupCommitSaver
-from gatewright.runtime.store import database
+from gatewright.runtime.store.sqlite import SQLite
 from gatewright.runtime.store.writer import Writer
 
 
 async def opened(folder: Path) -> AsyncIterator[GroupCommitSaver]:
-    database.prepare(folder).dispose()
-    engine = database.connect(folder)
-    writer = Writer(engine, folder)
+    SQLite(folder).prepare()
+    writer = Writer(SQLite(folder))
     saver = await GroupCommitSaver.open(folder, writer)
     yield saver
     await saver.close()
     writer.close()
-    engine.dispose()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pytest
 from gatewright.agents.errors import ConflictError, UnavailableError
 from gatewright.runtime import claims
 from gatewright.runtime.service import Service
-from gatewright.runtime.store import database
+from gatewright.runtime.store.sqlite import FILE
 from gatewright.runtime.views import RunView
 
 ODD = "../crash_graphs/odd"
@@ -54,7 +54,7 @@ def ask_for_every_payment(house: Any, **approval: Any) -> None:
 
 
 def query(house: Any, text: str) -> list[Any]:
-    with closing(sqlite3.connect(house.folder / "data" / database.FILE)) as connection:
+    with closing(sqlite3.connect(house.folder / "data" / FILE)) as connection:
         return connection.execute(text).fetchall()
 
 
@@ -144,7 +144,7 @@ async def test_a_run_that_kills_its_process_is_given_up_in_the_end(house: Any) -
     settings = pickle.dumps(house.config(f"{ODD}:dies"))
     ended = subprocess.run([sys.executable, "-c", script], input=settings, timeout=60, check=False)
     assert ended.returncode == 7
-    with closing(sqlite3.connect(house.folder / "data" / database.FILE)) as connection, connection:
+    with closing(sqlite3.connect(house.folder / "data" / FILE)) as connection, connection:
         assert connection.execute("SELECT status, crashes FROM run").fetchall() == [("running", 0)]
         deaths = claims.MAX_CRASHES - 1  # that came before
         connection.execute("UPDATE run SET crashes = ?, epoch = 9", (deaths,))

@@ -21,7 +21,7 @@ from gatewright.runtime import models
 from gatewright.runtime.config import Price
 from gatewright.runtime.controls.views import ScopeView
 from gatewright.runtime.service import Service
-from gatewright.runtime.store import database
+from gatewright.runtime.store.sqlite import FILE
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import House
@@ -40,7 +40,7 @@ def limit(house: House, *budgets: str, more: str = "") -> None:
 
 def stored(house: House) -> dict[str, int]:
     """What is used, by budget."""
-    with closing(sqlite3.connect(house.folder / "data" / database.FILE)) as connection:
+    with closing(sqlite3.connect(house.folder / "data" / FILE)) as connection:
         return dict(connection.execute("SELECT budget, sum(used) FROM meter GROUP BY budget").fetchall())
 
 

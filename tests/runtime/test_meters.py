@@ -18,7 +18,7 @@ from gatewright.runtime.config import Price
 from gatewright.runtime.courses import drive
 from gatewright.runtime.meters import Meters, Reservation, Reserved
 from gatewright.runtime.prices import OwnPrices
-from gatewright.runtime.store import database
+from gatewright.runtime.store.sqlite import FILE, SQLite
 from gatewright.runtime.store.writer import Writer
 from gatewright.safety.ledger.records import UsagePart
 from gatewright.safety.rules.packs import Pack
@@ -97,7 +97,7 @@ class Bench:
 
     @property
     def stored(self) -> list[tuple[str, str, int]]:
-        with closing(sqlite3.connect(self.folder / database.FILE)) as connection:
+        with closing(sqlite3.connect(self.folder / FILE)) as connection:
             return connection.execute(
                 "SELECT budget, holder, sum(used) FROM meter GROUP BY budget, holder ORDER BY budget, holder"
             ).fetchall()
@@ -105,12 +105,10 @@ class Bench:
 
 @contextmanager
 def opened(folder: Path, clock: StillClock | None = None) -> Generator[Bench]:
-    database.prepare(folder).dispose()
-    engine = database.connect(folder)
-    writer = Writer(engine, folder)
+    SQLite(folder).prepare()
+    writer = Writer(SQLite(folder))
     yield Bench(folder, writer, clock or StillClock())
     writer.close()
-    engine.dispose()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from gatewright.runtime import ledger
-from gatewright.runtime.store import database
+from gatewright.runtime.store.sqlite import FILE
 from gatewright.safety.ledger import merkle
 from gatewright.safety.ledger.checkpoints import Checkpoint, SigningKey, VerifierKey, sign
 from gatewright.safety.ledger.witnesses import Witness
@@ -35,7 +35,7 @@ class Victim:
     witness: str
 
     def change(self, *statements: str) -> None:
-        with closing(sqlite3.connect(self.folder / database.FILE)) as connection, connection:
+        with closing(sqlite3.connect(self.folder / FILE)) as connection, connection:
             for table in ("leaf", "node", "checkpoint"):
                 for action in ("update", "delete"):
                     connection.execute(f"DROP TRIGGER IF EXISTS {table}_no_{action}")
@@ -43,7 +43,7 @@ class Victim:
                 assert connection.execute(statement).rowcount, f"{statement!r} changed nothing"
 
     def leaves(self) -> Leaves:
-        with closing(sqlite3.connect(self.folder / database.FILE)) as connection:
+        with closing(sqlite3.connect(self.folder / FILE)) as connection:
             return connection.execute("SELECT kind, run_id, case_id, body FROM leaf ORDER BY position").fetchall()
 
     def rewrite(self, leaves: Leaves, *, insider: bool = False, keep: int | None = None) -> None:
@@ -54,7 +54,7 @@ class Victim:
         """
         self.change()
         tree = merkle.Frontier()
-        with closing(sqlite3.connect(self.folder / database.FILE)) as connection, connection:
+        with closing(sqlite3.connect(self.folder / FILE)) as connection, connection:
             connection.execute("DELETE FROM leaf")
             connection.execute("DELETE FROM node")
             for position, (kind, run_id, case_id, body) in enumerate(leaves):

@@ -28,7 +28,7 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from gatewright.agents.errors import GatewrightError
 
-from .store.database import FILE
+from .store.sqlite import FILE
 from .store.writer import Transaction, Writer, arrival
 
 _LAST = "_last_v6_timestamp"  # where LangGraph keeps the time of the last id it made

@@ -146,8 +146,9 @@ class Server(Section):
 
 
 class Worker(Section):
-    """How runs are executed. Times in seconds."""
+    """How runs are executed. Times in seconds. `deployments`: those that this process executes; all of them if empty."""
 
+    deployments: tuple[str, ...] = ()
     concurrency: Annotated[int, Field(ge=1, le=10_000)] = 32
     lease: Annotated[float, Field(ge=1)] = 10.0
     drain: Annotated[float, Field(ge=0)] = 20.0
@@ -179,10 +180,13 @@ class Ledger(Section):
 class Config(Section):
     """The whole configuration. Relative paths are relative to the folder of `gatewright.toml`.
 
-    `python_path` holds folders that graphs and teams are imported from, beside the installed packages.
+    `database` is the URL of a PostgreSQL database that several processes share; without one, everything is in a SQLite
+    file of the data directory. `python_path` holds folders that graphs and teams are imported from, beside the
+    installed packages.
     """
 
     data_dir: Path = Path(".gatewright")
+    database: Annotated[str, Field(repr=False)] = ""
     python_path: tuple[Path, ...] = ()
     deployments: dict[str, Deployment] = Field(default_factory=lambda: {"support": Deployment(team="support")})
     people: dict[str, Person] = Field(default_factory=dict)

@@ -19,7 +19,8 @@ from gatewright.safety.ledger.checkpoints import Checkpoint, SigningKey, Verifie
 from . import codec
 from .approvals import evidence as decided
 from .controls import evidence
-from .store import database, schema
+from .store import schema
+from .store.sqlite import SQLite
 from .store.writer import Transaction
 from .views import RecordView
 
@@ -192,13 +193,14 @@ def verify(
     Raises:
         UnavailableError: there is no ledger, or it cannot be read.
     """
-    if not (folder / database.FILE).exists():
+    database = SQLite(folder)
+    if not database.exists():
         raise UnavailableError(f"there is no ledger in {str(folder)!r}; name the data directory of a service")
     known = list(keys)
     if not known and not (folder / PUBLIC).exists():
         raise UnavailableError(f"there is no {PUBLIC!r} in {str(folder)!r}; give the log's verifier key")
     known = known or [(folder / PUBLIC).read_text("utf-8").strip()]
-    engine = database.connect(folder, readonly=True)
+    engine = database.connect(readonly=True)
     try:
         with engine.connect() as connection:
             notes = connection.execute(sa.select(_CHECKPOINT.c.note).order_by(_CHECKPOINT.c.size)).scalars().all()
@@ -221,7 +223,7 @@ def verify(
             problems += [(None, problem) for problem in evidence.contradictions(connection)]
             problems += decided.contradictions(connection)
     except exc.DatabaseError as error:
-        raise database.unavailable(error, folder) from error
+        raise database.unavailable(error) from error
     finally:
         engine.dispose()
     return Verified(size=report.size, signed=report.signed, root=report.root.hex(), bad=tuple(problems), erased=erased)

@@ -1,11 +1,10 @@
-"""Reading a data directory: threads, runs, approvals and records as they are shown."""
+"""Reading the database: threads, runs, approvals and records as they are shown."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import orjson
@@ -16,7 +15,8 @@ from gatewright.agents.errors import NotFoundError
 
 from . import ledger
 from .clock import moment
-from .store import database, schema
+from .store import schema
+from .store.database import Database
 from .views import Failure, RecordView, RunView, ThreadView
 
 T = TypeVar("T")
@@ -47,15 +47,15 @@ class Counts(NamedTuple):
 
 
 class Reader:
-    """What can be asked of a data directory without changing it. Reads in threads of its own."""
+    """What can be asked of a database without changing it. Reads in threads of its own."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._readers = ThreadPoolExecutor(READERS, "gatewright-reader")  # agents may use up the loop's own threads
         self._read: Engine
 
     def _begin_reading(self) -> None:
-        self._read = database.connect(self._folder, readonly=True)
+        self._read = self._database.connect(readonly=True)
 
     def _end_reading(self) -> None:
         self._readers.shutdown()
@@ -187,7 +187,7 @@ class Reader:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._readers, query)
         except exc.DatabaseError as error:
-            raise database.unavailable(error, self._folder) from error
+            raise self._database.unavailable(error) from error
 
 
 def _views(connection: Connection, query: Any) -> list[RunView]:

@@ -49,14 +49,14 @@ _TOUCH = sa.update(_RUN).where(_RUN.c.number < 0).values(epoch=0)  # asks for th
 class Service(Intake, Desk, Switches):
     """Everything that a deployment is, behind one door. Use it on one event loop.
 
-    A data directory is held by one `Service` at a time.
+    A SQLite file is held by one `Service` at a time; a PostgreSQL database is shared by any number.
     """
 
     def __init__(self, config: Config, folder: Path) -> None:
-        super().__init__(folder)
+        super().__init__(database.of(config.database, folder))
         self.config = config
+        self._folder = folder
         self.draining = False
-        self._lock = database.Lock(folder)
         self._clock = Clock()
         self._loop = asyncio.get_running_loop()
         self._deployments: dict[str, LoadedDeployment] = {}
@@ -86,20 +86,20 @@ class Service(Intake, Desk, Switches):
                 f"the data directory {str(folder)!r} cannot be made: {error.strerror}; choose another data_dir"
             ) from error
         service = cls(config, folder)
-        service._lock.acquire()
+        service._database.hold()
         try:
             await service._open(execute)
         except BaseException:
-            service._lock.release()
+            service._database.release()
             raise
         return service
 
     async def _open(self, execute: bool) -> None:
         interception.install()
         self._signer = ledger.key(self._folder, self.config.ledger.origin)
-        database.prepare(self._folder).dispose()
+        await asyncio.to_thread(self._database.prepare)
         self._begin_reading()
-        self._writer = Writer(database.connect(self._folder), self._folder)
+        self._writer = Writer(self._database)
         try:
             self._hub = Hub()
             self._controls = await self._query(lambda connection: controls.load(connection, now=self._clock.now()))
@@ -188,7 +188,7 @@ class Service(Intake, Desk, Switches):
         await self._saver.close()
         self._writer.close()
         self._end_reading()
-        self._lock.release()
+        self._database.release()
 
     @property
     def hanging(self) -> int:
@@ -210,7 +210,7 @@ class Service(Intake, Desk, Switches):
         if self.draining:
             raise UnavailableError("the service is stopping")
         await self._write(lambda transaction: transaction.run(_TOUCH))
-        if not (self._folder / database.FILE).exists():
+        if not self._database.shared and not self._database.exists():
             raise UnavailableError(f"the data directory {str(self._folder)!r} is gone; restore it and restart")
 
     # runs

@@ -17,7 +17,7 @@ from gatewright.runtime import requests
 from gatewright.runtime.clock import Clock
 from gatewright.runtime.config import Config, Deployment
 from gatewright.runtime.service import Service
-from gatewright.runtime.store import database
+from gatewright.runtime.store.sqlite import SQLite
 from gatewright.runtime.store.writer import Writer
 from gatewright.safety.approvals.ballots import Voter
 
@@ -35,7 +35,7 @@ async def park(folder: Path, graph: str, rules: str, voter: str = "") -> None:
 
 
 def use(folder: Path, request_id: str) -> None:
-    writer = Writer(database.connect(folder), folder)
+    writer = Writer(SQLite(folder))
     print("ready", flush=True)
     sys.stdin.readline()
 

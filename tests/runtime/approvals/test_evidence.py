@@ -13,7 +13,7 @@ import pytest
 
 from gatewright.runtime import ledger
 from gatewright.runtime.service import Service
-from gatewright.runtime.store import database
+from gatewright.runtime.store.sqlite import FILE
 from gatewright.runtime.views import GrantOffer
 from gatewright.safety.approvals.ballots import Voter
 
@@ -44,7 +44,7 @@ async def pays(house: House, service: Service, *votes: dict[str, Any]) -> str:
 
 
 def behind_its_back(house: House, statement: str, *values: Any) -> None:
-    with closing(sqlite3.connect(house.folder / "data" / database.FILE)) as connection, connection:
+    with closing(sqlite3.connect(house.folder / "data" / FILE)) as connection, connection:
         assert connection.execute(statement, values).rowcount
 
 
@@ -93,7 +93,7 @@ async def test_what_was_performed_on_votes_that_nobody_cast_does_not(house: Hous
     async with house.open("gates:paying") as service:
         id = await pays(house, service, {"voter": ADA})
         run_id = (await service.approval(id)).run_id
-    with closing(sqlite3.connect(house.folder / "data" / database.FILE)) as connection:
+    with closing(sqlite3.connect(house.folder / "data" / FILE)) as connection:
         (body,) = connection.execute("SELECT request FROM approval WHERE id = ?", (id,)).fetchone()
     behind_its_back(house, "UPDATE approval SET state = 'approved', request = ? WHERE id = ?", forge(body), id)
     behind_its_back(house, QUEUED, run_id)

@@ -12,7 +12,7 @@ from gatewright.agents.errors import NotFoundError
 from gatewright.runtime import requests
 from gatewright.runtime.approvals import dues, inbox
 from gatewright.runtime.service import Service
-from gatewright.runtime.store import database
+from gatewright.runtime.store.sqlite import SQLite
 from gatewright.runtime.views import ApprovalView
 from gatewright.safety.approvals.ballots import Voter
 
@@ -97,7 +97,8 @@ async def test_requests_are_found_by_place(house: House) -> None:
 
 
 def test_nothing_that_people_or_time_look_for_is_found_by_reading_every_request(tmp_path: Path) -> None:
-    engine = database.prepare(tmp_path)
+    SQLite(tmp_path).prepare()
+    engine = SQLite(tmp_path).connect()
     statements = [dues.DUE, requests.FIND, *(inbox.called(call, voter("ada"), []) for call in ("[]", "name:ada"))]
     with engine.connect() as connection:
         for statement in statements:

@@ -11,7 +11,7 @@ import pytest
 
 from gatewright.runtime import ledger
 from gatewright.runtime.controls.views import ScopeView
-from gatewright.runtime.store import database
+from gatewright.runtime.store.sqlite import FILE
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import House
@@ -50,7 +50,7 @@ async def test_what_was_done_through_the_service_verifies(house: House) -> None:
 )
 async def test_what_was_done_behind_its_back_does_not(house: House, statement: str, found: str) -> None:
     await steered(house)
-    with closing(sqlite3.connect(house.folder / "data" / database.FILE)) as connection, connection:
+    with closing(sqlite3.connect(house.folder / "data" / FILE)) as connection, connection:
         assert connection.execute(statement).rowcount
     problems = [problem for _index, problem in ledger.verify(house.folder / "data").bad]
     assert any(found in problem for problem in problems), problems

@@ -28,7 +28,7 @@ from gatewright.runtime.notices import outbox
 from gatewright.runtime.notices.facts import Facts
 from gatewright.runtime.notices.receivers import Receiver
 from gatewright.runtime.notices.views import NoticeView
-from gatewright.runtime.store import database
+from gatewright.runtime.store.sqlite import SQLite
 from gatewright.runtime.store.writer import Transaction, Writer, arrival
 
 T = TypeVar("T")
@@ -127,10 +127,10 @@ class Outbox:
     """A database with receivers, its writer and its readers."""
 
     def __init__(self, folder: Path) -> None:
-        database.prepare(folder).dispose()
+        SQLite(folder).prepare()
         self.clock = Clock()
-        self.writer = Writer(database.connect(folder), folder)
-        self._reading = database.connect(folder, readonly=True)
+        self.writer = Writer(SQLite(folder))
+        self._reading = SQLite(folder).connect(readonly=True)
 
     @staticmethod
     def receiver(name: str = "desk", to: str = "https://example.org/hook", **more: Any) -> Receiver:

@@ -8,6 +8,7 @@ import pytest
 
 from gatewright.agents.errors import NotFoundError
 from gatewright.runtime.policy import backtest, library
+from gatewright.runtime.store.sqlite import SQLite
 from gatewright.safety import Pack
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ async def test_every_pack_that_was_in_force_or_on_trial_is_kept_once(house: Hous
             pass
     trial = Pack.load(house.folder / "shadow.yaml")
 
-    with backtest.ledger(house.folder / "data") as engine, engine.connect() as connection:
+    with backtest.ledger(SQLite(house.folder / "data")) as engine, engine.connect() as connection:
         verdicts = [[rule.verdict for rule in library.find(connection, title).pack.rules] for title in titles]
         assert library.find(connection, trial.title).pack.digest == trial.digest
         with pytest.raises(NotFoundError, match="'other@1#0' is not kept"):
@@ -39,6 +40,6 @@ async def test_the_empty_pack_is_not_kept(house: House) -> None:
     async with house.open("gates:paying") as service:
         await house.finish(service, {"amount": 5})
 
-    with backtest.ledger(house.folder / "data") as engine, engine.connect() as connection:
+    with backtest.ledger(SQLite(house.folder / "data")) as engine, engine.connect() as connection:
         with pytest.raises(NotFoundError):
             library.find(connection, Pack.empty().title)

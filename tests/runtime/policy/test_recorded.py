@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gatewright.runtime.policy import recorded
-from gatewright.runtime.store import database
+from gatewright.runtime.store.sqlite import SQLite
 from gatewright.safety import Guard, Pack
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ ANSWERED = {
 
 
 def cases(house: House) -> list[recorded.Case]:
-    engine = database.connect(house.folder / "data")
+    engine = SQLite(house.folder / "data").connect()
     with engine.connect() as connection:
         found = [recorded.read(connection, case_id) for case_id in recorded.cases(connection)]
     engine.dispose()

@@ -10,13 +10,13 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from gatewright.agents.errors import UnavailableError
-from gatewright.runtime.store import database
+from gatewright.runtime.store.sqlite import FILE, Lock, SQLite
 
 _HOLD = """
 import sys
 from pathlib import Path
-from gatewright.runtime.store import database
-lock = database.Lock(Path(sys.argv[1]))
+from gatewright.runtime.store.sqlite import FILE, Lock, SQLite
+lock = Lock(Path(sys.argv[1]))
 lock.acquire()
 print("held", flush=True)
 sys.stdin.read()
@@ -30,16 +30,16 @@ def test_a_second_process_is_refused_and_told_who_holds_the_folder(tmp_path: Pat
     assert other.stdout is not None
     assert other.stdout.readline() == "held\n"
     with pytest.raises(UnavailableError, match=f"in use by process {other.pid}"):
-        database.Lock(tmp_path).acquire()
+        Lock(tmp_path).acquire()
     other.kill()
     other.communicate()
-    lock = database.Lock(tmp_path)
+    lock = Lock(tmp_path)
     lock.acquire()  # the operating system has released it
     lock.release()
 
 
 def test_a_lock_that_was_given_back_can_be_taken_again(tmp_path: Path) -> None:
-    first, second = database.Lock(tmp_path), database.Lock(tmp_path)
+    first, second = Lock(tmp_path), Lock(tmp_path)
     first.acquire()
     with pytest.raises(UnavailableError, match=str(os.getpid())):
         second.acquire()
@@ -49,16 +49,16 @@ def test_a_lock_that_was_given_back_can_be_taken_again(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
-    (tmp_path / database.FILE).write_bytes(b"something else entirely, and long enough to be read as a header" * 20)
-    before = (tmp_path / database.FILE).read_bytes()
+    (tmp_path / FILE).write_bytes(b"something else entirely, and long enough to be read as a header" * 20)
+    before = (tmp_path / FILE).read_bytes()
     with pytest.raises(UnavailableError, match="restore the file from a backup"):
-        database.prepare(tmp_path)
-    assert (tmp_path / database.FILE).read_bytes() == before
+        SQLite(tmp_path).prepare()
+    assert (tmp_path / FILE).read_bytes() == before
 
 
 def test_every_commit_is_durable_and_readers_do_not_block_the_writer(tmp_path: Path) -> None:
-    database.prepare(tmp_path).dispose()
-    engine = database.connect(tmp_path)
+    SQLite(tmp_path).prepare()
+    engine = SQLite(tmp_path).connect()
     with engine.connect() as connection:
         assert connection.execute(sa.text("PRAGMA journal_mode")).scalar() == "wal"
         assert connection.execute(sa.text("PRAGMA synchronous")).scalar() == 2
@@ -67,8 +67,8 @@ def test_every_commit_is_durable_and_readers_do_not_block_the_writer(tmp_path: P
 
 
 def test_a_reading_engine_refuses_to_write(tmp_path: Path) -> None:
-    database.prepare(tmp_path).dispose()
-    engine = database.connect(tmp_path, readonly=True)
+    SQLite(tmp_path).prepare()
+    engine = SQLite(tmp_path).connect(readonly=True)
     with engine.connect() as connection, pytest.raises(exc.OperationalError, match="readonly"):
         connection.execute(sa.text("INSERT INTO checkpoint (size, note, created_at) VALUES (1, '', 0)"))
     engine.dispose()
@@ -85,7 +85,7 @@ def test_a_reading_engine_refuses_to_write(tmp_path: Path) -> None:
     ],
 )
 def test_an_operator_is_told_the_reason_and_the_remedy(tmp_path: Path, reason: str, remedy: str) -> None:
-    message = str(database.unavailable(Exception(reason), tmp_path))
+    message = str(SQLite(tmp_path).unavailable(Exception(reason)))
     assert reason in message
     assert remedy in message
     assert str(tmp_path) in message

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from gatewright.agents.errors import ConflictError, UnavailableError
-from gatewright.runtime.store import database
+from gatewright.runtime.store.sqlite import FILE, SQLite
 from gatewright.runtime.store.writer import Leaf, Seal, Transaction, Writer
 from gatewright.safety.ledger import merkle
 
@@ -29,12 +29,10 @@ def writer(tmp_path: Path) -> Iterator[Writer]:
 
 @contextmanager
 def opened(folder: Path) -> Generator[Writer]:
-    database.prepare(folder).dispose()
-    engine = database.connect(folder)
-    writer = Writer(engine, folder)
+    SQLite(folder).prepare()
+    writer = Writer(SQLite(folder))
     yield writer
     writer.close()
-    engine.dispose()
 
 
 def put(size: int, note: str = "") -> Callable[[Transaction], int]:
@@ -42,7 +40,7 @@ def put(size: int, note: str = "") -> Callable[[Transaction], int]:
 
 
 def sizes(folder: Path) -> list[int]:
-    with closing(sqlite3.connect(folder / database.FILE)) as connection:
+    with closing(sqlite3.connect(folder / FILE)) as connection:
         return [row[0] for row in connection.execute("SELECT size FROM checkpoint ORDER BY size")]
 
 
@@ -164,7 +162,7 @@ def test_records_get_consecutive_positions_whatever_fails_between_them(writer: W
         ]
     kept = [future.result() for future in futures if future.exception() is None]
     assert kept == list(range(len(kept))) == list(range(7))
-    with closing(sqlite3.connect(tmp_path / database.FILE)) as connection:
+    with closing(sqlite3.connect(tmp_path / FILE)) as connection:
         rows = connection.execute("SELECT l.body, s.value FROM leaf l JOIN sealed s USING (position)").fetchall()
     assert [row[0] for row in rows] == [row[1] for row in rows] == [b"%d" % n for n in range(10) if n % 3 != 1]
 

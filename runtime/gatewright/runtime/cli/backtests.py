@@ -61,13 +61,12 @@ def backtest(
     from gatewright.safety.rules.guard import Guard
     from gatewright.safety.rules.packs import Pack
 
-    config = desk.config()
     guard = Guard([Pack.load(file)])
     other = None
     if against is not None:
         other = Guard([_active(desk, deployment) if against == ACTIVE else Pack.load(Path(against))])
     chosen = backtests.Selection(deployment=deployment, since=since, case=case, limit=limit)
-    with backtests.ledger(config.data_dir) as engine:
+    with backtests.ledger(desk.store()) as engine:
         ids = chosen.ids(engine)
         with progress(desk, len(ids)) as step:
             report = backtests.run(engine, ids, guard, against=other, step=step)
@@ -85,7 +84,7 @@ def shadow(desk: Desk, deployment: str | None, since: datetime | None, case: str
     from gatewright.runtime.policy import backtest as backtests
 
     chosen = backtests.Selection(deployment=deployment, since=since, case=case, limit=limit)
-    with backtests.ledger(desk.config().data_dir) as engine:
+    with backtests.ledger(desk.store()) as engine:
         ids = chosen.ids(engine)
         with progress(desk, len(ids)) as step:
             report = backtests.shadow(engine, ids, step=step)

@@ -72,9 +72,10 @@ async def connect(config: Config, *, execute: bool = False, create: bool = False
         return
     from gatewright.runtime.store import database
 
-    if not create and not (config.data_dir / database.FILE).exists():
+    store = database.of(config.database, config.data_dir)
+    if not create and not store.exists():
         raise errors.UnavailableError(
-            f"nothing has run here yet: there is no database in {str(config.data_dir)!r}; start something with "
+            f"nothing has run here yet: there is no database in {store.place!r}; start something with "
             "`gatewright run start` or `gatewright serve`, or name another folder with --data-dir"
         )
     from gatewright.runtime.service import Service

@@ -20,17 +20,17 @@ def db() -> None:
 @db.command("upgrade")
 @desk
 def upgrade(desk: Desk) -> None:
-    """Bring the database to this version's schema, or create it. No service may be running on it."""
-    from gatewright.runtime.store import database, migration
+    """Bring the database to this version's schema, or create it. No service may be running on a SQLite file."""
+    from gatewright.runtime.store import migration
 
-    config = desk.config()
-    config.data_dir.mkdir(parents=True, exist_ok=True)
-    lock = database.Lock(config.data_dir)
-    lock.acquire()
+    database = desk.store()
+    if not database.shared:
+        desk.config().data_dir.mkdir(parents=True, exist_ok=True)
+    database.hold()
     try:
-        database.prepare(config.data_dir).dispose()
+        database.prepare()
     finally:
-        lock.release()
+        database.release()
     desk.show({"schema": migration.head()}, lambda: f"the database is at schema {migration.head()}")
 
 
@@ -40,25 +40,26 @@ def check(desk: Desk) -> int:
     """Say whether the database has this version's schema: exit code 0, or 1 if it must be upgraded."""
     from sqlalchemy import exc
 
-    from gatewright.runtime.store import database, migration
+    from gatewright.runtime.store import migration
 
-    config = desk.config()
-    file = config.data_dir / database.FILE
-    if not file.exists():
-        raise UnavailableError(f"there is no database at {str(file)!r}; `gatewright db upgrade` creates one")
-    engine = database.connect(config.data_dir, readonly=True)
+    database = desk.store()
+    if not database.exists():
+        raise UnavailableError(
+            f"there is nothing in {database.place!r}; `gatewright db upgrade` creates the schema"
+        )
+    engine = database.connect(readonly=True)
     try:
         with engine.connect() as connection:
             found = migration.current(connection)
             differences = migration.drift(connection)
     except exc.DatabaseError as error:
-        raise database.unavailable(error, config.data_dir) from error
+        raise database.unavailable(error) from error
     finally:
         engine.dispose()
     head = migration.head()
     good = found == head and not differences
     said = f"schema {found}, as it should be" if good else f"schema {found}, this version works with {head}"
-    lines = [said, *differences, *([] if good else ["run `gatewright db upgrade` while no service is running"])]
+    lines = [said, *differences, *([] if good else ["run `gatewright db upgrade`"])]
     value = {"schema": found, "head": head, "differences": differences, "ok": good}
     desk.show(value, lambda: "\n".join(lines))
     return 0 if good else OUTDATED

@@ -16,6 +16,7 @@ from gatewright.runtime import display
 
 if TYPE_CHECKING:
     from gatewright.runtime.config import Config
+    from gatewright.runtime.store.database import Database
 
 T = TypeVar("T")
 
@@ -31,6 +32,7 @@ class Desk:
     verbose: bool = False
     config_file: Path | None = None
     data_dir: Path | None = None
+    database: str = ""
 
     def config(self, **overrides: Any) -> Config:
         """The configuration, with what the command line says on top; graphs of its `python_path` can be imported."""
@@ -38,11 +40,20 @@ class Desk:
 
         if self.data_dir:
             overrides["data_dir"] = str(self.data_dir.resolve())
+        if self.database:
+            overrides["database"] = self.database
         found = config.load(self.config_file, overrides=overrides)
         for folder in reversed(found.python_path):
             if str(folder) not in sys.path:
                 sys.path.insert(0, str(folder))
         return found
+
+    def store(self) -> Database:
+        """The database of the configuration."""
+        from gatewright.runtime.store import database
+
+        config = self.config()
+        return database.of(config.database, config.data_dir)
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         """The result of a coroutine; Ctrl-C cancels it."""

@@ -52,7 +52,7 @@ def _of_record(desk: Desk, index: int, pack: Path | None) -> list[_Explained]:
     from gatewright.safety.review import drafts, explanation
     from gatewright.safety.rules.packs import Pack
 
-    with backtest.ledger(desk.config().data_dir) as engine, engine.connect() as connection:
+    with backtest.ledger(desk.store()) as engine, engine.connect() as connection:
         case_id = recorded.case_of(connection, index)
         case = recorded.read(connection, case_id)
         happenings = [each for each in case.happenings if each.position == index]

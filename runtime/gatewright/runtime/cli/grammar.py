@@ -46,6 +46,11 @@ def _shared() -> list[click.Parameter]:
             type=click.Path(path_type=Path, file_okay=False),
             help="Work on this data directory instead of the configured one.",
         ),
+        click.Option(
+            ["--database"],
+            metavar="URL",
+            help="Work on this PostgreSQL database; a URL with a password is safer in GATEWRIGHT_DATABASE.",
+        ),
     ]
 
 

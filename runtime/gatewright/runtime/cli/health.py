@@ -96,6 +96,8 @@ def _locking(config: Config) -> Finding:
     """SQLite's write-ahead log needs shared memory and locks that network file systems do not give."""
     import fcntl
 
+    if config.database:
+        return Finding("file locks", "ok", "not needed with PostgreSQL")
     try:
         with tempfile.TemporaryFile(dir=_nearest(config.data_dir)) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -105,20 +107,26 @@ def _locking(config: Config) -> Finding:
 
 
 def _schema(config: Config) -> Finding:
+    from sqlalchemy import exc
+
     from gatewright.runtime.store import database, migration
 
-    if not (config.data_dir / database.FILE).exists():
-        return Finding("database", "ok", "none yet; the first service creates it")
-    engine = database.connect(config.data_dir, readonly=True)
+    try:
+        store = database.of(config.database, config.data_dir)
+        if not store.exists():
+            return Finding("database", "ok", f"none yet in {store.place}; the first service creates it")
+        engine = store.connect(readonly=True)
+    except GatewrightError as error:
+        return Finding("database", "bad", str(error), "correct `database`, or mend what it names")
     try:
         with engine.connect() as connection:
             found = migration.current(connection)
-    except Exception as error:
-        return Finding("database", "bad", str(error).splitlines()[0], "restore the file from a backup")
+    except exc.DatabaseError as error:
+        return Finding("database", "bad", str(store.unavailable(error)), "restore it from a backup")
     finally:
         engine.dispose()
     if found == migration.head():
-        return Finding("database", "ok", f"schema {found}")
+        return Finding("database", "ok", f"schema {found} in {store.place}")
     return Finding("database", "warning", f"schema {found}, not {migration.head()}", "`gatewright db upgrade`")
 
 

@@ -25,7 +25,7 @@ def observe(desk: Desk, deployment: str | None, since: datetime | None, case: st
 
     observer = Observer()
     chosen = backtest.Selection(deployment=deployment, since=since, case=case, limit=limit)
-    with backtest.ledger(desk.config().data_dir) as engine:
+    with backtest.ledger(desk.store()) as engine:
         ids = chosen.ids(engine)
         with progress(desk, len(ids)) as step:
             for found in backtest.cases(engine, ids, step):

@@ -11,12 +11,11 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from sqlalchemy import Engine, exc
 
 from gatewright.agents.errors import NotFoundError, UnavailableError
-from gatewright.runtime.store import database
+from gatewright.runtime.store.database import Database
 from gatewright.safety.rules.events import Hook
 from gatewright.safety.rules.guard import Guard
 
@@ -54,19 +53,19 @@ class Selection:
 
 
 @contextmanager
-def ledger(folder: Path) -> Generator[Engine]:
-    """The database of a data directory, to be read only; a running service is no hindrance.
+def ledger(database: Database) -> Generator[Engine]:
+    """Connections to a database with records, to be read only; running services are no hindrance.
 
     Raises:
         UnavailableError: there is none, or it cannot be read.
     """
-    if not (folder / database.FILE).exists():
-        raise UnavailableError(f"there is no ledger in {str(folder)!r}; name the data directory of a service")
-    engine = database.connect(folder, readonly=True)
+    if not database.exists():
+        raise UnavailableError(f"there is no ledger in {database.place!r}; name what a service works on")
+    engine = database.connect(readonly=True)
     try:
         yield engine
     except exc.DatabaseError as error:
-        raise database.unavailable(error, folder) from error
+        raise database.unavailable(error) from error
     finally:
         engine.dispose()
 

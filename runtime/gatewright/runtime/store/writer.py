@@ -22,16 +22,16 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
 import sqlalchemy as sa
-from sqlalchemy import Engine, Executable
+from sqlalchemy import Executable
 
 from gatewright.agents.errors import GatewrightError, UnavailableError
 from gatewright.safety.ledger import merkle
 
-from . import database, schema
+from . import schema
+from .database import Database
 
 T = TypeVar("T")
 
@@ -244,12 +244,13 @@ _INSERT_SEALED = sa.insert(schema.Sealed.__table__)  # type: ignore[attr-defined
 class Writer:
     """A thread that owns the writing connection and the ledger's right edge."""
 
-    def __init__(self, engine: Engine, folder: Path) -> None:
-        self._folder = folder
-        self._statements = Statements(engine.dialect)
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._engine = database.connect()
+        self._statements = Statements(self._engine.dialect)
         self._queue: queue.SimpleQueue[list[_Operation] | None] = queue.SimpleQueue()
         self._behind: list[_Operation] = []  # nobody waits for these: they go with the next urgent one
-        self._raw = engine.raw_connection()
+        self._raw = self._engine.raw_connection()
         self._cursor = self._raw.cursor()
         self.tail = self._restore()
         self.groups = 0
@@ -310,6 +311,7 @@ class Writer:
             self._queue.put(None)  # nothing comes after it
         self._thread.join()
         self._raw.close()
+        self._engine.dispose()
 
     def _restore(self) -> merkle.Frontier:
         size: int = self._cursor.execute("SELECT coalesce(max(position) + 1, 0) FROM leaf").fetchone()[0]
@@ -433,7 +435,7 @@ class Writer:
         if isinstance(error, GatewrightError) or not driver_error or "constraint" in str(error).lower():
             return error
         assert isinstance(error, Exception)
-        return database.unavailable(error, self._folder)
+        return self._database.unavailable(error)
 
 
 def _extend(transaction: Transaction, tail: merkle.Frontier) -> None:
