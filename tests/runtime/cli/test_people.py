@@ -56,7 +56,7 @@ def test_a_new_token_keeps_the_roles(project: Project, tokens: dict[str, str]) -
 
 @pytest.mark.parametrize(
     ("args", "said"),
-    [(["service"], "is no name of a person"), (["a", "--role", "B B"], "a role 'B B'"), ([" "], "is no name")],
+    [(["service"], "is no name of a person"), (["a", "--role", "B B"], "'a' has a role 'B B'"), ([" "], "is no name")],
 )
 def test_what_cannot_be_configured_gets_no_token(project: Project, args: list[str], said: str) -> None:
     refused = project("people", "token", *args)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +14,9 @@ from gatewright.runtime.views import IdentityView
 from . import clients
 from .desk import Desk, desk, facts
 from .grammar import Command, Group
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 @click.group(cls=Group, default="list")
@@ -54,7 +58,7 @@ def token(desk: Desk, name: str, roles: tuple[str, ...]) -> None:
         person = Person(roles=roles or (known.roles if known else ()), token_sha256=people.digest(made))
         Config(people={name: person})
     except ValidationError as error:
-        raise UsageError("; ".join(detail["msg"].removeprefix("Value error, ") for detail in error.errors())) from None
+        raise UsageError("; ".join(_said(name, detail) for detail in error.errors())) from None
     lines = "\n".join(
         (
             f"[people.{json.dumps(name, ensure_ascii=False)}]",
@@ -66,6 +70,12 @@ def token(desk: Desk, name: str, roles: tuple[str, ...]) -> None:
         {"name": name, "token": made, **person.model_dump(mode="json")},
         lambda: f"the token of {name}, which is not shown again:\n\n{made}\n\nfor gatewright.toml:\n\n{lines}",
     )
+
+
+def _said(name: str, detail: ErrorDetails) -> str:
+    """What is wrong with somebody; errors about the whole configuration name them already."""
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{name!r} {message}" if detail["loc"] else message
 
 
 @click.command(cls=Command)
