@@ -15,7 +15,11 @@ from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # `deploy` is a program of the checkout and is not installed
 
+from deploy.cluster import jars
+from deploy.cluster.brokers import broker
+from deploy.cluster.kafka import Kafka
 from deploy.cluster.postgresql import PostgreSQL
+from deploy.cluster.tansu import Tansu
 
 from gatewright.agents.errors import UnavailableError
 
@@ -28,13 +32,12 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def postgresql() -> Generator[PostgreSQL]:
     """A server that the tests of a session share; do not kill it. What it commits is not synced to the disk."""
-    with _folder() as folder, _needed():
-        server = PostgreSQL(folder / "postgresql", fsync=False)
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
+    with _folder() as folder:
+        with _needed():
+            server = PostgreSQL(folder / "postgresql", fsync=False)
+            server.start()
+        yield server
+        server.stop()
 
 
 @pytest.fixture
@@ -43,6 +46,47 @@ def database_url(postgresql: PostgreSQL) -> Generator[str]:
     name = f"test_{next(_numbers)}"
     yield postgresql.create_database(name)
     postgresql.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Generator[Kafka | Tansu]:
+    """A broker that the tests of a session share; do not stop it. Clients connect to `kafka.bootstrap`."""
+    with _folder() as folder, _broker(folder) as server:
+        yield server
+
+
+@pytest.fixture
+def kafka_broker() -> Generator[Kafka | Tansu]:
+    """A broker of the test's own that keeps what it acknowledged: it may be killed, paused and restarted."""
+    with _folder() as folder, _broker(folder) as server:
+        if not server.durable:
+            pytest.skip(f"Tansu forgets all when it ends, and Apache Kafka cannot run: {jars.missing()}")
+        yield server
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """The beginning of the names of the test's own topics and groups."""
+    return f"test{next(_numbers)}."
+
+
+def pytest_report_header() -> str:
+    """Say what stands for Kafka."""
+    reason = jars.missing()
+    return f"broker: Apache Kafka {jars.VERSION}" if reason is None else f"broker: Tansu, for {reason}"
+
+
+@contextmanager
+def _broker(folder: Path) -> Generator[Kafka | Tansu]:
+    with _needed():
+        if os.environ.get("CI") == "true" and (reason := jars.missing()) is not None:
+            raise UnavailableError(reason)  # Tansu would prove less
+        server = broker(folder / "broker")
+        server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
 
 
 @contextmanager

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from gatewright.agents.errors import UnavailableError
 
-from .processes import Service, free_port
+from .processes import Server, Service, free_port
 
 START = 60.0  # seconds, recovery included
 _USER = "gatewright"
 _UNSAFE = ("fsync=off", "full_page_writes=off")  # with synchronous_commit=off even our `kill` would lose commits
 
 
-class PostgreSQL:
+class PostgreSQL(Server):
     """A server with its data in a folder; a folder that has data already is taken as it is.
 
     It trusts whoever reaches it, so anybody on this machine: it is for tests and trials. PostgreSQL refuses to run
@@ -34,6 +34,8 @@ class PostgreSQL:
         UnavailableError: no binaries, a folder that its user cannot enter, or it does not start.
     """
 
+    _ending = signal.SIGINT  # "fast shutdown": SIGTERM would wait for the clients to leave
+
     def __init__(self, folder: Path, *, host: str = "127.0.0.1", port: int = 0, fsync: bool = True) -> None:
         found = binaries()
         if found is None:
@@ -44,14 +46,10 @@ class PostgreSQL:
         self.port = port or free_port()
         self._fsync = fsync
         self._user = _unprivileged()
-        self._service: Service | None = None
         if not (self.folder / "PG_VERSION").exists():
             self._create()
 
-    def start(self) -> None:
-        """Start it and wait until it answers; does nothing to one that runs."""
-        if self.running:
-            return
+    def _launch(self) -> Service:
         addresses = "127.0.0.1" if self.host == "127.0.0.1" else f"127.0.0.1,{self.host}"
         settings = [
             f"listen_addresses={addresses}",
@@ -61,38 +59,14 @@ class PostgreSQL:
             *(() if self._fsync else _UNSAFE),
         ]
         options = [part for setting in settings for part in ("-c", setting)]
-        self._service = Service(
+        service = Service(
             [self._binaries / "postgres", "-D", self.folder, *options],
             log=self.folder / "server.log",
             environ={"LC_ALL": "C", "TZ": "UTC"},
             user=self._user,
         )
-        self._service.wait_until(self._answers, seconds=START)
-
-    def stop(self) -> None:
-        """End it in good order; sessions that are open are broken off."""
-        if self._service is not None:
-            self._service.stop(signal.SIGINT)  # "fast shutdown": SIGTERM would wait for the clients to leave
-
-    def kill(self) -> None:
-        """SIGKILL for the server and all its processes, as when the machine dies."""
-        if self._service is not None:
-            self._service.kill()
-
-    def restart(self) -> None:
-        """Start it again after `kill`, or stop it and start it: same port, same data."""
-        self.stop()
-        self.start()
-
-    @property
-    def running(self) -> bool:
-        return self._service is not None and self._service.running
-
-    @property
-    def pid(self) -> int:
-        """The server's main process; only while it runs."""
-        assert self._service is not None
-        return self._service.pid
+        service.wait_until(lambda: self._answers(service.pid), seconds=START)
+        return service
 
     def url(self, database: str) -> str:
         """What `--database` and SQLAlchemy take."""
@@ -114,11 +88,11 @@ class PostgreSQL:
             *("-U", _USER, "-d", "postgres", "-c", statement),
         )
 
-    def _answers(self) -> bool:
+    def _answers(self, pid: int) -> bool:
         # As pg_ctl does. A connection would not tell our server from another that holds the port.
         file = self.folder / "postmaster.pid"
         lines = file.read_text("utf-8").split("\n") if file.exists() else []
-        return len(lines) > 7 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
+        return len(lines) > 7 and lines[0] == str(pid) and lines[7].strip() == "ready"
 
     def _create(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

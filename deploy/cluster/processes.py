@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -124,6 +125,62 @@ class Service:
             self._watch.wait()
             os.close(self._alarm)
             self._alarm = -1
+
+
+class Server(ABC):
+    """What all services share: a life of starts, stops and kills, with the same port and the same folder."""
+
+    _service: Service | None = None
+    _ending = signal.SIGTERM
+
+    @abstractmethod
+    def _launch(self) -> Service:
+        """Start the process and wait until it answers; may raise `UnavailableError`."""
+
+    def start(self) -> None:
+        """Start it and wait until it answers; does nothing to one that runs.
+
+        Raises:
+            UnavailableError: it does not start; with the end of its log.
+        """
+        if not self.running:
+            self._service = self._launch()
+
+    def stop(self) -> None:
+        """End it in good order; clients that are connected are broken off."""
+        if self._service is not None:
+            self._service.stop(self._ending)
+
+    def kill(self) -> None:
+        """SIGKILL for all its processes, as when the machine dies."""
+        if self._service is not None:
+            self._service.kill()
+
+    def restart(self) -> None:
+        """Start it again after `kill`, or stop it first."""
+        self.stop()
+        self.start()
+
+    def pause(self) -> None:
+        """SIGSTOP: its connections stay open and it accepts and answers nothing."""
+        if self._service is not None:
+            self._service.send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT, after `pause`."""
+        if self._service is not None:
+            self._service.send(signal.SIGCONT)
+
+    @property
+    def running(self) -> bool:
+        """Whether its process is there; a paused one is."""
+        return self._service is not None and self._service.running
+
+    @property
+    def pid(self) -> int:
+        """Its main process; only after `start`."""
+        assert self._service is not None
+        return self._service.pid
 
 
 def descendants(pid: int) -> list[int]:
