@@ -2,6 +2,7 @@
 
 from .decisions import Choice, DecisionPoint, Policy, decide
 from .effects import Chain, Effect, Kind, RunContext, current, effect, idempotency_key
+from .envelopes import Message, Reject, Retry
 from .labels import labelled
 from .messages import ask, send
 from .models import RecordedChatModel
@@ -16,10 +17,13 @@ __all__ = [
     "DecisionPoint",
     "Effect",
     "Kind",
+    "Message",
     "Policy",
     "RecordedChatModel",
     "RecordedToolCall",
+    "Reject",
     "Resources",
+    "Retry",
     "RunContext",
     "Team",
     "World",

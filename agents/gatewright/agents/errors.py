@@ -34,6 +34,13 @@ class UnavailableError(GatewrightError):
     exit_code = 4
 
 
+class BusyError(UnavailableError):
+    """A topic or the bus holds as much as it may, and did not take more within the time given; publish less, or later.
+
+    Nothing of the message was stored.
+    """
+
+
 class IntegrityError(GatewrightError):
     """Stored records contradict their proofs; do not trust them until an auditor has looked.
 
