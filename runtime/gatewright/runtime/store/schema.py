@@ -311,4 +311,115 @@ class Notice(Table, table=True):
     created_at: int = Field(sa_type=BigInteger)
 
 
+class Topic(Table, table=True):
+    """A topic of the bus, as it was when somebody first used it: its number of partitions never changes."""
+
+    name: str = Field(primary_key=True)
+    partitions: int
+    created_at: int = Field(sa_type=BigInteger)
+
+
+class Head(Table, table=True):
+    """The offset that the next message of a partition gets. Whoever appends to the partition locks its row."""
+
+    topic: str = Field(primary_key=True)
+    partition: int = Field(primary_key=True)
+    next: int = Field(default=0, sa_type=BigInteger)
+
+
+class Message(Table, table=True):
+    """A message as it was published: `body` is its envelope in JSON. Offsets of a partition have no gaps."""
+
+    __table_args__ = (Index("message_id", "topic", "id", unique=True),)
+
+    topic: str = Field(primary_key=True)
+    partition: int = Field(primary_key=True)
+    offset: int = Field(primary_key=True, sa_type=BigInteger)
+    id: str
+    key: str | None = None
+    body: bytes = Field(sa_type=LargeBinary)
+    created_at: int = Field(sa_type=BigInteger)
+
+
+class Cursor(Table, table=True):
+    """How far a consumer group is in a partition, and which member has it until when.
+
+    Everything below `position` is settled for the group. `epoch` counts claims and fences off earlier holders.
+    `deaths` counts holders in a row that died (let the lease run out) without bringing the position beyond `reached`.
+    """
+
+    topic: str = Field(primary_key=True)
+    group: str = Field(primary_key=True)
+    partition: int = Field(primary_key=True)
+    position: int = Field(default=0, sa_type=BigInteger)
+    holder: str | None = None
+    epoch: int = 0
+    until: int = Field(default=0, sa_type=BigInteger)
+    reached: int = Field(default=0, sa_type=BigInteger)
+    deaths: int = 0
+
+
+class Member(Table, table=True):
+    """A subscription that takes part in a consumer group, so that the others know how many share its partitions."""
+
+    topic: str = Field(primary_key=True)
+    group: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    until: int = Field(sa_type=BigInteger)
+
+
+class Settled(Table, table=True):
+    """A message that its group has settled ahead of the position."""
+
+    topic: str = Field(primary_key=True)
+    group: str = Field(primary_key=True)
+    partition: int = Field(primary_key=True)
+    offset: int = Field(primary_key=True, sa_type=BigInteger)
+
+
+class Parked(Table, table=True):
+    """A message that waits for its next attempt, or behind one of its key that does: then `due_at` is null.
+
+    `body` is there for what was a dead letter, since its message may be gone.
+    """
+
+    __table_args__ = (Index("parked_key", "topic", "group", "partition", "key", "offset"),)
+
+    topic: str = Field(primary_key=True)
+    group: str = Field(primary_key=True)
+    partition: int = Field(primary_key=True)
+    offset: int = Field(primary_key=True, sa_type=BigInteger)
+    key: str | None = None
+    attempts: int = 0
+    due_at: int | None = Field(default=None, sa_type=BigInteger)
+    body: bytes | None = Field(default=None, sa_type=LargeBinary)
+
+
+class DeadLetter(Table, table=True):
+    """A message that a group could not handle. `state`: `dead` · `redriving` (on its way back) · `redriven`."""
+
+    __tablename__ = "dead_letter"  # pyright: ignore[reportAssignmentType]  # SQLModel wants a declared_attr
+    __table_args__ = (
+        Index("dead_letter_state", "state", "topic", "group", "number"),
+        Index("dead_letter_place", "topic", "group", "number"),
+    )
+
+    number: int = Field(primary_key=True, sa_type=BIG)
+    id: str = Field(unique=True)
+    topic: str
+    group: str
+    partition: int
+    offset: int = Field(sa_type=BigInteger)
+    key: str | None = None
+    message_id: str
+    reason: str
+    detail: str | None = Field(default=None, sa_type=Text)
+    stack: str | None = Field(default=None, sa_type=Text)
+    attempts: int
+    body: bytes = Field(sa_type=LargeBinary)
+    state: str
+    created_at: int = Field(sa_type=BigInteger)
+    redriven_at: int | None = Field(default=None, sa_type=BigInteger)
+
+
 METADATA = Table.metadata

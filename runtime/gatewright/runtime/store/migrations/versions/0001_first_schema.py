@@ -241,6 +241,103 @@ def upgrade() -> None:
         batch_op.create_index("notice_subject", ["subject_id", "event", "created_at"], unique=False)
 
     op.create_table(
+        "topic",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("partitions", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_table(
+        "head",
+        sa.Column("topic", sa.String(), nullable=False),
+        sa.Column("partition", sa.Integer(), nullable=False),
+        sa.Column("next", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("topic", "partition"),
+    )
+    op.create_table(
+        "message",
+        sa.Column("topic", sa.String(), nullable=False),
+        sa.Column("partition", sa.Integer(), nullable=False),
+        sa.Column("offset", sa.BigInteger(), nullable=False),
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("key", sa.String(), nullable=True),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("topic", "partition", "offset"),
+    )
+    with op.batch_alter_table("message", schema=None) as batch_op:
+        batch_op.create_index("message_id", ["topic", "id"], unique=True)
+
+    op.create_table(
+        "cursor",
+        sa.Column("topic", sa.String(), nullable=False),
+        sa.Column("group", sa.String(), nullable=False),
+        sa.Column("partition", sa.Integer(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("holder", sa.String(), nullable=True),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.Column("reached", sa.BigInteger(), nullable=False),
+        sa.Column("deaths", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("topic", "group", "partition"),
+    )
+    op.create_table(
+        "member",
+        sa.Column("topic", sa.String(), nullable=False),
+        sa.Column("group", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("topic", "group", "name"),
+    )
+    op.create_table(
+        "settled",
+        sa.Column("topic", sa.String(), nullable=False),
+        sa.Column("group", sa.String(), nullable=False),
+        sa.Column("partition", sa.Integer(), nullable=False),
+        sa.Column("offset", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("topic", "group", "partition", "offset"),
+    )
+    op.create_table(
+        "parked",
+        sa.Column("topic", sa.String(), nullable=False),
+        sa.Column("group", sa.String(), nullable=False),
+        sa.Column("partition", sa.Integer(), nullable=False),
+        sa.Column("offset", sa.BigInteger(), nullable=False),
+        sa.Column("key", sa.String(), nullable=True),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=True),
+        sa.Column("body", sa.LargeBinary(), nullable=True),
+        sa.PrimaryKeyConstraint("topic", "group", "partition", "offset"),
+    )
+    with op.batch_alter_table("parked", schema=None) as batch_op:
+        batch_op.create_index("parked_key", ["topic", "group", "partition", "key", "offset"], unique=False)
+
+    op.create_table(
+        "dead_letter",
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("topic", sa.String(), nullable=False),
+        sa.Column("group", sa.String(), nullable=False),
+        sa.Column("partition", sa.Integer(), nullable=False),
+        sa.Column("offset", sa.BigInteger(), nullable=False),
+        sa.Column("key", sa.String(), nullable=True),
+        sa.Column("message_id", sa.String(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=True),
+        sa.Column("stack", sa.Text(), nullable=True),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("redriven_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("number"),
+        sa.UniqueConstraint("id"),
+    )
+    with op.batch_alter_table("dead_letter", schema=None) as batch_op:
+        batch_op.create_index("dead_letter_place", ["topic", "group", "number"], unique=False)
+        batch_op.create_index("dead_letter_state", ["state", "topic", "group", "number"], unique=False)
+
+    op.create_table(
         "meter",
         sa.Column("deployment", sa.String(), nullable=False),
         sa.Column("budget", sa.String(), nullable=False),
