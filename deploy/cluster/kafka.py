@@ -8,6 +8,7 @@ import subprocess
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
@@ -20,6 +21,7 @@ from .processes import Server, Service, free_port
 START = 120.0  # seconds, recovery of the log included
 _ARCHIVE = "classes.jsa"
 _JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xms64m", "-Xmx512m", "-Djava.awt.headless=true")
+_PATIENCE: dict[str, Any] = {"bootstrap_timeout_ms": 2000, "request_timeout_ms": 2000}  # Any: the stubs are of 2.x
 
 # Clients have a listener of their own, so that their address and security may be anything while we can still ask.
 _PROPERTIES = """\
@@ -128,7 +130,7 @@ def answers(bootstrap: str) -> bool:
     host, _, port = bootstrap.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=1.0).close()  # a client would wait for it
-        client = KafkaAdminClient(bootstrap_servers=bootstrap, bootstrap_timeout_ms=2000, request_timeout_ms=2000)
+        client = KafkaAdminClient(bootstrap_servers=bootstrap, **_PATIENCE)
     except (OSError, KafkaError):
         return False
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from deploy.cluster.brokers import broker
@@ -29,8 +30,8 @@ def create(bootstrap: str, topic: str) -> None:
     admin.close()
 
 
-def publish(bootstrap: str, topic: str, value: bytes, **security: str) -> None:
-    producer = KafkaProducer(bootstrap_servers=bootstrap, **security)
+def publish(bootstrap: str, topic: str, value: bytes) -> None:
+    producer = KafkaProducer(bootstrap_servers=bootstrap)
     try:
         producer.send(topic, value).get(timeout=30)
     finally:
@@ -111,17 +112,21 @@ def test_clients_are_told_the_address_that_is_advertised(settings: Path) -> None
 def test_a_broker_with_users_takes_only_those_who_know_the_password(settings: Path) -> None:
     server = Kafka(settings, users={"alice": "correct horse"})
     server.start()
-    security = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN", "sasl_plain_username": "alice"}
+    address: dict[str, Any] = {"bootstrap_servers": server.bootstrap, "bootstrap_timeout_ms": 3000}
+    security: dict[str, Any] = {
+        **address,
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "PLAIN",
+        "sasl_plain_username": "alice",
+    }
     try:
-        admin = KafkaAdminClient(bootstrap_servers=server.bootstrap, sasl_plain_password="correct horse", **security)
+        admin = KafkaAdminClient(**security, sasl_plain_password="correct horse")
         admin.create_topics([NewTopic("note", 1, 1)])
         admin.close()
         with pytest.raises(KafkaError):
-            KafkaAdminClient(
-                bootstrap_servers=server.bootstrap, sasl_plain_password="wrong", bootstrap_timeout_ms=3000, **security
-            )
+            KafkaAdminClient(**security, sasl_plain_password="wrong")
         with pytest.raises(KafkaError):
-            KafkaAdminClient(bootstrap_servers=server.bootstrap, bootstrap_timeout_ms=3000)
+            KafkaAdminClient(**address)
     finally:
         server.kill()
 
