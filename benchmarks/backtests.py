@@ -38,7 +38,7 @@ def write(folder: Path, events: int) -> None:
     tables = schema.Table.metadata.tables
     cases = events // (2 * EFFECTS)
     for first in range(0, cases, _WRITTEN):
-        rows: dict[str, list[dict[str, Any]]] = {name: [] for name in ("thread", "run", "leaf", "sealed")}
+        rows: dict[str, list[dict[str, Any]]] = {name: [] for name in ("thread", "run", "leaf", "place", "sealed")}
         for case in range(first, min(first + _WRITTEN, cases)):
             _case(rows, case, chance)
         with engine.begin() as connection:
@@ -83,10 +83,11 @@ def _case(rows: dict[str, list[dict[str, Any]]], case: int, chance: random.Rando
             duration_ms=12,
             sealed={field: seal.commitment for field, seal in seals.items()},
         )
-        leaf = {"position": position, "kind": "effect", "run_id": record.run_id, "case_id": name}
-        rows["leaf"].append({**leaf, "body": record.encode(), "hash": b""})
+        leaf = {"id": position, "kind": "effect", "run_id": record.run_id, "case_id": name}
+        rows["leaf"].append({**leaf, "body": record.encode()})
+        rows["place"].append({"position": position, "leaf": position, "hash": b""})
         rows["sealed"] += [
-            {"position": position, "field": field, "type": "json", "value": orjson.dumps(value), "salt": seal.salt}
+            {"leaf": position, "field": field, "type": "json", "value": orjson.dumps(value), "salt": seal.salt}
             for (field, value), seal in zip(sealed.items(), seals.values(), strict=True)
         ]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gatewright.runtime import leaves, ledger
-from gatewright.runtime.store.database import FILE
+from gatewright.runtime.store.sqlite import FILE
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import House
@@ -27,7 +27,7 @@ RULE = {
 def _leaves(house: House) -> bytes:
     database = house.folder / "data" / FILE
     with closing(sqlite3.connect(database)) as connection:
-        return b"\n".join(bytes(body) for (body,) in connection.execute("SELECT body FROM leaf ORDER BY position"))
+        return b"\n".join(bytes(body) for (body,) in connection.execute("SELECT body FROM leaf ORDER BY id"))
 
 
 async def test_personal_data_in_the_reasons_of_rules_and_people_is_in_no_leaf(house: House) -> None:

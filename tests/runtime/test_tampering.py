@@ -36,7 +36,7 @@ class Victim:
 
     def change(self, *statements: str) -> None:
         with closing(sqlite3.connect(self.folder / FILE)) as connection, connection:
-            for table in ("leaf", "node", "checkpoint"):
+            for table in ("leaf", "place", "node", "checkpoint"):
                 for action in ("update", "delete"):
                     connection.execute(f"DROP TRIGGER IF EXISTS {table}_no_{action}")
             for statement in statements:
@@ -44,7 +44,7 @@ class Victim:
 
     def leaves(self) -> Leaves:
         with closing(sqlite3.connect(self.folder / FILE)) as connection:
-            return connection.execute("SELECT kind, run_id, case_id, body FROM leaf ORDER BY position").fetchall()
+            return connection.execute("SELECT kind, run_id, case_id, body FROM leaf ORDER BY id").fetchall()
 
     def rewrite(self, leaves: Leaves, *, insider: bool = False, keep: int | None = None) -> None:
         """Put these records in the place of the log, with all hashes recomputed; an insider signs it anew.
@@ -56,11 +56,12 @@ class Victim:
         tree = merkle.Frontier()
         with closing(sqlite3.connect(self.folder / FILE)) as connection, connection:
             connection.execute("DELETE FROM leaf")
+            connection.execute("DELETE FROM place")
             connection.execute("DELETE FROM node")
             for position, (kind, run_id, case_id, body) in enumerate(leaves):
                 completed = tree.append(merkle.leaf_hash(body))
-                row = (position, kind, run_id, case_id, body, completed[0].hash)
-                connection.execute("INSERT INTO leaf VALUES (?, ?, ?, ?, ?, ?)", row)
+                connection.execute("INSERT INTO leaf VALUES (?, ?, ?, ?, ?)", (position, kind, run_id, case_id, body))
+                connection.execute("INSERT INTO place VALUES (?, ?, ?)", (position, position, completed[0].hash))
                 connection.executemany("INSERT INTO node VALUES (?, ?, ?)", completed[1:])
             if keep is not None:
                 connection.execute("DELETE FROM checkpoint WHERE size > ?", (keep,))
@@ -116,9 +117,7 @@ async def victim(house: Any) -> Victim:
 
 
 def edit_and_leave_the_hashes(victim: Victim) -> None:
-    victim.change(
-        f"UPDATE leaf SET body = replace(CAST(body AS TEXT), '\"x\"', '\"y\"') WHERE position = {victim.before}"
-    )
+    victim.change(f"UPDATE leaf SET body = replace(CAST(body AS TEXT), '\"x\"', '\"y\"') WHERE id = {victim.before}")
 
 
 def edit(victim: Victim) -> None:
@@ -222,9 +221,9 @@ async def test_the_newest_checkpoint_with_a_witness_shows_every_attack(victim: V
         "UPDATE run SET id = 'other' WHERE number = 1",
         "UPDATE sealed SET value = '{\"amount\":9}' WHERE rowid = 1",
         "UPDATE sealed SET field = 'other' WHERE rowid = 1",
-        "UPDATE leaf SET body = 'no bytes at all' WHERE position = 0",
-        "UPDATE leaf SET run_id = 'other' WHERE position = 0",
-        "UPDATE leaf SET kind = 'key' WHERE position = 0",
+        "UPDATE leaf SET body = 'no bytes at all' WHERE id = 0",
+        "UPDATE leaf SET run_id = 'other' WHERE id = 0",
+        "UPDATE leaf SET kind = 'key' WHERE id = 0",
     ],
 )
 async def test_what_is_shown_beside_the_log_must_be_what_the_log_says(victim: Victim, statement: str) -> None:
@@ -234,7 +233,7 @@ async def test_what_is_shown_beside_the_log_must_be_what_the_log_says(victim: Vi
 
 async def test_values_that_were_erased_leave_the_proof_as_it_was(victim: Victim) -> None:
     size = victim.size
-    victim.change("DELETE FROM sealed WHERE position IN (SELECT position FROM leaf WHERE case_id IS NOT NULL)")
+    victim.change("DELETE FROM sealed WHERE leaf IN (SELECT id FROM leaf WHERE case_id IS NOT NULL)")
     found = ledger.verify(victim.folder, held=[victim.older, victim.witnessed], witnesses=[victim.witness])
     assert (found.bad, found.signed) == ((), size)
     assert found.erased > 0

@@ -34,7 +34,7 @@ _RESULT = schema.Sealed.__table__.alias("result")  # type: ignore[attr-defined]
 _INPUT = schema.Sealed.__table__.alias("input")  # type: ignore[attr-defined]
 _SAID = (
     sa.select(_RUN.c.id, _RUN.c.started_at, sa.func.coalesce(_RUN.c.input, _INPUT.c.value))
-    .select_from(_RUN.outerjoin(_INPUT, sa.and_(_INPUT.c.position == _RUN.c.leaf, _INPUT.c.field == "input")))
+    .select_from(_RUN.outerjoin(_INPUT, sa.and_(_INPUT.c.leaf == _RUN.c.leaf, _INPUT.c.field == "input")))
     .where(_RUN.c.case_id == sa.bindparam("of_case"), _RUN.c.parent_run_id.is_(None), _RUN.c.started_at.is_not(None))
     .order_by(_RUN.c.number.desc())
     .limit(sa.bindparam("most"))
@@ -65,9 +65,9 @@ _NEWEST = (
     )
     .select_from(
         _EFFECT.join(_RUN, _RUN.c.id == _EFFECT.c.run_id)
-        .join(_LEAF, _LEAF.c.position == _EFFECT.c.leaf)
-        .outerjoin(_ARGS, sa.and_(_ARGS.c.position == _EFFECT.c.leaf, _ARGS.c.field == "args"))
-        .outerjoin(_RESULT, sa.and_(_RESULT.c.position == _EFFECT.c.leaf, _RESULT.c.field == "result"))
+        .join(_LEAF, _LEAF.c.id == _EFFECT.c.leaf)
+        .outerjoin(_ARGS, sa.and_(_ARGS.c.leaf == _EFFECT.c.leaf, _ARGS.c.field == "args"))
+        .outerjoin(_RESULT, sa.and_(_RESULT.c.leaf == _EFFECT.c.leaf, _RESULT.c.field == "result"))
     )
     .where(_RUN.c.case_id == sa.bindparam("of_case"), _EFFECT.c.leaf.is_not(None))
     .order_by(_EFFECT.c.leaf.desc())

@@ -87,7 +87,7 @@ _LOAD = (
         _SEALED.c.type,
         _SEALED.c.value,
     )
-    .select_from(_EFFECT.outerjoin(_SEALED, sa.and_(_SEALED.c.position == _EFFECT.c.leaf, _SEALED.c.field == "result")))
+    .select_from(_EFFECT.outerjoin(_SEALED, sa.and_(_SEALED.c.leaf == _EFFECT.c.leaf, _SEALED.c.field == "result")))
     .where(_EFFECT.c.run_id == sa.bindparam("run_id"))
 )
 _PUT = sa.text(

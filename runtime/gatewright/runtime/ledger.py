@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import sqlalchemy as sa
@@ -16,7 +16,7 @@ from gatewright.agents.errors import NotFoundError, UnavailableError
 from gatewright.safety.ledger import merkle, records, verification
 from gatewright.safety.ledger.checkpoints import Checkpoint, SigningKey, VerifierKey, sign
 
-from . import codec
+from . import codec, leaves
 from .approvals import evidence as decided
 from .controls import evidence
 from .store import schema
@@ -28,6 +28,7 @@ KEY = "ledger.key"  # the signing key, readable by its owner only
 PUBLIC = "ledger.pub"  # the verifier key, for auditors
 
 _LEAF = schema.Leaf.__table__  # type: ignore[attr-defined]  # SQLModel adds it
+_PLACE = schema.Place.__table__  # type: ignore[attr-defined]
 _NODE = schema.Node.__table__  # type: ignore[attr-defined]
 _SEALED = schema.Sealed.__table__  # type: ignore[attr-defined]
 _CHECKPOINT = schema.Checkpoint.__table__  # type: ignore[attr-defined]
@@ -74,7 +75,7 @@ def newest_checkpoint(connection: Connection) -> str:
 
 def size(connection: Connection) -> int:
     """The number of records."""
-    return int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(_LEAF.c.position) + 1, 0))).scalar_one())
+    return int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(_PLACE.c.position) + 1, 0))).scalar_one())
 
 
 def node_reader(connection: Connection) -> merkle.NodeReader:
@@ -82,7 +83,7 @@ def node_reader(connection: Connection) -> merkle.NodeReader:
 
     def read(level: int, position: int) -> bytes:
         query = (
-            sa.select(_LEAF.c.hash).where(_LEAF.c.position == position)
+            sa.select(_PLACE.c.hash).where(_PLACE.c.position == position)
             if level == 0
             else sa.select(_NODE.c.hash).where(_NODE.c.level == level, _NODE.c.position == position)
         )
@@ -97,13 +98,13 @@ def node_reader(connection: Connection) -> merkle.NodeReader:
 def views(connection: Connection, rows: Iterable[Any]) -> list[RecordView]:
     """Records as they are shown, with the sealed values that have not been erased."""
     rows = list(rows)
-    opened: dict[int, dict[str, Any]] = {row.position: {} for row in rows}
+    opened: dict[int, dict[str, Any]] = {row.id: {} for row in rows}
     if rows:
-        query = sa.select(_SEALED).where(_SEALED.c.position.in_(opened))
+        query = sa.select(_SEALED).where(_SEALED.c.leaf.in_(opened))
         for sealed in connection.execute(query):
             value = codec.decode(codec.Encoded(sealed.type, bytes(sealed.value)))
-            opened[sealed.position][sealed.field] = codec.plain(value)
-    return [_view(row, opened[row.position]) for row in rows]
+            opened[sealed.leaf][sealed.field] = codec.plain(value)
+    return [_view(row, opened[row.id]) for row in rows]
 
 
 def _view(row: Any, opened: dict[str, Any]) -> RecordView:
@@ -124,21 +125,23 @@ def select(
     *, run_id: str | None = None, case_id: str | None = None, kind: str | None = None, after: int = -1, limit: int = 100
 ) -> Any:
     """The query for records in log order."""
-    query = sa.select(_LEAF).where(_LEAF.c.position > after)
+    query = sa.select(_LEAF, _PLACE.c.position, _PLACE.c.hash).join(_PLACE, _PLACE.c.leaf == _LEAF.c.id)
+    query = query.where(_PLACE.c.position > after)
     if run_id is not None:
         query = query.where(_LEAF.c.run_id == run_id)
     if case_id is not None:
         query = query.where(_LEAF.c.case_id == case_id)
     if kind is not None:
         query = query.where(_LEAF.c.kind == kind)
-    return query.order_by(_LEAF.c.position).limit(limit)
+    return query.order_by(_PLACE.c.position).limit(limit)
 
 
 def proof(connection: Connection, index: int) -> dict[str, Any]:
     """What an auditor needs to check one record without the log: its bytes, its place, the path to the root."""
     total = size(connection)
     reader = node_reader(connection)
-    row = connection.execute(sa.select(_LEAF.c.body).where(_LEAF.c.position == index)).one_or_none()
+    query = sa.select(_LEAF.c.body).join(_PLACE, _PLACE.c.leaf == _LEAF.c.id).where(_PLACE.c.position == index)
+    row = connection.execute(query).one_or_none()
     if row is None:
         raise NotFoundError(f"the log has no record {index}; it has {total}, numbered from 0")
     path = merkle.inclusion_proof(index, total, reader)
@@ -229,86 +232,104 @@ def verify(
     return Verified(size=report.size, signed=report.signed, root=report.root.hex(), bad=tuple(problems), erased=erased)
 
 
-def _bytes(value: Any) -> bytes:
-    """A column of bytes, whatever somebody has put there: SQLite keeps any type in any column."""
-    return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
-
-
 def _leaves(connection: Connection) -> Iterator[verification.StoredLeaf]:
-    query = sa.select(_LEAF.c.position, _LEAF.c.body, _LEAF.c.hash).order_by(_LEAF.c.position)
-    for row in connection.execution_options(yield_per=1000).execute(query):
-        yield verification.StoredLeaf(row[0], _bytes(row[1]), _bytes(row[2]))
+    query = sa.select(_PLACE.c.position, _LEAF.c.body, _PLACE.c.hash).outerjoin(_LEAF, _LEAF.c.id == _PLACE.c.leaf)
+    for row in connection.execute(query.order_by(_PLACE.c.position), execution_options={"yield_per": CHUNK}):
+        if row[1] is not None:
+            yield verification.StoredLeaf(row[0], leaves.as_bytes(row[1]), leaves.as_bytes(row[2]))
 
 
 CHUNK = 1000  # records looked at together
 
 
-def _contents(connection: Connection) -> Iterator[tuple[int, str]]:
+class _Beside(NamedTuple):
+    """What is stored beside a chunk of records, by their ids."""
+
+    opened: dict[int, dict[str, verification.Opened]]
+    effects: dict[int, Any]
+    ended: dict[int, Any]
+
+
+def _contents(connection: Connection) -> Iterator[tuple[int | None, str]]:
     """What does not agree with the records: columns beside them, sealed values, the journal's outcomes."""
+    query = (
+        sa.select(_LEAF.c.id, _PLACE.c.position, _LEAF.c.kind, _LEAF.c.body, _LEAF.c.run_id, _LEAF.c.case_id)
+        .outerjoin(_PLACE, _PLACE.c.leaf == _LEAF.c.id)
+        .order_by(_LEAF.c.id)
+        .limit(CHUNK)
+    )
+    last = -1
+    while rows := connection.execute(query.where(_LEAF.c.id > last)).all():
+        beside = _beside(connection, last, rows[-1].id)
+        for row in rows:
+            stored = leaves.Stored(row.id, row.position, row.kind, leaves.as_bytes(row.body))
+            for problem in _differences(stored, (row.run_id or "", row.case_id or ""), beside):
+                yield stored.position, problem
+        last = rows[-1].id
+
+
+def _beside(connection: Connection, after: int, last: int) -> _Beside:
     effect = schema.Effect.__table__  # type: ignore[attr-defined]
     run = schema.Run.__table__  # type: ignore[attr-defined]
+
+    def chunk(column: Any, *shown: Any) -> Iterator[Any]:
+        return iter(connection.execute(sa.select(column, *shown).where(column > after, column <= last)))
+
+    opened: dict[int, dict[str, verification.Opened]] = {}
+    for leaf, field, salt, value in chunk(_SEALED.c.leaf, _SEALED.c.field, _SEALED.c.salt, _SEALED.c.value):
+        opened.setdefault(leaf, {})[field] = verification.Opened(leaves.as_bytes(salt), leaves.as_bytes(value))
     columns = (effect.c.kind, effect.c.name, effect.c.outcome, effect.c.digest, effect.c.run_id, effect.c.key)
-    for start in range(0, size(connection), CHUNK):
-        stop = start + CHUNK
-
-        def chunk(column: Any, *shown: Any, start: int = start, stop: int = stop) -> Iterator[Any]:
-            query = sa.select(column, *shown).where(column >= start, column < stop).order_by(column)
-            return iter(connection.execute(query))
-
-        sealed: dict[int, dict[str, verification.Opened]] = {}
-        for position, field, salt, value in chunk(_SEALED.c.position, _SEALED.c.field, _SEALED.c.salt, _SEALED.c.value):
-            sealed.setdefault(position, {})[field] = verification.Opened(_bytes(salt), _bytes(value))
-        effects = {row[0]: row for row in chunk(effect.c.leaf, *columns)}
-        ended = {row[0]: row for row in chunk(run.c.leaf, run.c.id, run.c.status)}
-        for leaf in chunk(_LEAF.c.position, _LEAF.c.kind, _LEAF.c.run_id, _LEAF.c.case_id, _LEAF.c.body):
-            yield from _differences(leaf, sealed.get(leaf.position, {}), effects, ended)
+    return _Beside(
+        opened,
+        {row[0]: row for row in chunk(effect.c.leaf, *columns)},
+        {row[0]: row for row in chunk(run.c.leaf, run.c.id, run.c.status)},
+    )
 
 
-def _differences(
-    leaf: Any, opened: dict[str, verification.Opened], effects: dict[int, Any], ended: dict[int, Any]
-) -> Iterator[tuple[int, str]]:
-    index = leaf.position
+def _differences(stored: leaves.Stored, filed: tuple[str, str], beside: _Beside) -> Iterator[str]:
+    name = stored.name
     try:
-        record = records.decode(_bytes(leaf.body))
+        record = records.decode(stored.body)
     except Exception as error:
-        yield index, f"record {index} cannot be read: {error}"
+        yield f"{name} cannot be read: {error}"
         return
-    if (leaf.kind, leaf.run_id or "", leaf.case_id or "") != (record.kind, record.run_id, record.case_id):
-        yield index, f"record {index} is filed under {leaf.kind}, run {leaf.run_id}; it says otherwise"
-    for field, state in verification.verify_seals(record.sealed, opened).items():
+    if (stored.kind, *filed) != (record.kind, record.run_id, record.case_id):
+        yield f"{name} is filed under {stored.kind}, run {filed[0] or None}; it says otherwise"
+    for field, state in verification.verify_seals(record.sealed, beside.opened.get(stored.id, {})).items():
         if state == "erased":
-            yield index, "erased"
+            yield "erased"
         elif state != "matches":
-            yield index, f"record {index}: the value of {field!r} is {state}"
-    journalled = effects.get(index)
+            yield f"{name}: the value of {field!r} is {state}"
+    journalled = beside.effects.get(stored.id)
     if record.effect is not None and journalled is not None:
-        expected = (
-            record.effect.kind,
-            record.effect.name,
-            record.outcome,
-            record.effect.digest,
-            record.run_id,
-            record.effect.key,
-        )
+        effect = record.effect
+        expected = (effect.kind, effect.name, record.outcome, effect.digest, record.run_id, effect.key)
         if tuple(journalled[1:]) != expected:
-            yield index, f"record {index}: the journal says {tuple(journalled[1:4])}, the record {expected[:3]}"
-    finished = ended.get(index)
+            yield f"{name}: the journal says {tuple(journalled[1:4])}, the record {expected[:3]}"
+    finished = beside.ended.get(stored.id)
     if finished is not None and (finished[1], finished[2]) != (record.run_id, record.detail.get("status")):
-        yield index, f"record {index}: run {finished[1]} is shown as {finished[2]}, the record says otherwise"
+        yield f"{name}: run {finished[1]} is shown as {finished[2]}, the record says otherwise"
 
 
 _UNRECORDED = sa.text("""
     SELECT 'effect ' || e.key || ' of run ' || e.run_id || ' is shown as performed, and no record says so'
     FROM effect e JOIN run r ON r.id = e.run_id AND r.status <> 'running'
-    LEFT JOIN leaf l ON l.position = e.leaf AND l.kind = 'effect' AND l.run_id = e.run_id
-    WHERE e.status = 'done' AND l.position IS NULL
+    LEFT JOIN leaf l ON l.id = e.leaf AND l.kind = 'effect' AND l.run_id = e.run_id
+    WHERE e.status = 'done' AND l.id IS NULL
     UNION ALL
     SELECT 'run ' || r.id || ' is shown as ' || r.status || ', and no record says so'
-    FROM run r LEFT JOIN leaf l ON l.position = r.leaf AND l.kind = 'run' AND l.run_id = r.id
-    WHERE r.status IN ('succeeded', 'failed', 'cancelled') AND l.position IS NULL
+    FROM run r LEFT JOIN leaf l ON l.id = r.leaf AND l.kind = 'run' AND l.run_id = r.id
+    WHERE r.status IN ('succeeded', 'failed', 'cancelled') AND l.id IS NULL
     UNION ALL
     SELECT 'run ' || l.run_id || ' has a record, and is not shown any more'
     FROM leaf l LEFT JOIN run r ON r.id = l.run_id WHERE l.kind = 'run' AND r.id IS NULL
+    UNION ALL
+    SELECT 'record ' || p.position || ' has a place in the log, and is not there any more'
+    FROM place p LEFT JOIN leaf l ON l.id = p.leaf WHERE l.id IS NULL
+    UNION ALL
+    SELECT 'a record of ' || l.kind || ' (id ' || l.id || ') has no place in the log, and waits for none'
+    FROM leaf l LEFT JOIN place p ON p.leaf = l.id LEFT JOIN pending w ON w.leaf = l.id
+    WHERE p.leaf IS NULL AND w.leaf IS NULL
 """)
 
 

@@ -32,8 +32,8 @@ _INPUT = _SEALED.alias("sealed_input")
 _OUTPUT = _SEALED.alias("sealed_output")
 
 _RUNS = sa.select(_RUN, _INPUT.c.value.label("sealed_input"), _OUTPUT.c.value.label("output")).select_from(
-    _RUN.outerjoin(_INPUT, sa.and_(_INPUT.c.position == _RUN.c.leaf, _INPUT.c.field == "input")).outerjoin(
-        _OUTPUT, sa.and_(_OUTPUT.c.position == _RUN.c.leaf, _OUTPUT.c.field == "output")
+    _RUN.outerjoin(_INPUT, sa.and_(_INPUT.c.leaf == _RUN.c.leaf, _INPUT.c.field == "input")).outerjoin(
+        _OUTPUT, sa.and_(_OUTPUT.c.leaf == _RUN.c.leaf, _OUTPUT.c.field == "output")
     )
 )
 

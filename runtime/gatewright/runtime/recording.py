@@ -133,8 +133,8 @@ class Recorder:
             settled = reservation.settle(usage, record.duration_ms or 0, ok=outcome != "error", now=now)
 
         def write(transaction: Transaction) -> None:
-            position = transaction.append(*written)
-            journal.put(transaction, run.run_id, kept, now=now, leaf=position)
+            leaf = transaction.append(*written)
+            journal.put(transaction, run.run_id, kept, now=now, leaf=leaf)
             if settled is not None:
                 settled.write(transaction)
 

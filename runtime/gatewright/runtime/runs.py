@@ -82,7 +82,7 @@ _END = (
     .values(
         status=sa.bindparam("to"),
         error=sa.bindparam("failure"),
-        leaf=sa.bindparam("position"),
+        leaf=sa.bindparam("record"),
         finished_at=sa.bindparam("now"),
         input=sa.null(),
         admitted=sa.null(),
@@ -126,7 +126,7 @@ _LATER = sa.select(_RUN.c.id).where(
 )
 _SEALED_INPUT = (
     sa.select(_SEALED.c.value)
-    .select_from(_SEALED.join(_RUN, _RUN.c.leaf == _SEALED.c.position))
+    .select_from(_SEALED.join(_RUN, _RUN.c.leaf == _SEALED.c.leaf))
     .where(_RUN.c.id == sa.bindparam("run_id"), _SEALED.c.field == "input")
 )
 _REOPEN = (
@@ -143,7 +143,7 @@ _REOPEN = (
 )
 _REPLIES = (
     sa.select(_RUN.c.id, _RUN.c.status, _RUN.c.error, _SEALED.c.value)
-    .select_from(_RUN.outerjoin(_SEALED, sa.and_(_SEALED.c.position == _RUN.c.leaf, _SEALED.c.field == "output")))
+    .select_from(_RUN.outerjoin(_SEALED, sa.and_(_SEALED.c.leaf == _RUN.c.leaf, _SEALED.c.field == "output")))
     .where(_RUN.c.parent_run_id == sa.bindparam("run_id"))
 )
 
@@ -277,11 +277,11 @@ def end(
         sealed={field: sealed.commitment for field, sealed in salted.items()},
         detail={"status": status, "attempt": attempt, **(detail or {})},
     )
-    position = transaction.append(
+    record_id = transaction.append(
         *leaves.written(record, [Seal(field, "json", values[field], salted[field].salt) for field in values])
     )
     transaction.run(
-        _END, run_id=run_id, to=status, failure=None if failure is None else dumps(failure), position=position, now=now
+        _END, run_id=run_id, to=status, failure=None if failure is None else dumps(failure), record=record_id, now=now
     )
     if transaction.run(_CANCEL_REQUESTS, of_run=run_id, now=now):
         transaction.run(_DISMISS, of_run=run_id)

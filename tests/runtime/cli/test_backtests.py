@@ -114,7 +114,7 @@ def test_cases_are_chosen(history: Project) -> None:
 def test_erased_values_are_counted_and_not_guessed(history: Project) -> None:
     (file,) = (history.path / ".gatewright").glob("*.sqlite")
     with closing(sqlite3.connect(file)) as database, database:
-        database.execute("DELETE FROM sealed WHERE position = (SELECT min(position) FROM leaf WHERE kind = 'effect')")
+        database.execute("DELETE FROM sealed WHERE leaf = (SELECT min(id) FROM leaf WHERE kind = 'effect')")
 
     whole = history("policy", "backtest", "rules.yaml", "--limit", "4", "--json").json
     found = history("policy", "backtest", "rules.yaml", "--json").json

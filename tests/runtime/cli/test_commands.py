@@ -205,7 +205,7 @@ def test_a_ledger_that_holds_passes_and_one_that_was_changed_does_not(project: P
     before = project("audit", "verify", "--json")
     with sqlite3.connect(project.path / ".gatewright" / "gatewright.sqlite") as database:
         database.execute("DROP TRIGGER IF EXISTS leaf_no_update")
-        database.execute("UPDATE leaf SET body = CAST(replace(body, 'refund', 'refuse') AS BLOB) WHERE position = 1")
+        database.execute("UPDATE leaf SET body = CAST(replace(body, 'refund', 'refuse') AS BLOB) WHERE id = 1")
     database.close()
     after = project("audit", "verify", "--json")
 

@@ -61,14 +61,17 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path)
         assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
 
 
-@pytest.mark.parametrize("table", ["leaf", "node", "checkpoint"])
+@pytest.mark.parametrize(
+    ("table", "column"), [("leaf", "body"), ("place", "hash"), ("node", "hash"), ("checkpoint", "note")]
+)
 @pytest.mark.parametrize("statement", ["UPDATE {} SET hash = x'00'", "DELETE FROM {}"])
-def test_the_ledger_refuses_to_be_changed(tmp_path: Path, table: str, statement: str) -> None:
+def test_the_ledger_refuses_to_be_changed(tmp_path: Path, table: str, column: str, statement: str) -> None:
     SQLite(tmp_path).prepare()
     with closing(sqlite3.connect(tmp_path / FILE)) as connection:
-        connection.execute("INSERT INTO leaf (position, kind, body, hash) VALUES (0, 'run', x'00', x'00')")
+        connection.execute("INSERT INTO leaf (id, kind, body) VALUES (0, 'run', x'00')")
+        connection.execute("INSERT INTO place (position, leaf, hash) VALUES (0, 0, x'00')")
         connection.execute("INSERT INTO node (level, position, hash) VALUES (1, 0, x'00')")
         connection.execute("INSERT INTO checkpoint (size, note, created_at) VALUES (1, '', 0)")
         connection.commit()
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-            connection.execute(statement.format(table).replace("hash", "note" if table == "checkpoint" else "hash"))
+            connection.execute(statement.format(table).replace("hash", column))

@@ -163,7 +163,7 @@ def test_records_get_consecutive_positions_whatever_fails_between_them(writer: W
     kept = [future.result() for future in futures if future.exception() is None]
     assert kept == list(range(len(kept))) == list(range(7))
     with closing(sqlite3.connect(tmp_path / FILE)) as connection:
-        rows = connection.execute("SELECT l.body, s.value FROM leaf l JOIN sealed s USING (position)").fetchall()
+        rows = connection.execute("SELECT l.body, s.value FROM leaf l JOIN sealed s ON s.leaf = l.id").fetchall()
     assert [row[0] for row in rows] == [row[1] for row in rows] == [b"%d" % n for n in range(10) if n % 3 != 1]
 
 

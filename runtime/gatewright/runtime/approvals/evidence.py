@@ -14,24 +14,18 @@ from pydantic import TypeAdapter
 from sqlalchemy import Connection
 
 from gatewright.agents.errors import GatewrightError
-from gatewright.runtime import requests
+from gatewright.runtime import leaves, requests
 from gatewright.runtime.store import schema
 from gatewright.safety import canonical
 from gatewright.safety.approvals.delegations import Delegation
 from gatewright.safety.approvals.grants import Grant
 from gatewright.safety.ledger import records
 
-_LEAF = schema.Leaf.__table__  # type: ignore[attr-defined]  # SQLModel adds it
-_SEALED = schema.Sealed.__table__  # type: ignore[attr-defined]
+_SEALED = schema.Sealed.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 _APPROVAL = schema.Approval.__table__  # type: ignore[attr-defined]
 _GRANT = schema.Grant.__table__  # type: ignore[attr-defined]
 _DELEGATION = schema.Delegation.__table__  # type: ignore[attr-defined]
-_SAID = (
-    sa.select(_LEAF.c.position, _LEAF.c.kind, _LEAF.c.body)
-    .where(_LEAF.c.kind.in_(("approval", "effect")))
-    .order_by(_LEAF.c.position)
-)
-_SHOWN = sa.select(_SEALED.c.value).where(_SEALED.c.position == sa.bindparam("at"), _SEALED.c.field == "shown")
+_SHOWN = sa.select(_SEALED.c.value).where(_SEALED.c.leaf == sa.bindparam("of"), _SEALED.c.field == "shown")
 _GIVEN = TypeAdapter(Grant)
 _HANDED = TypeAdapter(Delegation)
 _TELLING = (b'"approval":', b'"ask"')  # an effect without them concerned nobody
@@ -45,9 +39,9 @@ Problem = tuple[int | None, str]
 
 
 class _Given(NamedTuple):
-    """What the ledger holds of a grant or delegation. `at`: the index of the record that gave it."""
+    """What the ledger holds of a grant or delegation. `leaf`: the id of the record that gave it."""
 
-    at: int
+    leaf: int
     record: records.Record
     revoked: bool = False
 
@@ -61,16 +55,16 @@ class _Said:
     grants: dict[str, _Given] = field(default_factory=dict[str, _Given])
     delegations: dict[str, _Given] = field(default_factory=dict[str, _Given])
 
-    def take(self, index: int, record: records.Record) -> str:
+    def take(self, stored: leaves.Stored, record: records.Record) -> str:
         """Go on by a record of people; gives what is wrong with it, "" for nothing."""
         part, said = record.approval, record.detail
         if part is None:
-            return f"record {index} is of an approval and names none"
+            return f"{stored.name} is of an approval and names none"
         match said.get("event"):
             case "grant":
-                self.grants[part.id] = _Given(index, record)
+                self.grants[part.id] = _Given(stored.id, record)
             case "delegation":
-                self.delegations[part.id] = _Given(index, record)
+                self.delegations[part.id] = _Given(stored.id, record)
             case "grant revoked" | "delegation revoked" as event:
                 given = self.grants if event == "grant revoked" else self.delegations
                 if part.id in given:
@@ -80,7 +74,7 @@ class _Said:
                 if event == "vote":
                     self.votes.setdefault(part.id, []).append(record)
                 if (absent := said.get("on_behalf_of")) and not self._stands_in(part.by, absent):
-                    return f"record {index}: {part.by!r} voted for {absent!r}, who never said so"
+                    return f"{stored.name}: {part.by!r} voted for {absent!r}, who never said so"
         return ""
 
     def _stands_in(self, by: str, absent: str) -> bool:
@@ -103,19 +97,19 @@ class _Said:
 def contradictions(connection: Connection) -> Iterator[Problem]:
     """What was done that nobody decided, and what is stored that no record says; with the index where it has one."""
     said = _Said()
-    for index, kind, body in connection.execution_options(yield_per=1000).execute(_SAID):
-        data = body if isinstance(body, bytes) else str(body).encode()
-        if kind == "effect" and not any(word in data for word in _TELLING):
+    for stored in leaves.of_kinds(connection, ("approval", "effect")):
+        if stored.kind == "effect" and not any(word in stored.body for word in _TELLING):
             continue
         try:
-            record = records.decode(data)
+            record = records.decode(stored.body)
         except GatewrightError:
             continue  # what cannot be read is found by whoever looks at each record
         if record.kind == "approval":
-            if problem := said.take(index, record):
-                yield index, problem
+            if problem := said.take(stored, record):
+                yield stored.position, problem
         elif record.effect is not None and record.outcome not in _NOT_DONE and not said.permits(record):
-            yield index, f"record {index}: {record.effect.name!r} was performed, and no record says that people agreed"
+            wrong = f"{record.effect.name!r} was performed, and no record says that people agreed"
+            yield stored.position, f"{stored.name}: {wrong}"
     for row in connection.execute(sa.select(_APPROVAL.c.id, _APPROVAL.c.state, _APPROVAL.c.request)):
         yield from _checked("request", row.id, partial(_request_holds, said, row))
     for row in connection.execute(sa.select(_GRANT)):
@@ -166,7 +160,7 @@ def _grant_holds(connection: Connection, said: _Said, row: Any) -> bool:
     stored_more = (grant.request_id, grant.pack, sorted(grant.rules), sorted(grant.args))
     if stored_more != (detail["request"], detail["pack"], detail["rules"], detail["arguments"]):
         return False
-    shown = connection.execute(_SHOWN, {"at": given.at}).scalar()
+    shown = connection.execute(_SHOWN, {"of": given.leaf}).scalar()
     if shown is not None and orjson.loads(shown) != {"args": canonical.json_value(dict(grant.args))}:
         return False
     return given.revoked == (row.revoked_at is not None) == (grant.revoked is not None)

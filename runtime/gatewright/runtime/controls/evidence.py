@@ -6,17 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import orjson
-import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from gatewright.runtime import leaves
 from gatewright.runtime.clock import moment
 from gatewright.runtime.store import schema
 from gatewright.safety.ledger import records
 
-_LEAF = schema.Leaf.__table__  # type: ignore[attr-defined]  # SQLModel adds it
-_PAUSE = schema.Pause.__table__  # type: ignore[attr-defined]
+_PAUSE = schema.Pause.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 _WAIVER = schema.Waiver.__table__  # type: ignore[attr-defined]
-_SAID = sa.select(_LEAF.c.body).where(_LEAF.c.kind == "control").order_by(_LEAF.c.position)
 
 
 def contradictions(connection: Connection) -> Iterator[str]:
@@ -35,8 +33,8 @@ def contradictions(connection: Connection) -> Iterator[str]:
 def _recorded(connection: Connection) -> tuple[dict[str, Any], dict[str, Any]]:
     paused: dict[str, Any] = {}
     waived: dict[str, Any] = {}
-    for row in connection.execute(_SAID):
-        record = orjson.loads(row.body)
+    for stored in leaves.of_kinds(connection, ["control"]):
+        record = orjson.loads(stored.body)
         said, deployment = record["detail"], record["deployment"]
         match said.get("action"):
             case "pause":

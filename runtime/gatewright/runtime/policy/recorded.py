@@ -31,6 +31,7 @@ from gatewright.safety.rules.guard import Guard
 from gatewright.safety.verdicts import Decision
 
 _LEAF = schema.Leaf.__table__  # type: ignore[attr-defined]  # SQLModel adds it
+_PLACE = schema.Place.__table__  # type: ignore[attr-defined]
 _SEALED = schema.Sealed.__table__  # type: ignore[attr-defined]
 _RUN = schema.Run.__table__  # type: ignore[attr-defined]
 _APPROVAL = schema.Approval.__table__  # type: ignore[attr-defined]
@@ -71,7 +72,7 @@ class Case(NamedTuple):
 
 def cases(connection: Connection, *, deployment: str | None = None, since: datetime | None = None) -> Iterator[str]:
     """The ids of the cases in the ledger, in the order of their first record."""
-    query = sa.select(_LEAF.c.case_id, sa.func.min(_LEAF.c.position)).where(_LEAF.c.case_id.is_not(None))
+    query = sa.select(_LEAF.c.case_id, sa.func.min(_LEAF.c.id)).where(_LEAF.c.case_id.is_not(None))
     if deployment is not None or since is not None:
         chosen = sa.select(_RUN.c.case_id)
         if deployment is not None:
@@ -79,7 +80,7 @@ def cases(connection: Connection, *, deployment: str | None = None, since: datet
         if since is not None:
             chosen = chosen.where(_RUN.c.created_at >= int(since.timestamp() * 1_000_000))
         query = query.where(_LEAF.c.case_id.in_(chosen))
-    found = connection.execute(query.group_by(_LEAF.c.case_id).order_by(sa.func.min(_LEAF.c.position))).all()
+    found = connection.execute(query.group_by(_LEAF.c.case_id).order_by(sa.func.min(_LEAF.c.id))).all()
     return (row[0] for row in found)
 
 
@@ -89,7 +90,8 @@ def case_of(connection: Connection, position: int) -> str:
     Raises:
         NotFoundError: there is no such record, or it belongs to none.
     """
-    found = connection.execute(sa.select(_LEAF.c.case_id).where(_LEAF.c.position == position)).scalar()
+    query = sa.select(_LEAF.c.case_id).join(_PLACE, _PLACE.c.leaf == _LEAF.c.id).where(_PLACE.c.position == position)
+    found = connection.execute(query).scalar()
     if found is None:
         raise NotFoundError(f"record {position} is not there, or belongs to no case; `gatewright audit` lists records")
     return str(found)
@@ -346,10 +348,10 @@ class Before(Sequence[Past]):
 
 def _rows(connection: Connection, case_id: str) -> list[_Row]:
     query = (
-        sa.select(_LEAF.c.position, _LEAF.c.body, _SEALED.c.field, _SEALED.c.type, _SEALED.c.value)
-        .select_from(_LEAF.outerjoin(_SEALED, _SEALED.c.position == _LEAF.c.position))
+        sa.select(_PLACE.c.position, _LEAF.c.body, _SEALED.c.field, _SEALED.c.type, _SEALED.c.value)
+        .select_from(_LEAF.join(_PLACE, _PLACE.c.leaf == _LEAF.c.id).outerjoin(_SEALED, _SEALED.c.leaf == _LEAF.c.id))
         .where(_LEAF.c.case_id == case_id)
-        .order_by(_LEAF.c.position)
+        .order_by(_PLACE.c.position)
     )
     found: list[_Row] = []
     for position, body, name, type_, value in connection.execute(query):

@@ -5,7 +5,7 @@ Times are integer microseconds since the epoch, UTC. JSON is stored as text, rec
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Index, Integer, LargeBinary, Text, text
+from sqlalchemy import BigInteger, FetchedValue, Index, Integer, LargeBinary, Text, text
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
@@ -244,20 +244,56 @@ class Waiver(Table, table=True):
 
 
 class Leaf(Table, table=True):
-    """A decision record in the ledger: the very bytes that were hashed. Rows are never updated nor deleted."""
+    """A decision record in the ledger: the very bytes that were hashed. Rows are never updated nor deleted.
 
-    __table_args__ = (Index("leaf_run", "run_id", "position"), Index("leaf_case", "case_id", "position"))
+    `id` is a mere name; a record's place in the log is the `position` of its `Place`, and it has none while it is
+    `Pending`. In a SQLite file the two numbers are the same.
+    """
 
-    position: int = Field(primary_key=True, sa_type=BIG)
+    __table_args__ = (Index("leaf_run", "run_id", "id"), Index("leaf_case", "case_id", "id"))
+
+    id: int = Field(primary_key=True, sa_type=BIG)
     kind: str
     run_id: str | None = None
     case_id: str | None = None
     body: bytes = Field(sa_type=LargeBinary)
+
+
+class Place(Table, table=True):
+    """A record's place in the log, and its leaf hash: level 0 of the Merkle tree. Rows are never updated or deleted."""
+
+    position: int = Field(primary_key=True, sa_type=BIG, sa_column_kwargs={"autoincrement": False})
+    leaf: int = Field(unique=True, sa_type=BigInteger)
     hash: bytes = Field(sa_type=LargeBinary)
 
 
+class Pending(Table, table=True):
+    """A record that has no place in the tree yet, in a database with several writers.
+
+    `number` is given when the writer has all locks of its transaction, `id` of `Leaf` before that: so the records of
+    one run have their order by `number`. `txid` is the transaction's.
+    """
+
+    __table_args__ = (Index("pending_txid", "txid"),)
+
+    number: int = Field(primary_key=True, sa_type=BIG)
+    leaf: int = Field(sa_type=BigInteger)
+    hash: bytes = Field(sa_type=LargeBinary)
+    txid: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": FetchedValue()})
+
+
+class Log(Table, table=True):
+    """The one row of the ledger as a whole. `key`: whose signature its checkpoints bear, empty while nobody has a key.
+
+    Who gives records their places locks it.
+    """
+
+    id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    key: str = Field(default="", sa_type=Text)
+
+
 class Node(Table, table=True):
-    """A complete inner node of the ledger's Merkle tree (level 0 are the leaves themselves)."""
+    """A complete inner node of the ledger's Merkle tree (level 0 are the places of records)."""
 
     level: int = Field(primary_key=True)
     position: int = Field(primary_key=True, sa_type=BigInteger)
@@ -267,7 +303,7 @@ class Node(Table, table=True):
 class Sealed(Table, table=True):
     """A value that a record only commits to; deleting the row erases it and leaves every proof valid."""
 
-    position: int = Field(primary_key=True, sa_type=BigInteger)
+    leaf: int = Field(primary_key=True, sa_type=BigInteger)
     field: str = Field(primary_key=True)
     type: str
     value: bytes = Field(sa_type=LargeBinary)

@@ -237,6 +237,7 @@ class _Operation(NamedTuple):
 
 
 _INSERT_LEAF = sa.insert(schema.Leaf.__table__)  # type: ignore[attr-defined]  # SQLModel adds it
+_INSERT_PLACE = sa.insert(schema.Place.__table__)  # type: ignore[attr-defined]
 _INSERT_NODE = sa.insert(schema.Node.__table__)  # type: ignore[attr-defined]
 _INSERT_SEALED = sa.insert(schema.Sealed.__table__)  # type: ignore[attr-defined]
 
@@ -314,11 +315,11 @@ class Writer:
         self._engine.dispose()
 
     def _restore(self) -> merkle.Frontier:
-        size: int = self._cursor.execute("SELECT coalesce(max(position) + 1, 0) FROM leaf").fetchone()[0]
+        size: int = self._cursor.execute("SELECT coalesce(max(position) + 1, 0) FROM place").fetchone()[0]
 
         def node(level: int, index: int) -> bytes:
             query = (
-                ("SELECT hash FROM leaf WHERE position = ?", (index,))
+                ("SELECT hash FROM place WHERE position = ?", (index,))
                 if level == 0
                 else ("SELECT hash FROM node WHERE level = ? AND position = ?", (level, index))
             )
@@ -439,19 +440,22 @@ class Writer:
 
 
 def _extend(transaction: Transaction, tail: merkle.Frontier) -> None:
-    """Put the group's records into the tree: rows of leaves, of the nodes they complete, of sealed values."""
+    """Put the group's records into the tree: rows of leaves, places, the nodes they complete, and sealed values."""
     if not transaction.leaves:
         return
     leaves: list[tuple[Any, ...]] = []
+    places: list[tuple[Any, ...]] = []
     nodes: list[tuple[Any, ...]] = []
     sealed: list[tuple[Any, ...]] = []
     for leaf, seals in transaction.leaves:
         position = tail.size
         completed = tail.append(merkle.leaf_hash(leaf.body))
-        leaves.append((position, leaf.kind, leaf.run_id, leaf.case_id, leaf.body, completed[0].hash))
+        leaves.append((position, *leaf))
+        places.append((position, position, completed[0].hash))
         nodes.extend(completed[1:])
         sealed.extend((position, *seal) for seal in seals)
     transaction.many(_INSERT_LEAF, leaves)
+    transaction.many(_INSERT_PLACE, places)
     if nodes:
         transaction.many(_INSERT_NODE, nodes)
     if sealed:

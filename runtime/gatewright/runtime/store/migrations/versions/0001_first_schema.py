@@ -8,6 +8,7 @@ down_revision = None
 
 
 def upgrade() -> None:
+    sqlite = op.get_bind().dialect.name == "sqlite"
     op.create_table(
         "checkpoint",
         sa.Column("size", sa.BigInteger(), nullable=False),
@@ -17,18 +18,50 @@ def upgrade() -> None:
     )
     op.create_table(
         "leaf",
-        sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("run_id", sa.String(), nullable=True),
         sa.Column("case_id", sa.String(), nullable=True),
         sa.Column("body", sa.LargeBinary(), nullable=False),
-        sa.Column("hash", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("position"),
+        sa.PrimaryKeyConstraint("id"),
     )
     with op.batch_alter_table("leaf", schema=None) as batch_op:
-        batch_op.create_index("leaf_case", ["case_id", "position"], unique=False)
-        batch_op.create_index("leaf_run", ["run_id", "position"], unique=False)
+        batch_op.create_index("leaf_case", ["case_id", "id"], unique=False)
+        batch_op.create_index("leaf_run", ["run_id", "id"], unique=False)
 
+    op.create_table(
+        "place",
+        sa.Column(
+            "position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
+        sa.Column("leaf", sa.BigInteger(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("position"),
+        sa.UniqueConstraint("leaf"),
+    )
+    op.create_table(
+        "pending",
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("leaf", sa.BigInteger(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column(
+            "txid",
+            sa.BigInteger(),
+            server_default=None if sqlite else sa.text("CAST(CAST(pg_current_xact_id() AS text) AS bigint)"),
+            nullable=False,
+        ),
+        sa.PrimaryKeyConstraint("number"),
+    )
+    with op.batch_alter_table("pending", schema=None) as batch_op:
+        batch_op.create_index("pending_txid", ["txid"], unique=False)
+
+    log = op.create_table(
+        "log",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.bulk_insert(log, [{"id": 1, "key": ""}])
     op.create_table(
         "node",
         sa.Column("level", sa.Integer(), nullable=False),
@@ -38,12 +71,12 @@ def upgrade() -> None:
     )
     op.create_table(
         "sealed",
-        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("leaf", sa.BigInteger(), nullable=False),
         sa.Column("field", sa.String(), nullable=False),
         sa.Column("type", sa.String(), nullable=False),
         sa.Column("value", sa.LargeBinary(), nullable=False),
         sa.Column("salt", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("position", "field"),
+        sa.PrimaryKeyConstraint("leaf", "field"),
     )
     op.create_table(
         "thread",
@@ -387,13 +420,25 @@ def upgrade() -> None:
     with op.batch_alter_table("waiver", schema=None) as batch_op:
         batch_op.create_index("waiver_until", ["until_at"], unique=False)
 
-    for table in ("leaf", "node", "checkpoint"):
-        for action in ("UPDATE", "DELETE"):
-            if op.get_bind().dialect.name == "sqlite":
+    append_only = ("leaf", "place", "node", "checkpoint")
+    if sqlite:
+        for table in append_only:
+            for action in ("UPDATE", "DELETE"):
                 op.execute(
                     f"CREATE TRIGGER {table}_no_{action.lower()} BEFORE {action} ON {table} "
                     f"BEGIN SELECT raise(ABORT, 'the ledger is append-only'); END"
                 )
+    else:
+        op.execute(
+            "CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'the ledger is append-only' USING ERRCODE = 'integrity_constraint_violation'; "
+            "END $$"
+        )
+        for table in append_only:
+            op.execute(
+                f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+                "FOR EACH STATEMENT EXECUTE FUNCTION append_only()"
+            )
 
 
 def downgrade() -> None:
