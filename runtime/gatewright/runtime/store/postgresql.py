@@ -94,6 +94,7 @@ class PostgreSQL(Database):
             settings |= {"default_transaction_read_only": "on", "default_transaction_isolation": r"repeatable\ read"}
         return sa.create_engine(
             self._url,
+            paramstyle="format",  # the writer gives parameters by position
             pool_size=READERS if readonly else 1,
             max_overflow=0,
             connect_args={

@@ -318,6 +318,14 @@ class Checkpoint(Table, table=True):
     created_at: int = Field(sa_type=BigInteger)
 
 
+class Commit(Table, table=True):
+    """How many transactions a process' writer has begun, as of the last one that was committed; on PostgreSQL only."""
+
+    writer: str = Field(primary_key=True)
+    number: int = Field(sa_type=BigInteger)
+    at: int = Field(sa_type=BigInteger)
+
+
 class Receiver(Table, table=True):
     """Who is told of what, as configured when the service was opened: `wants` is JSON (events, roles, deployments)."""
 

@@ -3,7 +3,11 @@
 Operations wait in a queue while the disk is busy; whatever has gathered by then shares one transaction and one fsync.
 So a single caller pays one commit, and a hundred callers pay hardly more. When an operation raises, only its own
 changes are undone and only its own caller is told: the group is rolled back and carried out again, now with a savepoint
-for each operation. So an operation may be called twice, and changes nothing but its transaction.
+for each operation. So an operation may be called several times, and changes nothing but its transaction.
+
+PostgreSQL may go away, and come back. What was under way is carried out again then, unless it had been committed when
+the connection was lost: the session knows how to find out. There, other processes write too: rows are locked, and a
+group that others stand in the way of (deadlock) is rolled back and its operations are committed one by one.
 
 Statements are few and large: the driver gives up the interpreter's lock for each one and then queues for it behind the
 event loop, which costs more than SQLite does. Hence no savepoints where nothing fails, and rows inserted together.
@@ -13,32 +17,39 @@ from __future__ import annotations
 
 import asyncio
 import queue
-import re
-import sqlite3
+import random
 import threading
+import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Executable
 
-from gatewright.agents.errors import GatewrightError, UnavailableError
+from gatewright.agents.errors import UnavailableError
 from gatewright.safety.ledger import merkle
 
 from . import schema
-from .database import Database
+from .database import Database, Dialect
+from .sessions import open_session
+from .statements import Compiled, Statements
 
 T = TypeVar("T")
+Durability = Literal["disk", "process"]
 
 LARGEST_GROUP = 512  # operations
 LINGER = 0.005  # seconds that an operation nobody waits for may stay in memory
+MOST_WAITING = 20_000  # operations in memory
+PATIENCE = 10.0  # seconds to wait for a database that is away, before callers are told
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds between attempts to connect
+TRIALS = 5  # of a group whose connection is lost, or of an operation that others stand in the way of
+CONTENTION_PAUSE = 0.005  # seconds, at most, before the second trial; doubled before each further one
 LARGEST_INSERT = 64  # rows of one statement; the widest has 14 columns, and SQLite takes 32,766 parameters
-_VALUES = re.compile(r"VALUES (\((?:\?, )*\?\))")
 
 
 class Leaf(NamedTuple):
@@ -59,80 +70,37 @@ class Seal(NamedTuple):
     salt: bytes
 
 
-class Compiled(NamedTuple):
-    """SQL text, the names of its parameters in order, and the values that the clause itself fixes."""
-
-    clause: Executable
-    text: str
-    names: tuple[str, ...]
-    fixed: Mapping[str, Any]
-
-    def of_rows(self, count: int) -> str:
-        """The text that inserts `count` rows at once."""
-        found = _VALUES.search(self.text)
-        if found is None:
-            raise ValueError(f"{self.text!r} inserts no rows by parameters")
-        return f"{self.text[: found.end()]}{f', {found[1]}' * (count - 1)}{self.text[found.end() :]}"
-
-    @property
-    def table(self) -> str:
-        """The table that it inserts into."""
-        return self.text.split(maxsplit=3)[2]
-
-
-class Statements:
-    """SQL compiled once for a dialect: SQLAlchemy writes it, the driver runs it without SQLAlchemy's per-call cost."""
-
-    def __init__(self, dialect: sa.Dialect) -> None:
-        self._dialect = dialect
-        self._compiled: dict[int, Compiled] = {}
-        self._of_rows: dict[tuple[int, int], str] = {}
-
-    def compile(self, clause: Executable) -> Compiled:
-        """The SQL of a clause, which must live as long as the process (a module-level constant)."""
-        found = self._compiled.get(id(clause))
-        if found is None:
-            compiled = clause.compile(dialect=self._dialect)  # type: ignore[attr-defined]  # every Core clause has it
-            names = tuple(compiled.positiontup or compiled.params)
-            fixed = {name: value for name, value in compiled.params.items() if value is not None}
-            found = self._compiled[id(clause)] = Compiled(clause, str(compiled), names, fixed)
-        return found
-
-    def of_rows(self, compiled: Compiled, count: int) -> str:
-        """The SQL that inserts `count` rows at once."""
-        key = (id(compiled.clause), count)
-        found = self._of_rows.get(key)
-        if found is None:
-            found = self._of_rows[key] = compiled.of_rows(count)
-        return found
-
-
 class Transaction:
     """What an operation works with. Statements are module-level constants, so that each is compiled once."""
 
-    def __init__(self, cursor: Any, statements: Statements, tail: merkle.Frontier) -> None:
+    def __init__(self, dialect: Dialect, cursor: Any, statements: Statements, tail: merkle.Frontier) -> None:
+        self.dialect = dialect
         self._cursor = cursor
         self._statements = statements
         self._base = tail.size
         self._postponed: tuple[Compiled, list[list[Any]]] | None = None
+        self._gathered: dict[Gatherer, list[Any]] = {}
         self.leaves: list[tuple[Leaf, Sequence[Seal]]] = []
+        self.tells: list[Callable[[], None]] = []
 
     def run(self, clause: Executable, /, **values: Any) -> int:
         """Execute; gives the number of rows that changed."""
-        compiled = self._statements.compile(clause)
-        if self._postponed is not None and self._postponed[0].table in compiled.text:
-            self.flush()
-        if compiled.fixed:
-            values = {**compiled.fixed, **values}
-        self._cursor.execute(compiled.text, [values[name] for name in compiled.names])
+        self._execute(self._statements.compile(clause), values)
         changed: int = self._cursor.rowcount
         return changed
 
     def insert(self, clause: Executable, /, **values: Any) -> int:
         """Insert a row; gives the number that the database gave it."""
-        self.run(clause, **values)
-        number: int = self._cursor.lastrowid
+        self._execute(self._statements.numbered(clause), values)
+        number: int = self._cursor.lastrowid if self.dialect == "sqlite" else self._cursor.fetchone()[0]
         return number
+
+    def _execute(self, compiled: Compiled, values: dict[str, Any]) -> None:
+        if self._postponed is not None and self._postponed[0].table in compiled.text:
+            self.flush()
+        if compiled.fixed:
+            values = {**compiled.fixed, **values}
+        self._cursor.execute(compiled.text, [values[name] for name in compiled.names])
 
     def many(self, clause: Executable, rows: Sequence[Sequence[Any]]) -> None:
         """Insert rows, each in the order of the statement's columns."""
@@ -155,6 +123,7 @@ class Transaction:
     def forget(self, leaves: int) -> None:
         """Drop what an operation postponed, and its records: all but the first `leaves`."""
         self._postponed = None
+        self._gathered = {}
         del self.leaves[leaves:]
 
     def flush(self) -> None:
@@ -162,6 +131,18 @@ class Transaction:
         if self._postponed is not None:
             (compiled, rows), self._postponed = self._postponed, None
             self.many(compiled.clause, rows)
+
+    def gather(self, gatherer: Gatherer, items: Sequence[Any]) -> None:
+        """Leave work for the end of the group, where `gatherer` does it for all operations at once."""
+        self._gathered.setdefault(gatherer, []).extend(items)
+
+    def finish(self) -> None:
+        """Do what was left for the end."""
+        self.flush()
+        gathered, self._gathered = self._gathered, {}
+        tells = [gatherer(self, items) for gatherer, items in gathered.items()]
+        self.flush()
+        self.tells += [tell for tell in tells if tell is not None]
 
     def one(self, clause: Executable, /, **values: Any) -> tuple[Any, ...] | None:
         """The first row, or None."""
@@ -177,7 +158,10 @@ class Transaction:
 
     def raw(self, text: str, rows: Sequence[Sequence[Any]]) -> None:
         """Execute SQL that somebody else wrote for this database (LangGraph's checkpointer), once for each row."""
-        self._cursor.executemany(text, rows)
+        if len(rows) == 1:
+            self._cursor.execute(text, rows[0])
+        elif rows:
+            self._cursor.executemany(text, rows)
 
     def append(self, leaf: Leaf, seals: Sequence[Seal] = ()) -> int:
         """Append a record to the ledger; gives its position. It is there when the group is committed."""
@@ -185,8 +169,17 @@ class Transaction:
         return self._base + len(self.leaves) - 1
 
 
+Gatherer = Callable[[Transaction, list[Any]], Callable[[], None] | None]
+"""Does with one call what several operations have left to it; gives what to call when that is durable, in the
+writer's thread."""
+
+
 class _Failed(Exception):
     """An operation of a group raised."""
+
+
+class _Contended(Exception):
+    """Other transactions stood in the way of a group of several operations: each is to be tried by itself."""
 
 
 class _Mailbox:
@@ -234,6 +227,15 @@ async def arrival(future: Future[T]) -> T:
 class _Operation(NamedTuple):
     work: Callable[[Transaction], Any]
     future: Future[Any]
+    durable: bool
+
+
+class _Outcome(NamedTuple):
+    """What a group has come to."""
+
+    results: list[tuple[_Operation, Any]]
+    failures: list[tuple[_Operation, BaseException]]
+    tells: Sequence[Callable[[], None]] = ()
 
 
 _INSERT_LEAF = sa.insert(schema.Leaf.__table__)  # type: ignore[attr-defined]  # SQLModel adds it
@@ -246,43 +248,66 @@ class Writer:
     """A thread that owns the writing connection and the ledger's right edge."""
 
     def __init__(self, database: Database) -> None:
+        self._session = open_session(database)
         self._database = database
-        self._engine = database.connect()
-        self._statements = Statements(self._engine.dialect)
         self._queue: queue.SimpleQueue[list[_Operation] | None] = queue.SimpleQueue()
         self._behind: list[_Operation] = []  # nobody waits for these: they go with the next urgent one
-        self._raw = self._engine.raw_connection()
-        self._cursor = self._raw.cursor()
-        self.tail = self._restore()
+        self._waiting = 0
+        self._away: UnavailableError | None = None
+        self.tail = self._restore() if database.dialect == "sqlite" else merkle.Frontier()
         self.groups = 0
         self.operations = 0
         self._closed = False
+        self._closing = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="gatewright-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, work: Callable[[Transaction], T], *, urgent: bool = True) -> Future[T]:
+    def submit(
+        self,
+        work: Callable[[Transaction], T],
+        *,
+        urgent: bool = True,
+        durability: Durability = "disk",
+    ) -> Future[T]:
         """Run `work` in the next group; the future is done when the group is durable.
 
         Nobody waits for what is not `urgent`: it goes to the disk with the next urgent operation, at the latest after
         `LINGER` seconds, and keeps its place in the order.
 
         The future raises what `work` raised, or UnavailableError when the database refused the whole group (full
-        disk): then nothing of it happened. What has been submitted is carried out: whoever waits for the future may
-        stop waiting, but cannot take the operation back.
+        disk), has been away for `PATIENCE` seconds, or `MOST_WAITING` operations wait for it: then nothing of it
+        happened. Where the database went away while it committed, and nobody can say whether it did, the future waits
+        until it is back: then the operation has happened, or is carried out. What has been submitted is carried out:
+        whoever waits for the future may stop waiting, but cannot take the operation back.
+
+        Args:
+            durability: what it survives. `disk`: the machine's end. `process`: the process' end; the machine may
+                forget the last moments. A group is as durable as any of its operations needs.
         """
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()  # else a waiting task that is cancelled would cancel it
         with self._lock:  # nothing may be queued behind the end
-            if not self._closed:
-                self._behind.append(_Operation(work, future))
+            refusal = self._refusal()
+            if refusal is None:
+                self._waiting += 1
+                self._behind.append(_Operation(work, future, durability == "disk"))
                 if urgent:
                     self._pass_on()
                 elif len(self._behind) == 1:
                     self._pass_on_later()
                 return future
-        future.set_exception(UnavailableError("the service is closing; send the request again when it is back"))
+        future.set_exception(refusal)
         return future
+
+    def _refusal(self) -> UnavailableError | None:
+        if self._closed:
+            return UnavailableError("the service is closing; send the request again when it is back")
+        if self._waiting >= MOST_WAITING:
+            return UnavailableError(
+                f"{self._waiting} changes wait for {self._database.place!r} already; send the request again later"
+            )
+        return self._away
 
     def _pass_on(self) -> None:
         """Hand what was submitted to the thread, in its order; the caller has the lock."""
@@ -310,12 +335,12 @@ class Writer:
             self._closed = True
             self._pass_on()
             self._queue.put(None)  # nothing comes after it
+        self._closing.set()
         self._thread.join()
-        self._raw.close()
-        self._engine.dispose()
+        self._session.close()
 
     def _restore(self) -> merkle.Frontier:
-        size: int = self._cursor.execute("SELECT coalesce(max(position) + 1, 0) FROM place").fetchone()[0]
+        size: int = self._session.cursor.execute("SELECT coalesce(max(position) + 1, 0) FROM place").fetchone()[0]
 
         def node(level: int, index: int) -> bytes:
             query = (
@@ -323,7 +348,7 @@ class Writer:
                 if level == 0
                 else ("SELECT hash FROM node WHERE level = ? AND position = ?", (level, index))
             )
-            found: bytes = self._cursor.execute(*query).fetchone()[0]
+            found: bytes = self._session.cursor.execute(*query).fetchone()[0]
             return found
 
         return merkle.Frontier.restore(size, node)
@@ -354,89 +379,143 @@ class Writer:
             self._commit(group)
             if closing:
                 return
+            while self._away is not None and not self._closing.is_set():
+                with suppress(UnavailableError):
+                    self._return(committing=False)
 
     def _commit(self, group: list[_Operation]) -> None:
-        results: list[tuple[_Operation, Any]] = []
-        failures: list[tuple[_Operation, BaseException]] = []
-        tail = self.tail.copy()
+        """Carry out a group, and tell its callers when it is durable."""
         try:
-            try:
-                results = self._together(group, tail)
-            except _Failed:
-                tail = self.tail.copy()
-                results, failures = self._each(group, tail)
-            self._cursor.execute("COMMIT")
-        except BaseException as error:
-            with suppress(Exception):  # no transaction is open any more: SQLite rolled back by itself
-                self._cursor.execute("ROLLBACK")
-            refused = self._translate(error)
+            outcome = self._durably(group)
+        except _Contended:
             for operation in group:
-                operation.future.set_exception(refused)
+                self._commit([operation])
             return
-        self.tail = tail  # what readers see of the ledger is what is durable
-        self.groups += 1
-        self.operations += len(group)
-        for operation, failure in failures:
+        except BaseException as error:
+            outcome = _Outcome([], [(operation, self._session.translate(error)) for operation in group])
+        else:
+            self.groups += 1
+            self.operations += len(group)
+        with self._lock:
+            self._waiting -= len(group)
+        for tell in outcome.tells:
+            tell()
+        for operation, failure in outcome.failures:
             operation.future.set_exception(failure)
-        for operation, value in results:
+        for operation, value in outcome.results:
             operation.future.set_result(value)
 
-    def _together(self, group: list[_Operation], tail: merkle.Frontier) -> list[tuple[_Operation, Any]]:
+    def _durably(self, group: list[_Operation]) -> _Outcome:
+        """Carry out a group and commit it; again where others stood in the way, or the connection was lost."""
+        session, trial = self._session, 0
+        while True:
+            trial += 1
+            tail = self.tail.copy()
+            outcome: _Outcome | None = None
+            try:
+                session.begin(durable=any(operation.durable for operation in group))
+                try:
+                    outcome = self._together(group, tail)
+                except _Failed:
+                    outcome = self._each(group, tail)
+                session.commit()
+            except BaseException as error:
+                if session.lost:
+                    if not self._return(committing=outcome is not None) or outcome is None:
+                        if trial == TRIALS:
+                            raise
+                        continue
+                else:
+                    session.rollback()
+                    if not session.contended(error) or trial == TRIALS:
+                        raise
+                    if len(group) > 1:
+                        raise _Contended from error
+                    time.sleep(random.uniform(0, CONTENTION_PAUSE * 2**trial))
+                    continue
+            self.tail = tail  # what readers see of the ledger is what is durable
+            return outcome
+
+    def _together(self, group: list[_Operation], tail: merkle.Frontier) -> _Outcome:
         """Carry out a group in which nothing fails.
 
         Raises:
-            _Failed: something did, and all of it has been rolled back.
+            _Failed: something did; all of it has been rolled back, and a transaction is begun anew.
         """
-        self._cursor.execute("BEGIN IMMEDIATE")
-        transaction = Transaction(self._cursor, self._statements, tail)
+        session = self._session
+        transaction = Transaction(session.dialect, session.cursor, session.statements, tail)
         try:
             results = [(operation, operation.work(transaction)) for operation in group]
-            transaction.flush()
+            transaction.finish()
         except BaseException as error:
-            if not self._in_transaction():  # SQLite gave up the whole group (full disk, I/O error)
-                raise
-            self._cursor.execute("ROLLBACK")
+            if not session.in_transaction or session.contended(error):
+                raise  # the database gave up the whole group (full disk, I/O error, lost connection)
+            session.rollback()
+            session.begin(durable=any(operation.durable for operation in group))
             raise _Failed from error
         _extend(transaction, tail)
-        return results
+        return _Outcome(results, [], transaction.tells)
 
-    def _each(
-        self, group: list[_Operation], tail: merkle.Frontier
-    ) -> tuple[list[tuple[_Operation, Any]], list[tuple[_Operation, BaseException]]]:
+    def _each(self, group: list[_Operation], tail: merkle.Frontier) -> _Outcome:
         """Carry out a group in which something fails: gives what succeeded and what did not."""
-        cursor = self._cursor
-        results: list[tuple[_Operation, Any]] = []
-        failures: list[tuple[_Operation, BaseException]] = []
-        cursor.execute("BEGIN IMMEDIATE")
-        transaction = Transaction(cursor, self._statements, tail)
+        session = self._session
+        cursor = session.cursor
+        outcome = _Outcome([], [])
+        transaction = Transaction(session.dialect, cursor, session.statements, tail)
         for operation in group:
             leaves = len(transaction.leaves)
             cursor.execute("SAVEPOINT operation")
             try:
                 value = operation.work(transaction)
-                transaction.flush()
+                transaction.finish()
             except BaseException as error:
-                if not self._in_transaction():
+                if not session.in_transaction or session.contended(error):
                     raise
                 transaction.forget(leaves)
                 cursor.execute("ROLLBACK TO operation")
-                failures.append((operation, self._translate(error)))
+                outcome.failures.append((operation, session.translate(error)))
             else:
-                results.append((operation, value))
+                outcome.results.append((operation, value))
             cursor.execute("RELEASE operation")
         _extend(transaction, tail)
-        return results, failures
+        return outcome._replace(tells=transaction.tells)
 
-    def _in_transaction(self) -> bool:
-        connection = cast("sqlite3.Connection", self._raw.driver_connection)
-        return connection.in_transaction
+    def _return(self, *, committing: bool) -> bool:
+        """Wait until the database is there again; gives whether the last transaction had been committed.
 
-    def _translate(self, error: BaseException) -> BaseException:
-        driver_error = isinstance(error, Exception) and type(error).__module__.startswith(("sqlite3", "psycopg"))
-        if isinstance(error, GatewrightError) or not driver_error or "constraint" in str(error).lower():
-            return error
-        assert isinstance(error, Exception)
-        return self._database.unavailable(error)
+        Raises:
+            UnavailableError: it stays away, and nothing happened; or it was `committing`, and the writer is closed
+                before anybody can say what happened.
+        """
+        since, pause = time.monotonic(), SHORTEST_PAUSE
+        while True:
+            try:
+                committed = self._session.reconnect()
+                self._away = None
+                return committed
+            except Exception as error:
+                refusal = self._database.unavailable(error)
+            if self._closing.is_set():
+                raise UnavailableError(f"{refusal}; what was being written may have happened, or not") from refusal
+            if time.monotonic() - since > PATIENCE:
+                self._refuse(refusal)
+                if not committing:
+                    raise refusal
+            self._closing.wait(random.uniform(pause / 2, pause))
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _refuse(self, refusal: UnavailableError) -> None:
+        """Tell those who wait, and whoever comes until the database is back, that it is away."""
+        with self._lock:
+            self._away = refusal
+            refused, self._behind = self._behind, []
+            with suppress(queue.Empty):
+                while (group := self._queue.get_nowait()) is not None:
+                    refused += group
+                self._queue.put(None)  # the end stays the end
+            self._waiting -= len(refused)
+        for operation in refused:
+            operation.future.set_exception(refusal)
 
 
 def _extend(transaction: Transaction, tail: merkle.Frontier) -> None:

@@ -392,6 +392,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("deployment"),
     )
     op.create_table(
+        "commit",
+        sa.Column("writer", sa.String(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("writer"),
+    )
+    op.create_table(
         "pack",
         sa.Column("digest", sa.String(), nullable=False),
         sa.Column("title", sa.String(), nullable=False),
