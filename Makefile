@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: dev test slow check bench fuzz wheel clean
+.PHONY: dev test slow check bench chaos fuzz wheel clean
 
 dev: .venv/ready  ## start the service with the support team, some conversations and one waiting approval
 	$(BIN)/gatewright dev
@@ -25,6 +25,11 @@ bench: .venv/ready  ## measure against the references, in turns, and hold AgentD
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.agentdojo
 
+CHAOS ?= --threads 200 --seconds 90
+
+chaos: .venv/ready  ## kill, stop and cut off a whole installation while it works; long: CHAOS="--threads 2000 --seconds 900"
+	$(BIN)/python -m benchmarks.chaos $(CHAOS)
+
 FUZZ_SECONDS ?= 1200
 
 fuzz: .venv/ready  ## fuzz the loader of rules, their evaluation and the masking, FUZZ_SECONDS each
@@ -33,6 +38,9 @@ fuzz: .venv/ready  ## fuzz the loader of rules, their evaluation and the masking
 		mkdir -p build/fuzz/$$target && nice $(BIN)/python tests/fuzz/rules.py $$target build/fuzz/$$target \
 			tests/fuzz/seeds/$$target -max_total_time=$(FUZZ_SECONDS) -timeout=20 -artifact_prefix=build/fuzz/ || exit 1; \
 	done
+
+cluster: .venv/ready  ## start PostgreSQL and Kafka on this machine and say where they are; Ctrl-C stops them
+	$(BIN)/python -m deploy.cluster
 
 wheel: .venv/ready  ## build the wheel and try it in an environment of its own
 	rm -rf dist build/wheel

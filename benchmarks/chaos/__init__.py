@@ -1,0 +1,1 @@
+"""Chaos: whole installations of the service are disturbed, and a record kept outside them says what came of it."""

@@ -1,0 +1,199 @@
+"""One trial: conversations are held with an installation, disturbed or not, and everything is noted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+
+from . import clients, outside
+from .conversations import scripts
+from .history import Accepted, Course, Ending, Final, History
+from .installation import Installation
+from .people import People
+from .processes import PROGRAM, ROOT, search_path
+from .schedule import Fault
+
+QUIET = 180.0  # seconds without any progress after which a trial is given up
+LOOK = 1.0  # seconds between two looks
+PAGE = 1000
+
+
+class Audit(NamedTuple):
+    """What `gatewright audit verify` says, as a process of its own."""
+
+    ok: bool
+    size: int
+    said: str
+
+
+class Trial:
+    """Holds conversations with an installation that is up."""
+
+    def __init__(self, installation: Installation, *, seed: int, customers: int) -> None:
+        """`customers`: how many processes of clients."""
+        self._installation = installation
+        self._seed = seed
+        self._customers = customers
+        self.people = People(installation.urls, installation.record, certain=installation.certain)
+        self.ended_by_themselves: list[str] = []
+
+    async def hold(self, threads: Sequence[tuple[str, str]], faults: Sequence[Fault], *, seconds: float) -> History:
+        """Hold the threads (id and script), begun within `seconds`, while faults happen; then wait until all is quiet.
+
+        What has not ended when nothing has moved for `QUIET` seconds is left so, and shows in the history.
+
+        Raises:
+            TimeoutError: no service answers.
+        """
+        began = time.monotonic()
+        desk = asyncio.create_task(self.people.attend())
+        watch = asyncio.create_task(self._watch())
+        suffering = [asyncio.create_task(self._suffer(fault, began)) for fault in faults]
+        try:
+            await asyncio.gather(*self._start_customers(threads, seconds), *suffering)
+            await self._quiet()
+        finally:
+            for task in (desk, watch, *suffering):
+                task.cancel()
+            await asyncio.gather(desk, watch, *suffering, return_exceptions=True)
+        return await self._history(dict(threads))
+
+    async def _suffer(self, fault: Fault, began: float) -> None:
+        await asyncio.sleep(max(0.0, began + fault.at - time.monotonic()))
+        print(f"{time.monotonic() - began:6.1f} s  {fault.kind} {fault.target}, {fault.lasts:.1f} s", file=sys.stderr)
+        await self._installation.suffer(fault)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(2.0)
+            self.ended_by_themselves += self._installation.revive()
+
+    def _start_customers(self, threads: Sequence[tuple[str, str]], seconds: float) -> list[Any]:
+        started: list[Any] = []
+        for number in range(self._customers):
+            folder = self._installation.folder
+            order = clients.Order(
+                services=self._installation.urls,
+                record=folder / f"accepted-{number}.jsonl",
+                seed=self._seed,
+                threads=list(threads[number :: self._customers]),
+                seconds=seconds,
+                patience=600.0,
+            )
+            path = folder / f"customers-{number}.json"
+            path.write_text(order.model_dump_json(), "utf-8")
+            started.append(_customers(path))
+        return started
+
+    @property
+    def accepted(self) -> list[Accepted]:
+        """What was promised so far."""
+        files = sorted(self._installation.folder.glob("accepted-*.jsonl"))
+        return [one for file in files for one in clients.accepted(file)]
+
+    async def _quiet(self) -> None:
+        """Until no run is under way."""
+        moved, last = time.monotonic(), ""
+        async with httpx.AsyncClient(timeout=30.0) as client:
+            while True:
+                counts = (await self._read(client, "/v1/overview"))["runs"]
+                if not any(counts.get(status) for status in ("queued", "running", "waiting")):
+                    return
+                seen = json.dumps([counts, outside.recorded(self._installation.record)[0][-1:].__repr__()])
+                if seen != last:
+                    moved, last = time.monotonic(), seen
+                if time.monotonic() - moved > QUIET:
+                    print(f"nothing has moved for {QUIET:g} s: {counts}", file=sys.stderr)
+                    return
+                await asyncio.sleep(LOOK)
+
+    async def _history(self, threads: dict[str, str]) -> History:
+        """Everything that was noted, and how everything ended."""
+        accepted = self.accepted
+        invocations, marks = outside.recorded(self._installation.record)
+        async with httpx.AsyncClient(timeout=30.0) as client:
+            status: dict[str, str] = {}
+            while True:
+                page = await self._read(client, f"/v1/runs?limit={PAGE}&offset={len(status)}")
+                status.update({run["id"]: run["status"] for run in page})
+                if len(page) < PAGE:
+                    break
+            finals = {thread: await self._final(client, thread) for thread in threads}
+        return History(
+            threads=threads,
+            accepted=accepted,
+            invocations=invocations,
+            answers=self.people.answers,
+            endings=[Ending(run=one.run, status=status.get(one.run, "unknown")) for one in accepted],
+            finals=finals,
+            marks=marks,
+        )
+
+    async def _final(self, client: httpx.AsyncClient, thread: str) -> Final:
+        state = await self._read(client, f"/v1/threads/{thread}/state")
+        rows = await asyncio.to_thread(outside.asked, self._installation.socket, {"asks": "rows", "case": thread})
+        named = json.dumps(state["values"]).replace(f"recorded-{thread}-", "recorded-")
+        return Final(values=json.loads(named), rows=rows)
+
+    async def _read(self, client: httpx.AsyncClient, path: str) -> Any:
+        limit = time.monotonic() + QUIET
+        while True:
+            for url in self._installation.urls:
+                with suppress(httpx.HTTPError):
+                    answer = await client.get(url + path)
+                    if answer.is_success:
+                        return answer.json()
+            if time.monotonic() > limit:
+                raise TimeoutError(f"no service answers {path!r}")
+            await asyncio.sleep(LOOK)
+
+
+async def _customers(order: Path) -> None:
+    with order.with_suffix(".log").open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "benchmarks.chaos.clients", str(order), cwd=ROOT, stdout=log, stderr=log
+        )
+        if await process.wait():
+            said = order.with_suffix(".log").read_text("utf-8")[-2000:]
+            print(f"customers gave up: {said}", file=sys.stderr)
+
+
+def courses(history: History, seed: int) -> dict[str, Course]:
+    """The courses of conversations from a history in which nothing was disturbed."""
+    said = {script.id: script.said for script in scripts(seed)}
+    return {
+        conversation: Course(
+            conversation=conversation,
+            runs=len(said[conversation]),
+            changes=[one for one in history.invocations if one.case == thread],
+            final=history.finals[thread],
+        )
+        for thread, conversation in history.threads.items()
+    }
+
+
+def audit(installation: Installation) -> Audit:
+    """Verify the ledger."""
+    done = subprocess.run(
+        [str(PROGRAM), "audit", "verify", "--json"],
+        cwd=installation.folder,
+        env={**os.environ, "PYTHONPATH": search_path(), **installation.environ},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    try:
+        found = json.loads(done.stdout)
+        return Audit(done.returncode == 0 and found["ok"], found.get("size", 0), done.stdout)
+    except (ValueError, KeyError):
+        return Audit(False, 0, (done.stdout + done.stderr)[-2000:])
