@@ -1,16 +1,21 @@
-"""What the tests of the services on this machine share."""
+"""What the tests of the services on this machine and of the files for operators share."""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import click
 import pytest
 from deploy.cluster.processes import alive, descendants
+
+from gatewright.runtime.cli import main
+from gatewright.runtime.config import PREFIX, Config, load
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,3 +46,46 @@ def ended(family: list[int]) -> list[int]:
     while time.monotonic() < limit and any(map(alive, family)):
         time.sleep(0.02)
     return [pid for pid in family if alive(pid)]
+
+
+@pytest.fixture(scope="session")
+def needed() -> Callable[[str | None], None]:
+    """Given why a program cannot be used, skips a test at a desk and fails it in CI; nothing where it can."""
+
+    def check(missing: str | None) -> None:
+        if missing is not None:
+            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def takes() -> Callable[[Sequence[str]], None]:
+    """Raises `click.UsageError` for words behind `gatewright` that it does not take."""
+
+    def check(words: Sequence[str]) -> None:
+        tool: click.Command = main
+        context = click.Context(main, info_name="gatewright")
+        rest = list(words)
+        while isinstance(tool, click.Group):
+            name, *rest = tool.make_parser(context).parse_args(rest)[1]
+            found = tool.get_command(context, name)
+            if found is None:
+                raise click.NoSuchCommand(name, ctx=context)
+            tool, context = found, click.Context(found, info_name=name, parent=context)
+        tool.make_context(tool.name, rest, parent=context.parent)
+
+    return check
+
+
+@pytest.fixture
+def configures(tmp_path: Path) -> Callable[[Mapping[str, str]], None]:
+    """Raises `UsageError`, or fails, for an environment with a variable that sets nothing or does not fit."""
+
+    def check(environment: Mapping[str, str]) -> None:
+        load(environ=environment, cwd=tmp_path)
+        ours = {name.removeprefix(PREFIX).split("__")[0].lower() for name in environment if name.startswith(PREFIX)}
+        assert ours
+        assert ours <= {*Config.model_fields, "bus"}  # the key is settled, and is read when there is a bus
+
+    return check
