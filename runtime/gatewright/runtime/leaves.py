@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from gatewright.safety.ledger import publication, records
 
 from .store import schema
-from .store.writer import Leaf, Seal
+from .store.appending import Leaf, Seal
 
 _LEAF = schema.Leaf.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 _PLACE = schema.Place.__table__  # type: ignore[attr-defined]

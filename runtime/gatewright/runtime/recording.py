@@ -24,7 +24,8 @@ from .history import Cases
 from .journal import Entry
 from .meters import Reservation
 from .prices import PriceBook
-from .store.writer import Seal, Transaction, Writer
+from .store.appending import Seal
+from .store.writer import Transaction, Writer
 
 RETRY = 0.5  # seconds between tries to write an outcome that the disk refused
 

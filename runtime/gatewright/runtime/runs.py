@@ -19,8 +19,9 @@ from gatewright.safety.ledger import records
 from . import acceptance, leaves
 from .clock import moment
 from .store import schema
+from .store.appending import Seal
 from .store.database import dumps
-from .store.writer import Seal, Transaction
+from .store.writer import Transaction
 
 _RUN = schema.Run.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 _APPROVAL = schema.Approval.__table__  # type: ignore[attr-defined]

@@ -11,8 +11,9 @@ import pytest
 import sqlalchemy as sa
 
 from gatewright.agents.errors import ConflictError, UnavailableError
+from gatewright.runtime.store.appending import Leaf, Seal
 from gatewright.runtime.store.sqlite import FILE, SQLite
-from gatewright.runtime.store.writer import Leaf, Seal, Transaction, Writer
+from gatewright.runtime.store.writer import Transaction, Writer
 from gatewright.safety.ledger import merkle
 
 _NOTE = sa.text("INSERT INTO checkpoint (size, note, created_at) VALUES (:size, :note, 0)")

@@ -10,7 +10,8 @@ import orjson
 from gatewright.runtime import codec, leaves
 from gatewright.runtime.clock import moment
 from gatewright.runtime.requests import Row
-from gatewright.runtime.store.writer import Seal, Transaction
+from gatewright.runtime.store.appending import Seal
+from gatewright.runtime.store.writer import Transaction
 from gatewright.safety import canonical
 from gatewright.safety.approvals.ballots import Request, Vote
 from gatewright.safety.approvals.deadlines import Happening

@@ -28,16 +28,16 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeVar
 
-import sqlalchemy as sa
 from sqlalchemy import Executable
 
 from gatewright.agents.errors import UnavailableError
 from gatewright.safety.ledger import merkle
 
-from . import schema
-from .database import Database, Dialect
-from .sessions import open_session
-from .statements import Compiled, Statements
+from . import appending
+from .appending import Appended, Ids, Leaf, Seal
+from .database import Database
+from .sessions import Session, open_session
+from .statements import Compiled
 
 T = TypeVar("T")
 Durability = Literal["disk", "process"]
@@ -52,35 +52,18 @@ CONTENTION_PAUSE = 0.005  # seconds, at most, before the second trial; doubled b
 LARGEST_INSERT = 64  # rows of one statement; the widest has 14 columns, and SQLite takes 32,766 parameters
 
 
-class Leaf(NamedTuple):
-    """A record on its way into the ledger."""
-
-    kind: str
-    run_id: str | None
-    case_id: str | None
-    body: bytes
-
-
-class Seal(NamedTuple):
-    """A value that a record only commits to."""
-
-    field: str
-    type: str
-    value: bytes
-    salt: bytes
-
-
 class Transaction:
     """What an operation works with. Statements are module-level constants, so that each is compiled once."""
 
-    def __init__(self, dialect: Dialect, cursor: Any, statements: Statements, tail: merkle.Frontier) -> None:
-        self.dialect = dialect
-        self._cursor = cursor
-        self._statements = statements
+    def __init__(self, session: Session, ids: Ids, tail: merkle.Frontier) -> None:
+        self.dialect = session.dialect
+        self._cursor = session.cursor
+        self._statements = session.statements
+        self._ids = ids
         self._base = tail.size
         self._postponed: tuple[Compiled, list[list[Any]]] | None = None
         self._gathered: dict[Gatherer, list[Any]] = {}
-        self.leaves: list[tuple[Leaf, Sequence[Seal]]] = []
+        self.leaves: list[Appended] = []
         self.tells: list[Callable[[], None]] = []
 
     def run(self, clause: Executable, /, **values: Any) -> int:
@@ -164,9 +147,10 @@ class Transaction:
             self._cursor.executemany(text, rows)
 
     def append(self, leaf: Leaf, seals: Sequence[Seal] = ()) -> int:
-        """Append a record to the ledger; gives its position. It is there when the group is committed."""
-        self.leaves.append((leaf, seals))
-        return self._base + len(self.leaves) - 1
+        """Append a record to the ledger; gives its id. It is there when the group is committed."""
+        id = self._base + len(self.leaves) if self.dialect == "sqlite" else self._ids.take(self._cursor)
+        self.leaves.append(Appended(id, leaf, seals))
+        return id
 
 
 Gatherer = Callable[[Transaction, list[Any]], Callable[[], None] | None]
@@ -238,12 +222,6 @@ class _Outcome(NamedTuple):
     tells: Sequence[Callable[[], None]] = ()
 
 
-_INSERT_LEAF = sa.insert(schema.Leaf.__table__)  # type: ignore[attr-defined]  # SQLModel adds it
-_INSERT_PLACE = sa.insert(schema.Place.__table__)  # type: ignore[attr-defined]
-_INSERT_NODE = sa.insert(schema.Node.__table__)  # type: ignore[attr-defined]
-_INSERT_SEALED = sa.insert(schema.Sealed.__table__)  # type: ignore[attr-defined]
-
-
 class Writer:
     """A thread that owns the writing connection and the ledger's right edge."""
 
@@ -251,6 +229,7 @@ class Writer:
         self._session = open_session(database)
         self._database = database
         self._queue: queue.SimpleQueue[list[_Operation] | None] = queue.SimpleQueue()
+        self._ids = Ids()
         self._behind: list[_Operation] = []  # nobody waits for these: they go with the next urgent one
         self._waiting = 0
         self._away: UnavailableError | None = None
@@ -443,7 +422,7 @@ class Writer:
             _Failed: something did; all of it has been rolled back, and a transaction is begun anew.
         """
         session = self._session
-        transaction = Transaction(session.dialect, session.cursor, session.statements, tail)
+        transaction = Transaction(session, self._ids, tail)
         try:
             results = [(operation, operation.work(transaction)) for operation in group]
             transaction.finish()
@@ -453,7 +432,7 @@ class Writer:
             session.rollback()
             session.begin(durable=any(operation.durable for operation in group))
             raise _Failed from error
-        _extend(transaction, tail)
+        self._append(transaction, tail)
         return _Outcome(results, [], transaction.tells)
 
     def _each(self, group: list[_Operation], tail: merkle.Frontier) -> _Outcome:
@@ -461,7 +440,7 @@ class Writer:
         session = self._session
         cursor = session.cursor
         outcome = _Outcome([], [])
-        transaction = Transaction(session.dialect, cursor, session.statements, tail)
+        transaction = Transaction(session, self._ids, tail)
         for operation in group:
             leaves = len(transaction.leaves)
             cursor.execute("SAVEPOINT operation")
@@ -477,8 +456,14 @@ class Writer:
             else:
                 outcome.results.append((operation, value))
             cursor.execute("RELEASE operation")
-        _extend(transaction, tail)
+        self._append(transaction, tail)
         return outcome._replace(tells=transaction.tells)
+
+    def _append(self, transaction: Transaction, tail: merkle.Frontier) -> None:
+        if self._session.dialect == "sqlite":
+            appending.integrate(transaction, tail)
+        else:
+            appending.leave(transaction)
 
     def _return(self, *, committing: bool) -> bool:
         """Wait until the database is there again; gives whether the last transaction had been committed.
@@ -516,26 +501,3 @@ class Writer:
             self._waiting -= len(refused)
         for operation in refused:
             operation.future.set_exception(refusal)
-
-
-def _extend(transaction: Transaction, tail: merkle.Frontier) -> None:
-    """Put the group's records into the tree: rows of leaves, places, the nodes they complete, and sealed values."""
-    if not transaction.leaves:
-        return
-    leaves: list[tuple[Any, ...]] = []
-    places: list[tuple[Any, ...]] = []
-    nodes: list[tuple[Any, ...]] = []
-    sealed: list[tuple[Any, ...]] = []
-    for leaf, seals in transaction.leaves:
-        position = tail.size
-        completed = tail.append(merkle.leaf_hash(leaf.body))
-        leaves.append((position, *leaf))
-        places.append((position, position, completed[0].hash))
-        nodes.extend(completed[1:])
-        sealed.extend((position, *seal) for seal in seals)
-    transaction.many(_INSERT_LEAF, leaves)
-    transaction.many(_INSERT_PLACE, places)
-    if nodes:
-        transaction.many(_INSERT_NODE, nodes)
-    if sealed:
-        transaction.many(_INSERT_SEALED, sealed)
