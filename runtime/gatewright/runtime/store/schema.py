@@ -5,7 +5,7 @@ Times are integer microseconds since the epoch, UTC. JSON is stored as text, rec
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, FetchedValue, Index, Integer, LargeBinary, Text, text
+from sqlalchemy import BigInteger, Index, Integer, LargeBinary, Text, text
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
@@ -271,15 +271,12 @@ class Pending(Table, table=True):
     """A record that has no place in the tree yet, in a database with several writers.
 
     `number` is given when the writer has all locks of its transaction, `id` of `Leaf` before that: so the records of
-    one run have their order by `number`. `txid` is the transaction's.
+    one run have their order by `number`.
     """
-
-    __table_args__ = (Index("pending_txid", "txid"),)
 
     number: int = Field(primary_key=True, sa_type=BIG)
     leaf: int = Field(sa_type=BigInteger)
     hash: bytes = Field(sa_type=LargeBinary)
-    txid: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": FetchedValue()})
 
 
 class Log(Table, table=True):

@@ -44,17 +44,8 @@ def upgrade() -> None:
         sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("leaf", sa.BigInteger(), nullable=False),
         sa.Column("hash", sa.LargeBinary(), nullable=False),
-        sa.Column(
-            "txid",
-            sa.BigInteger(),
-            server_default=None if sqlite else sa.text("CAST(CAST(pg_current_xact_id() AS text) AS bigint)"),
-            nullable=False,
-        ),
         sa.PrimaryKeyConstraint("number"),
     )
-    with op.batch_alter_table("pending", schema=None) as batch_op:
-        batch_op.create_index("pending_txid", ["txid"], unique=False)
-
     log = op.create_table(
         "log",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
