@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: dev test slow check bench chaos fuzz wheel clean
+.PHONY: dev test slow check bench chaos cluster fuzz wheel clean
 
 dev: .venv/ready  ## start the service with the support team, some conversations and one waiting approval
 	$(BIN)/gatewright dev

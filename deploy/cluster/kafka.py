@@ -19,8 +19,9 @@ from . import jars
 from .processes import Server, Service, free_port
 
 START = 120.0  # seconds, recovery of the log included
-_ARCHIVE = "classes.jsa"
 _JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xms64m", "-Xmx512m", "-Djava.awt.headless=true")
+_LOGGING = Path(__file__).with_name("log4j2.properties")
+_STARTED = "Kafka Server started"
 _PATIENCE: dict[str, Any] = {"bootstrap_timeout_ms": 2000, "request_timeout_ms": 2000}  # Any: the stubs are of 2.x
 
 # Clients have a listener of their own, so that their address and security may be anything while we can still ask.
@@ -105,24 +106,29 @@ class Kafka(Server):
             self._format()
 
     def _launch(self) -> Service:
-        command = self._java("-Dlog4j2.level=WARN", "kafka.Kafka", self._settings)
+        command = self._java(f"-Dlog4j2.configurationFile={_LOGGING}", "kafka.Kafka", self._settings)
         service = Service(command, log=self.folder / "server.log")
-        service.wait_until(lambda: answers(self._local), seconds=START)
+        # It answers here a moment before it finds out that it cannot listen to its clients.
+        service.wait_until(lambda: _STARTED in service.said() and answers(self._local), seconds=START)
         return service
 
     def _format(self) -> None:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        command = ("kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", cluster, "-c", self._settings)
+        command = (
+            "kafka.tools.StorageTool",
+            "format",
+            "--ignore-formatted",
+            f"--cluster-id={cluster}",
+            "-c",
+            self._settings,
+        )
         done = subprocess.run(self._java(*command), capture_output=True, text=True)
         if done.returncode:
             said = (done.stdout + done.stderr)[-2000:]
             raise UnavailableError(f"{str(self.folder)!r} cannot be made a folder of Kafka's; it said: {said!r}")
 
     def _java(self, *arguments: str | Path) -> list[str | Path]:
-        # Loaded classes from an archive: a broker starts in half the time. Java goes on without one that does not fit.
-        archive = self._jars / _ARCHIVE
-        shared = [f"-XX:SharedArchiveFile={archive}"] if archive.exists() else []
-        return ["java", *_JVM, *shared, "-cp", f"{self._jars}/*", *arguments]
+        return ["java", *_JVM, "-cp", f"{self._jars}/*", *arguments]
 
 
 def answers(bootstrap: str) -> bool:

@@ -77,14 +77,20 @@ class PostgreSQL(Server):
         self._sql(f'CREATE DATABASE "{name}"')
         return self.url(name)
 
+    def ensure_database(self, name: str) -> str:
+        """Create a database unless it is there; gives its URL."""
+        if name not in self._sql("SELECT datname FROM pg_database").split():
+            self.create_database(name)
+        return self.url(name)
+
     def drop_database(self, name: str) -> None:
         """Drop a database and break off who is connected to it."""
         self._sql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
-    def _sql(self, statement: str) -> None:
-        self._run(
+    def _sql(self, statement: str) -> str:
+        return self._run(
             self._binaries / "psql",
-            *("-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", self.host, "-p", str(self.port)),
+            *("-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", self.host, "-p", str(self.port)),
             *("-U", _USER, "-d", "postgres", "-c", statement),
         )
 
@@ -106,13 +112,15 @@ class PostgreSQL(Server):
             with (self.folder / "pg_hba.conf").open("a", encoding="utf-8") as rules:
                 rules.write("host all all samenet trust\n")
 
-    def _run(self, *command: str | Path) -> None:
+    def _run(self, *command: str | Path) -> str:
         done = subprocess.run(
             command, cwd="/", user=self._user, env={**os.environ, "LC_ALL": "C"}, capture_output=True, check=False
         )
         if done.returncode:
             said = (done.stdout + done.stderr).decode(errors="replace")[-2000:]
-            raise UnavailableError(f"{Path(command[0]).name} for {str(self.folder)!r} failed and said: {said!r}")
+            who = f" as user {self._user!r}, who must be able to enter it" if self._user else ""
+            raise UnavailableError(f"{Path(command[0]).name} for {str(self.folder)!r}{who} failed and said: {said!r}")
+        return done.stdout.decode()
 
 
 def binaries() -> Path | None:

@@ -47,6 +47,7 @@ class Service:
     ) -> None:
         self._name = Path(command[0]).name
         self._log = log
+        self._start = log.stat().st_size if log.exists() else 0
         reading, writing = os.pipe()
         try:
             # Sessions of their own, for Ctrl-C reaches the whole foreground group and would end the services under us.
@@ -82,17 +83,24 @@ class Service:
             UnavailableError: it ended, or did not answer in time (then it is killed); with the end of its log.
         """
         limit = time.monotonic() + seconds
-        while not answers():
-            late = time.monotonic() > limit
-            if late or not self.running:
-                self.kill()
-                fate = f"did not answer within {seconds:g} seconds" if late else "ended at once"
-                raise UnavailableError(f"{self._name} {fate}; the end of {self._log} is: {self.said()!r}")
-            time.sleep(_POLL)
+        try:
+            while not answers():
+                late = time.monotonic() > limit
+                if late or not self.running:
+                    fate = f"did not answer within {seconds:g} seconds" if late else "ended at once"
+                    raise UnavailableError(f"{self._name} {fate}; the end of {self._log} is: {self.said()[-2000:]!r}")
+                time.sleep(_POLL)
+        except BaseException:  # Ctrl-C too: nobody else knows of the process yet
+            self.kill()
+            raise
 
     def said(self) -> str:
-        """The last 2,000 characters of its log."""
-        return self._log.read_text("utf-8", "replace")[-2000:] if self._log.exists() else ""
+        """What it wrote since it was started."""
+        if not self._log.exists():
+            return ""
+        with self._log.open("rb") as log:
+            log.seek(self._start)
+            return log.read().decode("utf-8", "replace")
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal, unless it has ended."""

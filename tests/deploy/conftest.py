@@ -21,7 +21,20 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def killed_with_its_parent() -> Callable[[str], list[int]]:
+def left() -> Callable[[list[int]], list[int]]:
+    """Waits until these processes have ended and gives those that have not after 30 seconds."""
+
+    def wait(family: list[int]) -> list[int]:
+        limit = time.monotonic() + 30.0
+        while time.monotonic() < limit and any(map(alive, family)):
+            time.sleep(0.02)
+        return [pid for pid in family if alive(pid)]
+
+    return wait
+
+
+@pytest.fixture
+def left_by_a_killed_parent(left: Callable[[list[int]], list[int]]) -> Callable[[str], list[int]]:
     """Runs a program that starts a service and then waits, kills it, and gives the processes that stay behind.
 
     The program is Python; it prints "started" when its service runs.
@@ -35,17 +48,9 @@ def killed_with_its_parent() -> Callable[[str], list[int]]:
             family = descendants(parent.pid)
             parent.send_signal(signal.SIGKILL)
         assert family, "the program had no processes below it: nothing would be shown"
-        return ended(family)
+        return left(family)
 
     return run
-
-
-def ended(family: list[int]) -> list[int]:
-    """Wait until these processes have ended; gives those that have not after 30 seconds."""
-    limit = time.monotonic() + 30.0
-    while time.monotonic() < limit and any(map(alive, family)):
-        time.sleep(0.02)
-    return [pid for pid in family if alive(pid)]
 
 
 @pytest.fixture(scope="session")

@@ -132,12 +132,12 @@ def test_a_broker_with_users_takes_only_those_who_know_the_password(settings: Pa
 
 
 def test_a_broker_does_not_outlive_a_killed_parent(
-    kafka_broker: Kafka | Tansu, killed_with_its_parent: Callable[[str], list[int]]
+    kafka_broker: Kafka | Tansu, left_by_a_killed_parent: Callable[[str], list[int]]
 ) -> None:
     kafka_broker.stop()
     program = "from pathlib import Path; from deploy.cluster.kafka import Kafka"
 
-    left = killed_with_its_parent(f"{program}\nserver = Kafka(Path({str(kafka_broker.folder)!r}))\nserver.start()")
+    left = left_by_a_killed_parent(f"{program}\nserver = Kafka(Path({str(kafka_broker.folder)!r}))\nserver.start()")
 
     assert left == []
 

@@ -104,12 +104,12 @@ def test_every_test_has_an_empty_database_of_its_own(postgresql: PostgreSQL, dat
 
 
 def test_a_server_does_not_outlive_a_killed_parent(
-    server: PostgreSQL, killed_with_its_parent: Callable[[str], list[int]]
+    server: PostgreSQL, left_by_a_killed_parent: Callable[[str], list[int]]
 ) -> None:
     server.stop()
     program = "from pathlib import Path; from deploy.cluster.postgresql import PostgreSQL"
 
-    left = killed_with_its_parent(f"{program}\nserver = PostgreSQL(Path({str(server.folder)!r}))\nserver.start()")
+    left = left_by_a_killed_parent(f"{program}\nserver = PostgreSQL(Path({str(server.folder)!r}))\nserver.start()")
 
     assert left == []
 
