@@ -1,158 +1,30 @@
-"""The ledger in the database: its keys, its signed checkpoints, its records as they are read and verified."""
+"""Whether the ledger holds, and whether what the service shows is what the ledger holds."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import orjson
 import sqlalchemy as sa
 from sqlalchemy import Connection, exc
 
-from gatewright.agents.errors import NotFoundError, UnavailableError
-from gatewright.safety.ledger import merkle, records, verification
-from gatewright.safety.ledger.checkpoints import Checkpoint, SigningKey, VerifierKey, sign
+from gatewright.agents.errors import UnavailableError
+from gatewright.runtime import leaves
+from gatewright.runtime.approvals import evidence as decided
+from gatewright.runtime.controls import evidence
+from gatewright.runtime.store import schema
+from gatewright.runtime.store.sqlite import SQLite
+from gatewright.safety.ledger import records, verification
+from gatewright.safety.ledger.checkpoints import VerifierKey
 
-from . import codec, leaves
-from .approvals import evidence as decided
-from .controls import evidence
-from .store import schema
-from .store.sqlite import SQLite
-from .store.writer import Transaction
-from .views import RecordView
-
-KEY = "ledger.key"  # the signing key, readable by its owner only
-PUBLIC = "ledger.pub"  # the verifier key, for auditors
+from .signing import PUBLIC
 
 _LEAF = schema.Leaf.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 _PLACE = schema.Place.__table__  # type: ignore[attr-defined]
-_NODE = schema.Node.__table__  # type: ignore[attr-defined]
 _SEALED = schema.Sealed.__table__  # type: ignore[attr-defined]
 _CHECKPOINT = schema.Checkpoint.__table__  # type: ignore[attr-defined]
-
-_INSERT_CHECKPOINT = sa.text(
-    "INSERT INTO checkpoint (size, note, created_at) VALUES (:size, :note, :now) ON CONFLICT (size) DO NOTHING"
-)
-
-
-def key(folder: Path, origin: str) -> SigningKey:
-    """The signing key of a data directory; made on first use.
-
-    Raises:
-        UnavailableError: the key cannot be read or written.
-    """
-    path = folder / KEY
-    try:
-        if not path.exists():
-            made = SigningKey.generate(origin)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(made.dump() + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-        found = SigningKey.load(path.read_text("utf-8").strip())
-        (folder / PUBLIC).write_text(f"{found.verifier}\n", "utf-8")
-        return found
-    except OSError as error:
-        raise UnavailableError(f"the ledger's key {str(path)!r} cannot be used: {error.strerror}") from error
-
-
-def checkpoint(transaction: Transaction, tail: merkle.Frontier, signer: SigningKey, *, now: int) -> str:
-    """Sign the head of the log as it is on the disk, and keep the note."""
-    note = sign(Checkpoint(origin=signer.verifier.name, size=tail.size, root=tail.root()), signer)
-    transaction.run(_INSERT_CHECKPOINT, size=tail.size, note=note, now=now)
-    return note
-
-
-def newest_checkpoint(connection: Connection) -> str:
-    """The newest signed checkpoint; empty where none has been signed."""
-    found = connection.execute(sa.select(_CHECKPOINT.c.note).order_by(_CHECKPOINT.c.size.desc()).limit(1)).scalar()
-    return found or ""
-
-
-def size(connection: Connection) -> int:
-    """The number of records."""
-    return int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(_PLACE.c.position) + 1, 0))).scalar_one())
-
-
-def node_reader(connection: Connection) -> merkle.NodeReader:
-    """Reads stored nodes of the tree."""
-
-    def read(level: int, position: int) -> bytes:
-        query = (
-            sa.select(_PLACE.c.hash).where(_PLACE.c.position == position)
-            if level == 0
-            else sa.select(_NODE.c.hash).where(_NODE.c.level == level, _NODE.c.position == position)
-        )
-        found = connection.execute(query).scalar()
-        if found is None:
-            raise NotFoundError(f"the log has no node at level {level}, position {position}")
-        return bytes(found)
-
-    return read
-
-
-def views(connection: Connection, rows: Iterable[Any]) -> list[RecordView]:
-    """Records as they are shown, with the sealed values that have not been erased."""
-    rows = list(rows)
-    opened: dict[int, dict[str, Any]] = {row.id: {} for row in rows}
-    if rows:
-        query = sa.select(_SEALED).where(_SEALED.c.leaf.in_(opened))
-        for sealed in connection.execute(query):
-            value = codec.decode(codec.Encoded(sealed.type, bytes(sealed.value)))
-            opened[sealed.leaf][sealed.field] = codec.plain(value)
-    return [_view(row, opened[row.id]) for row in rows]
-
-
-def _view(row: Any, opened: dict[str, Any]) -> RecordView:
-    record = orjson.loads(row.body)
-    return RecordView(
-        index=row.position,
-        time=record["time"],
-        kind=row.kind,
-        run_id=row.run_id,
-        case_id=row.case_id,
-        leaf_hash=bytes(row.hash).hex(),
-        record=record,
-        opened=opened,
-    )
-
-
-def select(
-    *, run_id: str | None = None, case_id: str | None = None, kind: str | None = None, after: int = -1, limit: int = 100
-) -> Any:
-    """The query for records in log order."""
-    query = sa.select(_LEAF, _PLACE.c.position, _PLACE.c.hash).join(_PLACE, _PLACE.c.leaf == _LEAF.c.id)
-    query = query.where(_PLACE.c.position > after)
-    if run_id is not None:
-        query = query.where(_LEAF.c.run_id == run_id)
-    if case_id is not None:
-        query = query.where(_LEAF.c.case_id == case_id)
-    if kind is not None:
-        query = query.where(_LEAF.c.kind == kind)
-    return query.order_by(_PLACE.c.position).limit(limit)
-
-
-def proof(connection: Connection, index: int) -> dict[str, Any]:
-    """What an auditor needs to check one record without the log: its bytes, its place, the path to the root."""
-    total = size(connection)
-    reader = node_reader(connection)
-    query = sa.select(_LEAF.c.body).join(_PLACE, _PLACE.c.leaf == _LEAF.c.id).where(_PLACE.c.position == index)
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        raise NotFoundError(f"the log has no record {index}; it has {total}, numbered from 0")
-    path = merkle.inclusion_proof(index, total, reader)
-    tree = merkle.Frontier.restore(total, reader)
-    return {
-        "index": index,
-        "size": total,
-        "root": tree.root().hex(),
-        "leaf": bytes(row.body).hex(),
-        "proof": [part.hex() for part in path],
-    }
 
 
 @dataclass(frozen=True, kw_only=True)
