@@ -1,4 +1,4 @@
-"""Apache Kafka as jars from Maven Central, kept in a cache."""
+"""Apache Kafka as jars from Maven Central, kept in a cache; `python -m deploy.cluster.jars` fills it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def missing() -> str | None:
     found = re.search(r'version "(\d+)', told)
     if found is None or int(found[1]) < JAVA:
         has = f"is {found[1]}" if found else "is not installed"
-        return f"Java {has} and Kafka {VERSION} needs {JAVA}: `apt install openjdk-{JAVA}-jre-headless`"
+        return f"Java {has} and Kafka {VERSION} needs {JAVA}: `apt install default-jre-headless`"
     if not place().exists() and shutil.which("mvn") is None:
         return f"Kafka {VERSION} is not in {str(place())!r} and Maven is not installed: `apt install maven`"
     return None
@@ -69,3 +69,7 @@ def install() -> Path:
             if not folder.exists():
                 raise
     return folder
+
+
+if __name__ == "__main__":
+    print(install())
