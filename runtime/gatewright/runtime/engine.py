@@ -461,7 +461,7 @@ class Engine:
             if chain is not None:
                 chain.check_recorded()
             if active is None or not active.settling:  # what failed or was cancelled goes on from what there is
-                self._saver.check_written(run.thread_id)
+                self._saver.check_written(transaction, run.thread_id)
             result, now = operation(transaction), self._office.clock.now()
             if active is None or active.following is not None or self._draining:
                 return result, []

@@ -17,7 +17,7 @@ from gatewright.agents.worlds import Conversation
 from . import codec, deployments, interception, ledger, models, prices
 from .approvals import roster
 from .approvals.desk import Desk
-from .checkpoints import GroupCommitSaver
+from .checkpoints import GroupCommitSaver, open_saver
 from .clock import Clock, moment
 from .config import Config
 from .controls import storage as controls
@@ -103,7 +103,7 @@ class Service(Intake, Desk, Switches):
         try:
             self._hub = Hub()
             self._controls = await self._query(lambda connection: controls.load(connection, now=self._clock.now()))
-            self._saver = await GroupCommitSaver.open(self._folder, self._writer)
+            self._saver = await open_saver(self._database, self._writer)
             for name, settings in self.config.deployments.items():
                 self._deployments[name] = deployments.load(name, settings, data_dir=self._folder, saver=self._saver)
             self._office = Office(

@@ -1,7 +1,7 @@
 """A PostgreSQL database that any number of processes share, reached by psycopg 3.
 
-A process takes at most `CONNECTIONS` connections: the writer's, `READERS` that read, and one that listens. So the
-server's `max_connections` must be above `CONNECTIONS` times the number of `serve` and `worker` processes.
+A process takes at most `CONNECTIONS` connections: the writer's, those that read, and one that listens. So the server's
+`max_connections` must be above `CONNECTIONS` times the number of `serve` and `worker` processes.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import socket
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import URL, Connection, Engine, exc
@@ -20,8 +22,14 @@ from gatewright.agents.errors import UnavailableError, UsageError
 from . import migration
 from .database import Database
 
-READERS = 4  # connections of a process that read
-CONNECTIONS = READERS + 2
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+    from psycopg_pool import AsyncConnectionPool
+
+READERS = 3  # connections of a process that read for its API
+CHECKPOINT_READERS = 1
+CONNECTIONS = READERS + CHECKPOINT_READERS + 2
+POOL_TIMEOUT = 10.0  # seconds to wait for a connection
 
 CONNECT_TIMEOUT = 5  # seconds
 SILENCE = 10  # seconds without an answer to what was sent, after which the network counts as cut
@@ -48,14 +56,13 @@ class PostgreSQL(Database):
     def __init__(self, url: str) -> None:
         self._url = parse(url)
         self.place = _place(self._url)
-        try:
-            import langgraph.checkpoint.postgres  # noqa: F401
-            import psycopg  # noqa: F401
-        except ImportError as error:
-            raise UnavailableError(
-                f"a PostgreSQL database needs the extra 'postgres', and {error.name or error} is missing: "
-                "install `gatewright[postgres]`"
-            ) from error
+        for needed in ("psycopg", "langgraph.checkpoint.postgres"):
+            try:
+                import_module(needed)
+            except ImportError as error:  # psycopg without a libpq says so in the message
+                raise UnavailableError(
+                    f"a PostgreSQL database needs the extra 'postgres' ({error}): install `gatewright[postgres]`"
+                ) from error
         self._name = f"gatewright/{socket.gethostname()}:{os.getpid()}"[:63]  # PostgreSQL cuts it there
 
     def hold(self) -> None:
@@ -84,6 +91,36 @@ class PostgreSQL(Database):
                 connection.exec_driver_sql("SELECT pg_advisory_unlock(%s)", (MIGRATION,))
 
     def connect(self, *, readonly: bool = False) -> Engine:
+        return sa.create_engine(
+            self._url,
+            paramstyle="format",  # the writer gives parameters by position
+            pool_size=READERS if readonly else 1,
+            max_overflow=0,
+            pool_timeout=POOL_TIMEOUT,
+            connect_args=self._settings(readonly=readonly),
+        )
+
+    def pool(self) -> AsyncConnectionPool[AsyncConnection[Any]]:
+        """The connection that LangGraph's checkpointer reads by; the caller opens and closes it. It is made when it is
+        needed, and made anew when the server has been away."""
+        from psycopg import AsyncConnection
+        from psycopg_pool import AsyncConnectionPool
+
+        _none, arguments = sa.create_engine(self._url).dialect.create_connect_args(self._url)
+        return AsyncConnectionPool(
+            kwargs={**arguments, **self._settings(readonly=False), "autocommit": True},
+            connection_class=AsyncConnection,
+            min_size=0,
+            max_size=CHECKPOINT_READERS,
+            open=False,
+            check=AsyncConnectionPool.check_connection,
+            timeout=POOL_TIMEOUT,
+            num_workers=1,
+            name=self._name,
+        )
+
+    def _settings(self, *, readonly: bool) -> dict[str, Any]:
+        """What a connection is made with, beside the URL."""
         limits = {
             "statement_timeout": STATEMENT_TIMEOUT,
             "lock_timeout": LOCK_TIMEOUT,
@@ -92,24 +129,18 @@ class PostgreSQL(Database):
         settings = {name: f"{seconds}s" for name, seconds in limits.items()}
         if readonly:
             settings |= {"default_transaction_read_only": "on", "default_transaction_isolation": r"repeatable\ read"}
-        return sa.create_engine(
-            self._url,
-            paramstyle="format",  # the writer gives parameters by position
-            pool_size=READERS if readonly else 1,
-            max_overflow=0,
-            connect_args={
-                "application_name": self._name,
-                "connect_timeout": CONNECT_TIMEOUT,
-                "keepalives": 1,
-                "keepalives_idle": SILENCE // 2,
-                "keepalives_interval": 2,
-                "keepalives_count": 3,
-                "tcp_user_timeout": SILENCE * 1000,
-                "options": " ".join(
-                    [*(f"-c {name}={value}" for name, value in settings.items()), *_given_options(self._url)]
-                ),
-            },
-        )
+        return {
+            "application_name": self._name,
+            "connect_timeout": CONNECT_TIMEOUT,
+            "keepalives": 1,
+            "keepalives_idle": SILENCE // 2,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": SILENCE * 1000,
+            "options": " ".join(
+                [*(f"-c {name}={value}" for name, value in settings.items()), *_given_options(self._url)]
+            ),
+        }
 
     def unavailable(self, error: Exception) -> UnavailableError:
         import psycopg

@@ -73,8 +73,8 @@ class SQLite(Database):
 
     def __init__(self, folder: Path) -> None:
         self.place = str(folder)
-        self._file = folder / FILE
-        self._address = f"sqlite:///{self._file}"
+        self.file = folder / FILE
+        self._address = f"sqlite:///{self.file}"
         self._lock = Lock(folder)
 
     def hold(self) -> None:
@@ -84,7 +84,7 @@ class SQLite(Database):
         self._lock.release()
 
     def exists(self) -> bool:
-        return self._file.exists()
+        return self.file.exists()
 
     def prepare(self) -> None:
         engine = self.connect()

@@ -64,6 +64,8 @@ class Transaction:
         self._postponed: tuple[Compiled, list[list[Any]]] | None = None
         self._gathered: dict[Gatherer, list[Any]] = {}
         self.leaves: list[Appended] = []
+        self.fenced: set[str] = set()  # runs that are known to be held by this process until the transaction ends
+        self.lost: dict[str, BaseException] = {}  # threads of which a checkpoint could not be saved, for those behind
         self.tells: list[Callable[[], None]] = []
 
     def run(self, clause: Executable, /, **values: Any) -> int:
@@ -107,6 +109,7 @@ class Transaction:
         """Drop what an operation postponed, and its records: all but the first `leaves`."""
         self._postponed = None
         self._gathered = {}
+        self.fenced.clear()  # with the operation, its locks are gone
         del self.leaves[leaves:]
 
     def flush(self) -> None:
