@@ -28,6 +28,7 @@ class Member:
         topics: Sequence[str],
         positions: dict[Partition, int] | None = None,
         *,
+        changed: asyncio.Condition,
         reset: Reset = "earliest",
         records: int = 2000,
         hold: bool = False,
@@ -39,7 +40,7 @@ class Member:
         self.gained: list[Partition] = []
         self.lost: list[Partition] = []
         self.hold = hold  # keep batches without releasing them
-        self.changed = asyncio.Condition()
+        self.changed = changed  # of any member of the test
         self.consumer = Consumer(
             settings,
             group=group,
@@ -117,9 +118,10 @@ async def producer(settings: Settings) -> AsyncGenerator[Producer]:
 async def join(settings: Settings) -> AsyncGenerator[Callable[..., Member]]:
     """Makes members of a group, which leave it when the test ends."""
     members: list[Member] = []
+    changed = asyncio.Condition()
 
     def make(*arguments: object, on: Settings = settings, **options: object) -> Member:
-        members.append(Member(on, *arguments, **options))  # type: ignore[arg-type]  # passed through
+        members.append(Member(on, *arguments, changed=changed, **options))  # type: ignore[arg-type]  # passed through
         return members[-1]
 
     yield make

@@ -17,6 +17,7 @@ try:
     from kafka.consumer.subscription_state import ConsumerRebalanceListener
     from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
     from kafka.net.compat import KafkaNetClient
+    from kafka.net.inet import KafkaNetSocket
     from kafka.partitioner.default import murmur2
     from kafka.protocol.consumer import OffsetSpec
     from kafka.structs import OffsetAndMetadata, TopicPartition
@@ -47,6 +48,26 @@ kafka_errors: Any = errors
 KafkaError: type[Exception] = kafka_errors.KafkaError
 RebalanceListener: Any = ConsumerRebalanceListener
 
+DIRECT = "direct://"
+
+
+class _DirectSocket(KafkaNetSocket):  # type: ignore[misc]  # kafka-python has no annotations
+    """A connection without a proxy. Unlike kafka-python's own it closes what could not be connected.
+
+    kafka-python leaves those to the garbage collector, for as long as a broker is away. It finds this class by the
+    scheme of the proxy.
+    """
+
+    SCHEMES = ("direct",)
+
+    async def sock_connect(self, net: Any, sock: Any, sockaddr: Any, timeout_at: float | None = None) -> Any:
+        try:
+            return await super().sock_connect(net, sock, sockaddr, timeout_at=timeout_at)
+        except BaseException:
+            sock.close()
+            raise
+
+
 _REFUSALS: tuple[type[Exception], ...] = (
     kafka_errors.AuthorizationError,
     kafka_errors.SaslAuthenticationFailedError,
@@ -75,6 +96,7 @@ def connect(kind: Callable[..., Any], **options: Any) -> Any:
         made.append(KafkaNetClient(**more))
         return made[-1]
 
+    options.setdefault("proxy_url", DIRECT)
     try:
         return kind(
             bootstrap_timeout_ms=int(CONNECTING * 1000),
