@@ -10,7 +10,7 @@ import asyncio
 import random
 import sys
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import httpx
 from pydantic import BaseModel
@@ -25,14 +25,24 @@ HASTE = 2.0  # seconds at most between two things that a customer says
 
 
 class Order(BaseModel):
-    """What one process of customers does: hold `threads` (id and script) within `seconds`, give up after `patience`."""
+    """What one process does: hold what `customers` say, by their scripts, begun within `seconds`.
+
+    It gives up `patience` seconds later.
+    """
 
     services: list[str]
     record: Path
     seed: int
-    threads: list[tuple[str, str]]
+    customers: list[tuple[str, str]]
     seconds: float
     patience: float
+
+
+class _Promise(NamedTuple):
+    """An answer of 2xx."""
+
+    via: str
+    view: dict[str, Any]
 
 
 class Customers:
@@ -41,36 +51,37 @@ class Customers:
     def __init__(self, order: Order, client: httpx.AsyncClient) -> None:
         self._order = order
         self._client = client
-        self._chance = random.Random(f"{order.seed} {order.threads[0][0]}" if order.threads else order.seed)
+        self._chance = random.Random(f"{order.seed} {order.customers[:1]}")
         self._scripts = {script.id: script for script in scripts(order.seed)}
 
     async def hold(self) -> None:
         """Hold all threads, each from a moment of its own."""
         with self._order.record.open("ab", buffering=0) as record:
             async with asyncio.TaskGroup() as group:
-                for thread, script in self._order.threads:
+                for customer, script in self._order.customers:
                     delay = self._chance.uniform(0, self._order.seconds)
-                    group.create_task(self._thread(thread, self._scripts[script], delay, record))
+                    group.create_task(self._hold(customer, self._scripts[script], delay, record))
 
-    async def _thread(self, thread: str, script: Script, delay: float, record: BinaryIO) -> None:
+    async def _hold(self, customer: str, script: Script, delay: float, record: BinaryIO) -> None:
+        """Hold a conversation: on a thread of a name that the customer chose, or one that the first run creates."""
         await asyncio.sleep(delay)
-        body: dict[str, Any] = {"deployment": DEPLOYMENT, "thread_id": thread, "settings": script.settings}
-        await self._promised("/v1/threads", body, known=409)
+        case = None
+        if self._chance.random() < 0.5:
+            case = customer
+            body: dict[str, Any] = {"deployment": DEPLOYMENT, "thread_id": case, "settings": script.settings}
+            await self._promised("/v1/threads", body, known=409)
         for number, text in enumerate(script.said):
-            run = f"{thread}.{number}"
-            body = {
-                "deployment": DEPLOYMENT,
-                "thread_id": thread,
-                "run_id": run,
-                "input": message(number, text),
-            }
-            via = await self._promised("/v1/runs", body)
-            noted = Accepted(run=run, thread=thread, number=number, via=via)
+            run = f"{customer}.{number}"
+            body = {"deployment": DEPLOYMENT, "run_id": run, "input": message(number, text)}
+            body |= {"settings": script.settings} if case is None else {"thread_id": case}
+            promise = await self._promised("/v1/runs", body)
+            case = str(promise.view["thread_id"])
+            noted = Accepted(run=run, customer=customer, case=case, number=number, via=promise.via)
             record.write(noted.model_dump_json().encode() + b"\n")
             await asyncio.sleep(self._chance.uniform(0, HASTE))
 
-    async def _promised(self, path: str, body: dict[str, Any], *, known: int = 0) -> str:
-        """Ask until some service promises; gives which. `known`: the status that says it was heard before."""
+    async def _promised(self, path: str, body: dict[str, Any], *, known: int = 0) -> _Promise:
+        """Ask until some service promises. `known`: the status that says it was heard before."""
         while True:
             service = self._chance.choice(self._order.services)
             try:
@@ -79,9 +90,11 @@ class Customers:
                 await asyncio.sleep(PAUSE)
                 continue
             if answer.is_success or answer.status_code == known:
-                return service
+                return _Promise(service, answer.json())
             if answer.status_code < 500 and answer.status_code != 429:
-                raise RuntimeError(f"{service}{path} refused {body.get('run_id', body['thread_id'])!r}: {answer.text}")
+                raise RuntimeError(
+                    f"{service}{path} refused {body.get('run_id') or body['thread_id']!r}: {answer.text}"
+                )
             await asyncio.sleep(PAUSE)
 
 

@@ -19,10 +19,14 @@ KEYLESS = frozenset({"cancel_reservation", "send_certificate"})
 
 
 class Accepted(BaseModel):
-    """A run that a service promised to execute; `number` counts the runs of a thread from 0."""
+    """A run that a service promised to execute: the `number`th, from 0, of what a customer says in `case`.
+
+    `via` is the service that promised.
+    """
 
     run: str
-    thread: str
+    customer: str
+    case: str
     number: int
     via: str = ""
 
@@ -31,6 +35,7 @@ class Invocation(BaseModel):
     """A call that changes something, as the outside world saw it, in order of `number` over all cases.
 
     `performed` is false where a tool that honours keys had done it under this `key` already, so that nothing happened.
+    `by` is the process that made the call.
     """
 
     number: int
@@ -39,6 +44,7 @@ class Invocation(BaseModel):
     case: str
     key: str = ""
     run: str = ""
+    by: str = ""
     performed: bool = True
     result: str = ""
     at: float = 0.0
@@ -88,11 +94,11 @@ class Mark(BaseModel):
 class History(BaseModel):
     """Everything that was noted.
 
-    `threads`: what clients set out to hold, by thread the name of the conversation · `sent`: how many steps of each key
+    `customers`: the conversation that each set out to hold · `finals`: by case · `sent`: how many steps of each key
     were acknowledged.
     """
 
-    threads: dict[str, str] = Field(default_factory=dict[str, str])
+    customers: dict[str, str] = Field(default_factory=dict[str, str])
     accepted: list[Accepted] = Field(default_factory=list[Accepted])
     invocations: list[Invocation] = Field(default_factory=list[Invocation])
     answers: list[Answer] = Field(default_factory=list[Answer])
@@ -116,6 +122,7 @@ class Findings(BaseModel):
     accepted: int = 0
     finished: int = 0
     changes: int = 0
+    calls_by: dict[str, int] = Field(default_factory=dict[str, int])
     keyed_again: int = 0
     unknown_outcomes: int = 0
     steps: int = 0
@@ -171,24 +178,25 @@ def _change(tool: str, args: Mapping[str, Any]) -> _Change:
 def check(history: History, courses: Mapping[str, Course]) -> Findings:
     """Compare a history with the undisturbed courses of its conversations."""
     found = Findings()
+    cases = {one.case: courses[history.customers[one.customer]] for one in history.accepted}
     _check_runs(found, history, courses)
-    _check_changes(found, history, courses)
+    _check_changes(found, history, cases)
     _check_steps(found, history)
-    for thread, conversation in sorted(history.threads.items()):
-        final = history.finals.get(thread)
-        if final != courses[conversation].final:
-            found.different.append(f"{thread} ({conversation}): {_difference(courses[conversation].final, final)}")
+    for case, course in sorted(cases.items()):
+        final = history.finals.get(case)
+        if final != course.final:
+            found.different.append(f"{case} ({course.conversation}): {_difference(course.final, final)}")
     return found
 
 
 def _check_runs(found: Findings, history: History, courses: Mapping[str, Course]) -> None:
     numbers: dict[str, set[int]] = defaultdict(set)
     for one in history.accepted:
-        numbers[one.thread].add(one.number)
-    for thread, conversation in history.threads.items():
-        missing = set(range(courses[conversation].runs)) - numbers[thread]
-        found.unaccepted += [f"{thread} run {number}" for number in sorted(missing)]
-    found.threads = len(history.threads)
+        numbers[one.customer].add(one.number)
+    for customer, conversation in history.customers.items():
+        missing = set(range(courses[conversation].runs)) - numbers[customer]
+        found.unaccepted += [f"{customer} run {number}" for number in sorted(missing)]
+    found.threads = len({one.case for one in history.accepted})
     promised = dict.fromkeys(one.run for one in history.accepted)
     found.accepted = len(promised)
     status = {ending.run: ending.status for ending in history.endings}
@@ -202,17 +210,17 @@ def _check_runs(found: Findings, history: History, courses: Mapping[str, Course]
             found.unfinished.append(f"{run} {ended}")
 
 
-def _check_changes(found: Findings, history: History, courses: Mapping[str, Course]) -> None:
+def _check_changes(found: Findings, history: History, cases: Mapping[str, Course]) -> None:
     of_case: dict[str, list[Invocation]] = defaultdict(list)
     for invocation in sorted(history.invocations, key=lambda one: one.number):
         of_case[invocation.case].append(invocation)
     leave = Counter(
         (answer.case, _change(answer.tool, answer.args)) for answer in history.answers if answer.said != "happened"
     )
+    found.calls_by = dict(Counter(one.by for one in history.invocations))
     found.unknown_outcomes = len({answer.request for answer in history.answers})
-    for case in sorted(of_case.keys() | history.threads.keys()):
-        course = courses[history.threads[case]].changes if case in history.threads else []
-        wanted = [_change(one.tool, one.args) for one in course]
+    for case in sorted(of_case.keys() | cases.keys()):
+        wanted = [_change(one.tool, one.args) for one in cases[case].changes] if case in cases else []
         arrived = [_change(one.tool, one.args) for one in of_case[case]]
         happened = [_change(one.tool, one.args) for one in of_case[case] if one.performed]
         found.changes += len(happened)

@@ -23,7 +23,7 @@ from gatewright.environments.airline.catalogue import CATALOGUE
 
 from .history import KEYLESS, Invocation, Mark
 
-LONGEST_WAY = 0.5  # seconds that a call or its answer is on its way: then callers may die without an answer
+LONGEST_WAY = 1.0  # seconds that a call or its answer is on its way: then callers may die without an answer
 PATIENCE = 30.0  # seconds a caller waits for the answer
 
 
@@ -47,7 +47,7 @@ class Airline:
         self._results: dict[tuple[str, str], str] = {}
         self._number = 0
 
-    def call(self, tool: str, args: dict[str, Any], *, case: str, key: str, run: str) -> str:
+    def call(self, tool: str, args: dict[str, Any], *, case: str, key: str, run: str, by: str) -> str:
         """Perform a call; one that changes something is performed once for each key, unless the tool knows no keys."""
         rows = self._rows.setdefault(case, _Rows())
         if "reads" in CATALOGUE[tool].labels:
@@ -71,6 +71,7 @@ class Airline:
             case=case,
             key=key,
             run=run,
+            by=by,
             performed=known is None,
             result=result,
             at=time.time(),

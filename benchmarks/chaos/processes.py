@@ -14,6 +14,7 @@ from deploy.cluster.processes import Service, free_port
 
 PROGRAM = Path(sys.executable).with_name("gatewright")
 ROOT = Path(__file__).parents[2]
+NAME = "CHAOS_PROCESS"  # environment variable: who a process is, for the record of the world outside
 START = 120.0  # seconds a process may take to start while all others work
 
 
@@ -37,7 +38,7 @@ class Process:
         self.lives = 0
         self._folder = folder
         self._command = [*before, str(PROGRAM), *arguments]
-        self._environ = {**environ, "PYTHONPATH": search_path()}
+        self._environ = {**environ, NAME: name, "PYTHONPATH": search_path()}
         self._service: Service | None = None
 
     def start(self) -> None:

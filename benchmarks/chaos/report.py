@@ -53,6 +53,7 @@ class Report(BaseModel):
             ("runs accepted", found.accepted),
             ("runs finished", found.finished),
             ("changes outside", found.changes),
+            *((f"calls by {name}", number) for name, number in sorted(found.calls_by.items())),
             ("calls repeated under their key, without effect", found.keyed_again),
             ("outcomes that people were asked about", found.unknown_outcomes),
             ("approvals given", self.approved),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +17,7 @@ from gatewright.environments.airline.tools import airline_tools
 
 from . import outside
 from .history import KEYLESS
+from .processes import NAME
 
 
 class Outside:
@@ -49,6 +51,7 @@ class Outside:
             "case": context.case_id,
             "key": idempotency_key() or "",
             "run": context.run_id,
+            "by": os.environ.get(NAME, ""),
         }
         return str(outside.asked(self._place, question))
 

@@ -47,8 +47,9 @@ class Trial:
         self.people = People(installation.urls, installation.record, certain=installation.certain)
         self.ended_by_themselves: list[str] = []
 
-    async def hold(self, threads: Sequence[tuple[str, str]], faults: Sequence[Fault], *, seconds: float) -> History:
-        """Hold the threads (id and script), begun within `seconds`, while faults happen; then wait until all is quiet.
+    async def hold(self, customers: Sequence[tuple[str, str]], faults: Sequence[Fault], *, seconds: float) -> History:
+        """Hold what customers say (name and script), begun within `seconds`, while faults happen; then wait until all
+        is quiet.
 
         What has not ended when nothing has moved for `QUIET` seconds is left so, and shows in the history.
 
@@ -60,13 +61,13 @@ class Trial:
         watch = asyncio.create_task(self._watch())
         suffering = [asyncio.create_task(self._suffer(fault, began)) for fault in faults]
         try:
-            await asyncio.gather(*self._start_customers(threads, seconds), *suffering)
+            await asyncio.gather(*self._start_customers(customers, seconds), *suffering)
             await self._quiet()
         finally:
             for task in (desk, watch, *suffering):
                 task.cancel()
             await asyncio.gather(desk, watch, *suffering, return_exceptions=True)
-        return await self._history(dict(threads))
+        return await self._history(dict(customers))
 
     async def _suffer(self, fault: Fault, began: float) -> None:
         await asyncio.sleep(max(0.0, began + fault.at - time.monotonic()))
@@ -78,7 +79,7 @@ class Trial:
             await asyncio.sleep(2.0)
             self.ended_by_themselves += self._installation.revive()
 
-    def _start_customers(self, threads: Sequence[tuple[str, str]], seconds: float) -> list[Any]:
+    def _start_customers(self, customers: Sequence[tuple[str, str]], seconds: float) -> list[Any]:
         started: list[Any] = []
         for number in range(self._customers):
             folder = self._installation.folder
@@ -86,7 +87,7 @@ class Trial:
                 services=self._installation.urls,
                 record=folder / f"accepted-{number}.jsonl",
                 seed=self._seed,
-                threads=list(threads[number :: self._customers]),
+                customers=list(customers[number :: self._customers]),
                 seconds=seconds,
                 patience=600.0,
             )
@@ -117,7 +118,7 @@ class Trial:
                     return
                 await asyncio.sleep(LOOK)
 
-    async def _history(self, threads: dict[str, str]) -> History:
+    async def _history(self, customers: dict[str, str]) -> History:
         """Everything that was noted, and how everything ended."""
         accepted = self.accepted
         invocations, marks = outside.recorded(self._installation.record)
@@ -128,9 +129,9 @@ class Trial:
                 status.update({run["id"]: run["status"] for run in page})
                 if len(page) < PAGE:
                     break
-            finals = {thread: await self._final(client, thread) for thread in threads}
+            finals = {case: await self._final(client, case) for case in {one.case for one in accepted}}
         return History(
-            threads=threads,
+            customers=customers,
             accepted=accepted,
             invocations=invocations,
             answers=self.people.answers,
@@ -139,10 +140,10 @@ class Trial:
             marks=marks,
         )
 
-    async def _final(self, client: httpx.AsyncClient, thread: str) -> Final:
-        state = await self._read(client, f"/v1/threads/{thread}/state")
-        rows = await asyncio.to_thread(outside.asked, self._installation.socket, {"asks": "rows", "case": thread})
-        named = json.dumps(state["values"]).replace(f"recorded-{thread}-", "recorded-")
+    async def _final(self, client: httpx.AsyncClient, case: str) -> Final:
+        state = await self._read(client, f"/v1/threads/{case}/state")
+        rows = await asyncio.to_thread(outside.asked, self._installation.socket, {"asks": "rows", "case": case})
+        named = json.dumps(state["values"]).replace(f"recorded-{case}-", "recorded-")
         return Final(values=json.loads(named), rows=rows)
 
     async def _read(self, client: httpx.AsyncClient, path: str) -> Any:
@@ -171,14 +172,15 @@ async def _customers(order: Path) -> None:
 def courses(history: History, seed: int) -> dict[str, Course]:
     """The courses of conversations from a history in which nothing was disturbed."""
     said = {script.id: script.said for script in scripts(seed)}
+    held = {one.case: history.customers[one.customer] for one in history.accepted}
     return {
         conversation: Course(
             conversation=conversation,
             runs=len(said[conversation]),
-            changes=[one for one in history.invocations if one.case == thread],
-            final=history.finals[thread],
+            changes=[one for one in history.invocations if one.case == case],
+            final=history.finals[case],
         )
-        for thread, conversation in history.threads.items()
+        for case, conversation in held.items()
     }
 
 

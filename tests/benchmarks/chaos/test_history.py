@@ -38,14 +38,15 @@ def course_of(name: str, tools: list[str], runs: int = 2) -> Course:
 
 def undisturbed(courses: dict[str, Course], threads: dict[str, str], keys: dict[str, int]) -> History:
     """The history of threads that hold these conversations, change by change in turn, and of keyed steps."""
-    history = History(threads=dict(threads), sent=dict(keys))
+    history = History(sent=dict(keys))
     for thread, conversation in threads.items():
         course = courses[conversation]
         for number in range(course.runs):
             run = f"{thread}.{number}"
-            history.accepted.append(Accepted(run=run, thread=thread, number=number))
+            history.accepted.append(Accepted(run=run, customer=f"customer of {thread}", case=thread, number=number))
             history.endings.append(Ending(run=run, status="succeeded"))
         history.finals[thread] = course.final.model_copy(deep=True)
+        history.customers[f"customer of {thread}"] = conversation
     longest = max((len(course.changes) for course in courses.values()), default=0)
     for place in range(longest):
         for thread, conversation in threads.items():

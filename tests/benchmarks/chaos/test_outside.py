@@ -27,7 +27,7 @@ def airline(tmp_path: Path) -> Generator[outside.Airline]:
 
 
 def call(airline: outside.Airline, tool: str, args: dict[str, Any], *, key: str, case: str = "a") -> str:
-    return airline.call(tool, args, case=case, key=key, run=f"run of {case}")
+    return airline.call(tool, args, case=case, key=key, run=f"run of {case}", by="worker")
 
 
 def test_a_tool_that_knows_keys_performs_once_for_each(airline: outside.Airline, tmp_path: Path) -> None:
@@ -84,6 +84,7 @@ async def test_callers_at_the_same_time_get_their_own_answers(served: Path, tmp_
             "case": f"case-{number}",
             "key": "",
             "run": "",
+            "by": "",
         }
         return await asyncio.to_thread(outside.asked, served, question)
 

@@ -44,7 +44,7 @@ def unknown(name: str, run: str) -> dict[str, Any]:
 def record(tmp_path: Path) -> Path:
     """Where the airline has noted one call, of the run `done`."""
     airline = outside.Airline(tmp_path / "record")
-    airline.call("send_certificate", ARGS, case="a", key="one", run="done")
+    airline.call("send_certificate", ARGS, case="a", key="one", run="done", by="worker")
     airline.close()
     return tmp_path / "record"
 
@@ -78,7 +78,7 @@ async def test_an_answer_that_may_have_been_heard_is_never_changed(record: Path)
     people = People([SERVICE], record, certain=lambda: SETTLED)
     await looked(people, service)
     airline = outside.Airline(record)
-    airline.call("send_certificate", ARGS, case="a", key="two", run="late")  # because the answer was heard
+    airline.call("send_certificate", ARGS, case="a", key="two", run="late", by="worker")  # because the answer was heard
     airline.close()
     await looked(people, service)
     assert [verb for _, verb, _ in service.heard] == ["approve", "approve"]
