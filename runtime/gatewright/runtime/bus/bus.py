@@ -1,0 +1,272 @@
+"""The bus: publish, request, subscribe."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from gatewright.agents.envelopes import Message
+from gatewright.agents.errors import UsageError
+from gatewright.runtime.clock import Clock
+from gatewright.runtime.store.database import Database
+from gatewright.runtime.store.sqlite import Memory
+from gatewright.runtime.store.writer import Transaction, Writer
+
+from . import topics
+from .composing import HANDLED, Composer
+from .cursors import Group, Start, take_over
+from .log import Entry, Log
+from .outgoing import Outgoing
+from .requests import REPLIES, Replies
+from .retention import Retention
+from .schemas import Models
+from .subscription import Subscription, Terms
+from .topics import Topic
+from .workers import Handler
+
+CONCURRENCY = 16  # messages that a subscription handles at once
+TIMEOUT = 60.0  # seconds that a handler has for a message
+LEASE = 3.0  # seconds
+PATIENCE = 10.0  # seconds that a publisher waits for room, and a request for its reply
+
+_REPLIES = Topic(retention=3600.0)
+
+
+class _Side:
+    """One database that keeps messages, and what this process has to do with it."""
+
+    def __init__(self, database: Database, writer: Writer, clock: Clock, settings: Callable[[str], Topic], name: str):
+        self.log = Log(database, writer, clock, settings)
+        self.outgoing = Outgoing(self.log, settings)
+        self.replies = Replies(self.log, name)
+        self.retention = Retention(self.log, settings)
+
+
+class Bus:
+    """The bus of one process, on one event loop.
+
+    Topics of durability `memory` are kept in a database of this process, all others in the service's own.
+    """
+
+    group_type: type[Group] = Group
+
+    def __init__(
+        self,
+        database: Database,
+        writer: Writer,
+        *,
+        source: str = "gatewright",
+        settings: Mapping[str, Topic] | None = None,
+        models: Mapping[str, Models] | None = None,
+        lease: float = LEASE,
+        clock: Clock | None = None,
+    ) -> None:
+        self._database = database
+        self._configured = dict(settings or {})
+        for topic in self._configured:
+            topics.check(topic)
+        self._default = Topic()
+        self._clock = clock or Clock()
+        self._lease = lease
+        self.name = f"{socket.gethostname()}-{secrets.token_hex(6)}"
+        self._composer = Composer(source, self.settings, models)
+        self._main = _Side(database, writer, self._clock, self.settings, self.name)
+        self._memory: _Side | None = None
+        self._memory_database: Memory | None = None
+        self._subscriptions: list[Subscription] = []
+        self._one_at_a_time = asyncio.Semaphore(1)
+
+    def settings(self, topic: str) -> Topic:
+        """The settings of a topic."""
+        return self._configured.get(topic) or (_REPLIES if topic == REPLIES else self._default)
+
+    async def open(self, *, alone: bool = False) -> None:
+        """Begin.
+
+        Args:
+            alone: nobody else works on this database, so whoever still holds partitions is dead.
+        """
+        if any(topic.durability == "memory" for topic in self._configured.values()):
+            self._memory_database = Memory()
+            self._memory_database.hold()
+            await asyncio.to_thread(self._memory_database.prepare)
+            writer = Writer(self._memory_database)
+            self._memory = _Side(self._memory_database, writer, self._clock, self.settings, self.name)
+        if alone:
+            await self._main.log.write(take_over)
+        for side in self._sides():
+            side.log.start()
+            side.retention.start()
+
+    async def close(self, grace: float = 10.0) -> None:
+        """Hand everything back. The writer that was given stays open."""
+        await asyncio.gather(*(subscription.close(grace) for subscription in list(self._subscriptions)))
+        for side in self._sides():
+            await side.retention.close()
+            await side.log.close()
+        if self._memory is not None and self._memory_database is not None:
+            await asyncio.to_thread(self._memory.log.writer.close)
+            self._memory_database.release()
+
+    async def __aenter__(self) -> Bus:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # publishing
+
+    async def publish(
+        self,
+        topic: str,
+        data: Any,
+        *,
+        key: str | None = None,
+        id: str | None = None,
+        type: str | None = None,
+        subject: str | None = None,
+        deadline: datetime | None = None,
+        timeout: float = PATIENCE,
+    ) -> Message:
+        """Publish a message; it has the topic's durability when this returns.
+
+        A handler that is to publish if and only if its message is acknowledged uses `Delivery.publish`. Whoever is
+        cancelled meanwhile does not know whether it was published; publishing it again under the same id is safe.
+
+        Args:
+            data: JSON values, bytes, a pydantic model, or a whole `Message`.
+            id: names the message; the same id on the same topic is published once.
+            deadline: after that it is not handled any more.
+            timeout: seconds to wait for room.
+
+        Raises:
+            BusyError: there was no room; nothing was stored.
+            UsageError: the topic does not take it.
+            UnavailableError: the database did not take it.
+        """
+        composed = self._composer.compose(topic, data, key=key, id=id, type=type, subject=subject, deadline=deadline)
+        await self._side(topic).outgoing.publish(composed.entry, timeout)
+        return composed.message
+
+    def put(self, transaction: Transaction, topic: str, data: Any, **attributes: Any) -> Message:
+        """Publish with another operation of the service's writer, in its transaction: both happen, or none.
+
+        Args:
+            attributes: those of `publish`, without a time-out: it does not wait for room.
+
+        Raises:
+            UsageError: the topic does not take it, or keeps its messages in memory.
+        """
+        if self.settings(topic).durability == "memory":
+            raise UsageError(f"topic {topic!r} keeps its messages in memory; only a durable one takes part in this")
+        composed = self._composer.compose(topic, data, **attributes)
+        self._main.log.put(transaction, [composed.entry])
+        return composed.message
+
+    async def request(
+        self,
+        topic: str,
+        data: Any,
+        *,
+        key: str | None = None,
+        type: str | None = None,
+        subject: str | None = None,
+        timeout: float = PATIENCE,
+    ) -> Message:
+        """Publish a message and wait for the reply to it: what a handler of it returns first.
+
+        Inside a handler the wait ends with the deadline of the message that is being handled, whatever `timeout` says,
+        and so it does for everybody who is asked in turn.
+
+        Args:
+            timeout: seconds to wait for room and for the reply.
+
+        Raises:
+            TimeoutError: there was no reply by then; the request is not started any more.
+            BusyError, UsageError, UnavailableError: as of `publish`.
+        """
+        deadline = datetime.now(UTC) + timedelta(seconds=timeout)
+        handled = HANDLED.get()
+        if handled is not None and handled.deadline is not None:
+            deadline = min(deadline, handled.deadline)
+        side = self._side(topic)
+        await side.replies.open()
+        composed = self._composer.compose(
+            topic, data, key=key, type=type, subject=subject, deadline=deadline, reply_to=side.replies.address
+        )
+        message = composed.message
+        reply = side.replies.expect(message.id)
+        try:
+            left = (deadline - datetime.now(UTC)).total_seconds()
+            async with asyncio.timeout(max(0.0, left)):
+                await side.outgoing.publish(composed.entry, max(0.0, left))
+                return await reply
+        except TimeoutError:
+            raise TimeoutError(
+                f"nobody answered request {message.id} on topic {topic!r} by {deadline.isoformat()}"
+            ) from None
+        finally:
+            side.replies.forget(message.id)
+
+    # consuming
+
+    async def subscribe(
+        self,
+        topic: str,
+        group: str,
+        handler: Handler,
+        *,
+        concurrency: int = CONCURRENCY,
+        timeout: float = TIMEOUT,
+        start: Start = "earliest",
+    ) -> Subscription:
+        """Have a topic's messages handled, as a member of a consumer group: each message by one member of it.
+
+        Args:
+            concurrency: messages handled at once; those of one key always one after the other.
+            timeout: seconds that the handler has for a message, unless it takes more with `Delivery.extend`.
+            start: where a group that is new to the topic begins.
+
+        Raises:
+            UsageError: that is no name of a topic or a group, or the topic exists with other partitions.
+        """
+        topics.check(group)
+        if concurrency < 1:
+            raise UsageError(f"concurrency is {concurrency}; it must be at least 1")
+        side = self._side(topic)
+        subscription = Subscription(
+            side.log,
+            self.group_type(topic, group, f"{self.name}-{secrets.token_hex(3)}"),
+            handler,
+            self._composer,
+            self.settings,
+            Terms(concurrency, timeout, self._lease, start),
+            elsewhere=lambda other: self._side(other) is not side,
+            foreign=self._publish_all,
+            one_at_a_time=self._one_at_a_time,
+        )
+        await subscription.open()
+        self._subscriptions.append(subscription)
+        return subscription
+
+    def look(self) -> None:
+        """Look for what other processes have published, now."""
+        self._main.log.look()
+
+    # inside
+
+    def _sides(self) -> list[_Side]:
+        return [side for side in (self._main, self._memory) if side is not None]
+
+    def _side(self, topic: str) -> _Side:
+        if self._memory is not None and self.settings(topic).durability == "memory":
+            return self._memory
+        return self._main
+
+    async def _publish_all(self, entries: Sequence[Entry]) -> None:
+        await asyncio.gather(*(self._side(entry.topic).outgoing.append(entry) for entry in entries))

@@ -1,0 +1,202 @@
+"""Publishing: what is published in one turn of the event loop is one operation, and nothing waits without bound.
+
+A publisher waits where too much is on its way to the database already, or where the topic's slowest group is too far
+behind. How far it is, is measured now and then: several processes together may go beyond the limit by a sixteenth each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+
+import sqlalchemy as sa
+
+from gatewright.agents.errors import BusyError, GatewrightError
+from gatewright.runtime.store.writer import Transaction
+
+from .log import Entry, Log
+from .topics import Durability, Topic
+
+PENDING = 4096  # messages of this process on their way to the database
+PENDING_BYTES = 64 << 20
+LOOK = 0.05  # seconds between looks at a topic that is full
+
+_BACKLOG = sa.text(
+    'SELECT cursor."group", sum(head.next - cursor.position) + '
+    '(SELECT count(*) FROM parked WHERE parked.topic = :topic AND parked."group" = cursor."group") '
+    'FROM cursor JOIN head ON head.topic = cursor.topic AND head."partition" = cursor."partition" '
+    'WHERE cursor.topic = :topic GROUP BY cursor."group" ORDER BY 2 DESC LIMIT 1'
+)
+
+
+class Backlog:
+    """How much of a topic waits for its slowest group, as far as this process knows."""
+
+    def __init__(self, log: Log, topic: str, limit: int) -> None:
+        self._log = log
+        self._topic = topic
+        self._limit = limit
+        self._step = max(1, limit // 16)
+        self._known = 0
+        self._since = 0  # published by this process since then
+        self._group = ""
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._measuring: asyncio.Task[None] | None = None
+
+    def take(self) -> bool:
+        """Count a message in; false where it has to wait."""
+        if self._waiters or self._known + self._since >= self._limit:
+            self._measure()
+            return False
+        self._since += 1
+        if self._since >= self._step:
+            self._measure()
+        return True
+
+    async def wait(self, timeout: float) -> None:
+        """Wait until a message is counted in.
+
+        Raises:
+            BusyError: that took too long.
+        """
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            async with asyncio.timeout(timeout):
+                await waiter
+        except TimeoutError:
+            raise BusyError(
+                f"topic {self._topic!r} is full: {self._known} messages wait for group {self._group!r}, and its limit "
+                f"is {self._limit}; let more processes consume it, or raise [topics.{self._topic}] limit"
+            ) from None
+        finally:
+            if not waiter.done() or waiter.cancelled():
+                with suppress(ValueError):
+                    self._waiters.remove(waiter)
+
+    def _measure(self) -> None:
+        if self._measuring is None:
+            self._measuring = asyncio.create_task(self._look())
+
+    async def _look(self) -> None:
+        try:
+            while True:
+                before = self._since
+                found = await self._log.write(self._read)
+                self._known, self._group = found if found else (0, "")
+                self._since -= before
+                while self._waiters and self._known + self._since < self._limit:
+                    waiter = self._waiters.popleft()
+                    if not waiter.done():
+                        waiter.set_result(None)
+                        self._since += 1
+                if not self._waiters:
+                    return
+                await asyncio.sleep(LOOK)
+        except GatewrightError as error:  # the database is away: so nothing can be published either
+            while self._waiters:
+                waiter = self._waiters.popleft()
+                if not waiter.done():
+                    waiter.set_exception(error)
+        finally:
+            self._measuring = None
+
+    def _read(self, transaction: Transaction) -> tuple[int, str] | None:
+        found = transaction.one(_BACKLOG, topic=self._topic)
+        return None if found is None else (int(found[1]), found[0])
+
+
+class Outgoing:
+    """What this process publishes to one log."""
+
+    def __init__(self, log: Log, settings: Callable[[str], Topic]) -> None:
+        self._log = log
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._backlogs: dict[str, Backlog] = {}
+        self._batches: dict[Durability, tuple[list[Entry], list[asyncio.Future[None]]]] = {}
+        self._pending = 0
+        self._bytes = 0
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._flushing = False
+
+    async def publish(self, entry: Entry, timeout: float) -> None:
+        """Append a message; it has the topic's durability when this returns.
+
+        Raises:
+            BusyError: for `timeout` seconds there was no room for it; nothing of it was stored.
+            UnavailableError: the database did not take it.
+        """
+        backlog = self._backlogs.get(entry.topic)
+        if backlog is None:
+            await self._log.declare(entry.topic)
+            limit = self._settings(entry.topic).limit
+            backlog = self._backlogs.setdefault(entry.topic, Backlog(self._log, entry.topic, limit))
+        if self._pending >= PENDING or self._bytes >= PENDING_BYTES or self._waiters:
+            began = self._loop.time()
+            await self._room(timeout)
+            timeout -= self._loop.time() - began
+        if not backlog.take():
+            await backlog.wait(timeout)
+        await self.append(entry)
+
+    def append(self, entry: Entry) -> asyncio.Future[None]:
+        """Append a message without waiting for room; the future is done when it has the topic's durability."""
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        self._pending += 1
+        self._bytes += len(entry.body)
+        batch = self._batches.setdefault(self._settings(entry.topic).durability, ([], []))
+        batch[0].append(entry)
+        batch[1].append(waiter)
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+        return waiter
+
+    async def _room(self, timeout: float) -> None:
+        waiter = self._loop.create_future()
+        self._waiters.append(waiter)
+        try:
+            async with asyncio.timeout(timeout):
+                await waiter
+        except TimeoutError:
+            raise BusyError(
+                f"{self._pending} messages of this process are on their way to the database already, and at most "
+                f"{PENDING} may be; publish less at once, or wait longer"
+            ) from None
+        finally:
+            if not waiter.done() or waiter.cancelled():
+                with suppress(ValueError):
+                    self._waiters.remove(waiter)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        batches, self._batches = self._batches, {}
+        for durability, (entries, waiters) in batches.items():
+            future = self._log.writer.submit(
+                partial(self._put, entries), durability="disk" if durability == "disk" else "process"
+            )
+            self._log.later(future, partial(self._done, entries, waiters))
+
+    def _put(self, entries: list[Entry], transaction: Transaction) -> None:
+        self._log.put(transaction, entries)
+
+    def _done(self, entries: Sequence[Entry], waiters: Sequence[asyncio.Future[None]], done: Future[None]) -> None:
+        self._pending -= len(entries)
+        self._bytes -= sum([len(entry.body) for entry in entries])
+        error = done.exception()
+        for waiter in waiters:
+            if waiter.done():  # whoever waited has been cancelled
+                continue
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)
+        for _ in range(min(len(self._waiters), PENDING - self._pending)):
+            waiting = self._waiters.popleft()
+            if not waiting.done():
+                waiting.set_result(None)

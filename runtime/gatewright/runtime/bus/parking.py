@@ -1,0 +1,127 @@
+"""Parked messages: those that wait for another attempt, and those of the same key behind them.
+
+A parked message is settled as far as its partition's position is concerned, so the partition goes on without it. Of
+each key the first one has a time at which it is due. Its attempt is counted before it starts: whatever becomes of the
+process, it is not tried for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from gatewright.runtime.store import schema
+from gatewright.runtime.store.writer import Transaction
+
+from .cursors import Group
+
+_PARKED = schema.Parked.__table__  # type: ignore[attr-defined]  # SQLModel adds it
+_MESSAGE = schema.Message.__table__  # type: ignore[attr-defined]
+
+_PARK = sa.insert(_PARKED)
+_PLACE = (
+    _PARKED.c.topic == sa.bindparam("of"),
+    _PARKED.c.group == sa.bindparam("by"),
+    _PARKED.c.partition == sa.bindparam("part"),
+)
+_ONE = (*_PLACE, _PARKED.c.offset == sa.bindparam("at"))
+_START = sa.update(_PARKED).where(*_ONE).values(attempts=_PARKED.c.attempts + 1).returning(_PARKED.c.attempts)
+_BODY = (
+    sa.select(_PARKED.c.body, _MESSAGE.c.body)
+    .select_from(
+        _PARKED.outerjoin(
+            _MESSAGE,
+            sa.and_(
+                _MESSAGE.c.topic == _PARKED.c.topic,
+                _MESSAGE.c.partition == _PARKED.c.partition,
+                _MESSAGE.c.offset == _PARKED.c.offset,
+            ),
+        )
+    )
+    .where(*_ONE)
+)
+_DUE = sa.update(_PARKED).where(*_ONE).values(due_at=sa.bindparam("due", type_=sa.BigInteger))
+_DROP = sa.delete(_PARKED).where(*_ONE)
+_NEXT = (
+    sa.select(_PARKED.c.offset)
+    .where(*_PLACE, _PARKED.c.key == sa.bindparam("of_key"))
+    .order_by(_PARKED.c.offset)
+    .limit(sa.literal_column("1"))
+)
+_HEADS = sa.select(_PARKED.c.offset, _PARKED.c.key, _PARKED.c.attempts, _PARKED.c.due_at).where(
+    *_PLACE, _PARKED.c.due_at.is_not(None)
+)
+_BEHIND = sa.select(_PARKED.c.key, sa.func.count()).where(*_PLACE, _PARKED.c.due_at.is_(None)).group_by(_PARKED.c.key)
+
+
+class Parked(NamedTuple):
+    """A message that waits: `due` is when its next attempt is (microseconds), None behind another of its key."""
+
+    partition: int
+    offset: int
+    key: str | None
+    attempts: int
+    due: int | None
+    body: bytes | None = None
+
+
+class Started(NamedTuple):
+    """A parked message whose attempt number `attempts` has been counted."""
+
+    parked: Parked
+    attempts: int
+    body: bytes
+
+
+def park(transaction: Transaction, group: Group, parked: Iterable[Parked]) -> None:
+    """Let messages wait."""
+    transaction.many(
+        _PARK,
+        [
+            (group.topic, group.name, entry.partition, entry.offset, entry.key, entry.attempts, entry.due, entry.body)
+            for entry in parked
+        ],
+    )
+
+
+def start(transaction: Transaction, group: Group, parked: Parked) -> Started | None:
+    """Count an attempt, before it is made; None where there is no such message any more."""
+    place = _place(group, parked.partition, parked.offset)
+    counted = transaction.one(_START, **place)
+    if counted is None:
+        return None
+    body, message = transaction.one(_BODY, **place) or (None, None)
+    return Started(parked, counted[0], bytes(body or message or b""))
+
+
+def postpone(transaction: Transaction, group: Group, part: int, offset: int, due: int) -> None:
+    """Set when the next attempt is."""
+    transaction.run(_DUE, **_place(group, part, offset), due=due)
+
+
+def drop(transaction: Transaction, group: Group, part: int, offset: int) -> None:
+    """Let a message wait no more: it is settled."""
+    transaction.run(_DROP, **_place(group, part, offset))
+
+
+def advance(transaction: Transaction, group: Group, part: int, key: str, now: int) -> int | None:
+    """Make the next message of a key due now; gives its offset, or None where no more waits."""
+    found = transaction.one(_NEXT, of=group.topic, by=group.name, part=part, of_key=key)
+    if found is None:
+        return None
+    postpone(transaction, group, part, found[0], now)
+    offset: int = found[0]
+    return offset
+
+
+def load(transaction: Transaction, group: Group, part: int) -> tuple[list[Parked], dict[str, int]]:
+    """What waits in a partition: the first of each key, and how many are behind it."""
+    place = {"of": group.topic, "by": group.name, "part": part}
+    heads = [Parked(part, *row) for row in transaction.all(_HEADS, **place)]
+    return heads, {key: count for key, count in transaction.all(_BEHIND, **place) if key is not None}
+
+
+def _place(group: Group, part: int, offset: int) -> dict[str, object]:
+    return {"of": group.topic, "by": group.name, "part": part, "at": offset}

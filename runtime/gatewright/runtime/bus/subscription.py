@@ -1,0 +1,311 @@
+"""A subscription: a member of a consumer group, which holds partitions and has their messages handled.
+
+    told or read ─▶ lanes, one for each key ─▶ workers ─▶ batch ─▶ settled by one operation
+                          ▲ due                   │ failed
+                          │                       ▼
+                        parked in the database, with what is behind it of the same key
+
+A fixed number of workers takes the lanes in turn, so messages of one key are handled one after the other, and those of
+other keys meanwhile. What waits in memory is bounded in messages and bytes; the rest waits in the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from typing import NamedTuple
+
+from gatewright.agents.errors import UnavailableError
+from gatewright.runtime.clock import MICROSECONDS
+from gatewright.runtime.store.writer import Transaction
+
+from . import letters, parking
+from .composing import Composer
+from .cursors import Attendance, Claim, Group, Start
+from .holdings import Holding, Work
+from .log import Entry, Log, Row
+from .parking import Parked
+from .topics import Topic
+from .workers import Handler, Workers
+
+BUFFER = 1024  # messages that wait in memory
+BUFFER_BYTES = 32 << 20
+WINDOW = 4096  # messages of a partition that may be begun beyond its position
+MOST_WAITING = 10_000  # keys with a message that waits for another attempt, before nothing new is begun
+PAUSE = 1.0  # seconds, after an error of the database
+
+_log = logging.getLogger(__name__)
+
+
+class Terms(NamedTuple):
+    """How a subscription works: `concurrency` messages at once, each for at most `timeout` seconds; a member that is
+    silent for `lease` seconds loses its partitions; a new group begins at `start`."""
+
+    concurrency: int
+    timeout: float
+    lease: float
+    start: Start
+
+
+class _Attended(NamedTuple):
+    attendance: Attendance
+    parked: dict[int, tuple[list[Parked], dict[str, int]]]
+    heads: dict[int, int]
+    returning: list[tuple[int, Parked]]
+
+
+class Subscription(Workers):
+    """Made by `Bus.subscribe`; use it on the event loop it was made on."""
+
+    def __init__(
+        self,
+        log: Log,
+        group: Group,
+        handler: Handler,
+        composer: Composer,
+        settings: Callable[[str], Topic],
+        terms: Terms,
+        *,
+        elsewhere: Callable[[str], bool],
+        foreign: Callable[[Sequence[Entry]], Awaitable[None]],
+        one_at_a_time: asyncio.Semaphore,
+    ) -> None:
+        super().__init__(log, group, composer, settings)
+        self.timeout = terms.timeout
+        self.elsewhere = elsewhere
+        self._handler = handler
+        self._terms = terms
+        self._foreign = foreign
+        self._one_at_a_time = one_at_a_time
+        self._due = []
+        self._order = itertools.count()
+        self._careful = deque()
+        self._careful_wake = asyncio.Event()
+        self._partitions = 0
+        self._heads: dict[int, int] = {}
+        self._lagging: set[int] = set()  # partitions of which the database has more than memory
+        self._reading = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def held(self) -> frozenset[int]:
+        """The partitions that this member has now."""
+        return frozenset(self._held)
+
+    # life
+
+    async def open(self) -> None:
+        """Join the group and begin."""
+        self._partitions = await self._log.declare(self.topic)
+        await self._log.write(lambda transaction: self._group.begin(transaction, self._terms.start))
+        self._log.listen(self.topic, self)
+        self._tasks = [asyncio.create_task(self._work()) for _ in range(self._terms.concurrency)]
+        self._tasks += [asyncio.create_task(self._attend()), asyncio.create_task(self._work_carefully())]
+
+    async def close(self, grace: float = 10.0) -> None:
+        """Hand the partitions back. Messages that are being handled have `grace` seconds; then others get them."""
+        if self._closing:
+            return
+        self._closing = True
+        for holding in self._held.values():
+            holding.leaving = True
+        end = self._loop.time() + grace
+        while (self._running or self._pending or self._batch.holdings) and self._loop.time() < end:
+            self._flush()
+            await asyncio.sleep(0.005)
+        self._log.unlisten(self.topic, self)
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._flush()
+        with suppress(UnavailableError):  # then the lease will be over by itself
+            now = self._log.clock.now()
+            await self._log.write(lambda transaction: self._group.leave(transaction, now=now))
+
+    # membership
+
+    async def _attend(self) -> None:
+        """Renew, claim and hand back, again and again."""
+        while not self._closing:
+            self._attend_now.clear()
+            pause = self._terms.lease / 3
+            try:
+                await self._attend_once()
+            except UnavailableError as error:
+                _log.warning("group %r of topic %r cannot reach the database: %s", self.group, self.topic, error)
+                pause = min(pause, PAUSE)
+            self._cancel_overdue()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._attend_now.wait()
+
+    async def _attend_once(self) -> None:
+        known = {part: holding.epoch for part, holding in self._held.items()}
+        attended = await self._log.write(partial(self._attendance, known))
+        if self._closing:
+            return
+        attendance = attended.attendance
+        for part, epoch in known.items():
+            holding = self._held.get(part)
+            if holding is not None and holding.epoch == epoch and part not in attendance.held:
+                _log.warning("partition %d of topic %r is another's now", part, self.topic)
+                self._lose(holding)
+        for claim in attendance.claims:
+            self._take_on(claim, *attended.parked[claim.partition])
+        self.heads(attended.heads)
+        for number, entry in attended.returning:
+            self._take_back(number, entry)
+        surplus = sum(not holding.leaving for holding in self._held.values()) - attendance.share
+        for holding in [holding for holding in self._held.values() if not holding.leaving][: max(0, surplus)]:
+            holding.leaving = True
+            self._hand_back(holding)
+
+    def _attendance(self, known: Mapping[int, int], transaction: Transaction) -> _Attended:
+        group, now = self._group, self._log.now(transaction)
+        until = now + int(self._terms.lease * MICROSECONDS)
+        attendance = group.attend(transaction, known, partitions=self._partitions, now=now, until=until)
+        return _Attended(
+            attendance,
+            {claim.partition: parking.load(transaction, group, claim.partition) for claim in attendance.claims},
+            self._log.heads(transaction, self.topic),
+            letters.returning(transaction, group),
+        )
+
+    def _take_on(self, claim: Claim, heads: Sequence[Parked], behind: Mapping[str, int]) -> None:
+        holding = self._held[claim.partition] = Holding(claim, WINDOW)
+        self._lagging.add(claim.partition)
+        if holding.position != claim.position:
+            self._touch(holding)
+        if holding.careful:
+            _log.warning(
+                "%d processes in a row ended over partition %d of topic %r: its messages are started one at a time",
+                claim.deaths,
+                claim.partition,
+                self.topic,
+            )
+        self._take_up(holding, heads, behind)
+
+    def _hand_back(self, holding: Holding) -> None:
+        if holding.running or holding.lost or self._closing:
+            return
+        self._flush()
+        self._lose(holding)
+        back = {holding.partition: holding.epoch}
+        self._submit(lambda transaction: self._group.release(transaction, back))
+
+    def _passed(self, holding: Holding) -> bool:
+        return holding.position >= min(holding.suspect, self._heads.get(holding.partition, 0))
+
+    # taking messages
+
+    def appended(self, rows: Sequence[Row]) -> None:
+        """Messages that this process has appended: those that are next are taken as they are."""
+        heads = self._heads
+        for row in rows:
+            part, offset = row.partition, row.offset
+            if offset >= heads.get(part, 0):
+                heads[part] = offset + 1
+            holding = self._held.get(part)
+            if holding is None:
+                continue
+            if offset == holding.next and not holding.leaving and self._room(holding):
+                self._take(holding, row)
+            elif offset >= holding.next:
+                self._lagging.add(part)
+        self._wake()
+        self._catch_up()
+
+    def heads(self, heads: Mapping[int, int]) -> None:
+        """How far partitions reach by now, whoever has appended."""
+        for part, head in heads.items():
+            self._heads[part] = max(head, self._heads.get(part, 0))
+            holding = self._held.get(part)
+            if holding is not None:
+                if holding.next < head:
+                    self._lagging.add(part)
+                if holding.careful:
+                    self._forgive_if_done(holding)
+        self._catch_up()
+
+    def _room(self, holding: Holding) -> bool:
+        return (
+            self._buffered < BUFFER
+            and self._bytes < BUFFER_BYTES
+            and holding.next - holding.position < WINDOW
+            and self._waiting < MOST_WAITING
+        )
+
+    def _take(self, holding: Holding, row: Row) -> None:
+        offset = row.offset
+        holding.next = offset + 1
+        if offset in holding.stored:
+            return
+        lane = holding.lane(row.key)
+        if lane.parked is not None:
+            self._park(lane, [Parked(row.partition, offset, row.key, 0, None)])
+        elif holding.careful and offset < holding.suspect:
+            self._park(lane, [Parked(row.partition, offset, row.key, 0, self._log.clock.now())])
+        else:
+            self._push(lane, Work(row))
+
+    def _catch_up(self) -> None:
+        if not self._lagging or self._reading or self._closing:
+            return
+        if self._buffered > BUFFER // 2 or self._bytes > BUFFER_BYTES // 2:
+            return
+        held: dict[int, Holding] = {}
+        for part in list(self._lagging):
+            holding = self._held.get(part)
+            if holding is None or holding.leaving or holding.next >= self._heads.get(part, 0):
+                self._lagging.discard(part)
+            elif self._room(holding):
+                held[part] = holding
+        if not held:
+            return
+        self._reading = True
+        wanted = {part: (holding.next, self._heads[part]) for part, holding in held.items()}
+        most = BUFFER - self._buffered
+        future = self._log.writer.submit(
+            lambda transaction: self._log.read(
+                transaction, self.topic, {part: first for part, (first, _) in wanted.items()}, most
+            ),
+            durability="process",
+        )
+        self._log.later(future, partial(self._read, held, wanted, most))
+
+    def _read(
+        self,
+        held: Mapping[int, Holding],
+        wanted: Mapping[int, tuple[int, int]],
+        most: int,
+        done: Future[list[Row]],
+    ) -> None:
+        self._reading = False
+        if done.exception() is not None:
+            self._loop.call_later(PAUSE, self._catch_up)
+            return
+        rows = done.result()
+        for row in rows:
+            holding = held[row.partition]
+            if holding.lost or holding.leaving or row.offset < holding.next or not self._room(holding):
+                continue
+            if row.offset > holding.next:
+                holding.skip(row.offset)
+            self._take(holding, row)
+        if len(rows) < most:
+            found = {row.partition for row in rows}
+            for part, holding in held.items():
+                first, head = wanted[part]
+                if part not in found and holding.next == first and not holding.lost:
+                    holding.skip(head)  # nothing is left of what was there
+                    self._touch(holding)
+        self._wake()
+        self._catch_up()
