@@ -51,33 +51,15 @@ _INSERT_THREAD = sa.text(
 _FIND_THREAD = sa.select(
     _THREAD.c.deployment, _THREAD.c.agent, _THREAD.c.case_id, _THREAD.c.closed_at, _THREAD.c.settings
 ).where(_THREAD.c.id == sa.bindparam("id"))
-_INSERT_RUN = sa.insert(_RUN).values(
-    {
-        name: sa.bindparam(name)
-        for name in (
-            "id",
-            "thread_id",
-            "case_id",
-            "deployment",
-            "agent",
-            "status",
-            "epoch",
-            "attempt",
-            "crashes",
-            "available_at",
-            "input",
-            "waiting_for",
-            "parent_run_id",
-            "requester",
-            "created_at",
-        )
-    }
+_INSERT_RUN = sa.text(  # an agent that was asked acts for whoever the asking one acts for
+    "INSERT INTO run (id, thread_id, case_id, deployment, agent, status, epoch, attempt, crashes, available_at, input,"
+    " waiting_for, parent_run_id, requester, created_at) VALUES (:id, :thread_id, :case_id, :deployment, :agent,"
+    " 'queued', 0, 1, 0, :available_at, :input, '[]', :parent_run_id,"
+    " coalesce(:requester, (SELECT s.requester FROM run s WHERE s.id = :sender)), :created_at)"
+    " ON CONFLICT (id) DO NOTHING"
 )
 _BUSY = sa.select(_RUN.c.id, _RUN.c.status).where(_RUN.c.thread_id == sa.bindparam("thread_id"), UNFINISHED)
-_SENDER = _RUN.alias("sender")
-_INSERT_SENT = _INSERT_RUN.values(  # an agent that was asked acts for whoever the asking one acts for
-    requester=sa.select(_SENDER.c.requester).where(_SENDER.c.id == sa.bindparam("sender")).scalar_subquery()
-)
+_QUEUE_UP = sa.select(_THREAD.c.id).where(_THREAD.c.id == sa.bindparam("thread_id")).with_for_update(key_share=True)
 _EXISTS = sa.select(_RUN.c.id).where(_RUN.c.id == sa.bindparam("run_id"))
 
 
@@ -87,6 +69,12 @@ def create_thread(transaction: Transaction, thread: NewThread, *, now: int) -> N
     Raises:
         ConflictError: there is one of that id.
     """
+    if not create_missing(transaction, thread, now=now):
+        raise ConflictError(f"thread {thread.id!r} exists; start a run on it, or choose another id")
+
+
+def create_missing(transaction: Transaction, thread: NewThread, *, now: int) -> bool:
+    """Create a thread; false where there is one of that id."""
     created = transaction.run(
         _INSERT_THREAD,
         id=thread.id,
@@ -98,8 +86,7 @@ def create_thread(transaction: Transaction, thread: NewThread, *, now: int) -> N
         salt=os.urandom(16),
         created_at=now,
     )
-    if not created:
-        raise ConflictError(f"thread {thread.id!r} exists; start a run on it, or choose another id")
+    return bool(created)
 
 
 def thread(transaction: Transaction, thread_id: str) -> KnownThread | None:
@@ -111,6 +98,11 @@ def thread(transaction: Transaction, thread_id: str) -> KnownThread | None:
 def unfinished(transaction: Transaction, thread_id: str) -> list[str]:
     """The ids of the thread's runs that have not ended."""
     return [row[0] for row in transaction.all(_BUSY, thread_id=thread_id)]
+
+
+def lock(transaction: Transaction, thread_id: str) -> None:
+    """Keep others from changing the queue of a thread before this transaction ends."""
+    transaction.one(_QUEUE_UP, thread_id=thread_id)
 
 
 def exists(transaction: Transaction, run_id: str) -> bool:
@@ -128,20 +120,21 @@ def accept(
     requester: str | None = None,
     sender: str | None = None,
     now: int,
-) -> None:
-    """Put a run in the queue of its thread. Accepting the same id twice is one acceptance.
+) -> bool:
+    """Put a run in the queue of its thread; false where a run of that id has been accepted before.
 
     Args:
         requester: who starts it, where that is proven.
         sender: the run that sends it, whose requester is this one's.
     """
     if exists(transaction, run_id):
-        return
+        return False
+    lock(transaction, thread_id)
     found = thread(transaction, thread_id)
     assert found is not None, "the caller has created or found the thread"
     place = (found.deployment, found.agent, found.case_id)
     available = None if unfinished(transaction, thread_id) else now
-    _insert(
+    return _insert(
         transaction,
         run_id,
         thread_id,
@@ -163,15 +156,15 @@ def accept_first(
     *,
     requester: str | None = None,
     now: int,
-) -> None:
-    """Create a thread and put its first run in the queue.
+) -> bool:
+    """Create a thread and put its first run in the queue; false where a run of that id has been accepted before.
 
     Raises:
         ConflictError: there is a thread of that id.
     """
     create_thread(transaction, thread, now=now)
     place = (thread.deployment, thread.agent, thread.case_id)
-    _insert(
+    return _insert(
         transaction,
         run_id,
         thread.id,
@@ -196,25 +189,23 @@ def _insert(
     requester: str | None,
     sender: str | None = None,
     now: int,
-) -> None:
+) -> bool:
     deployment, agent, case_id = place
-    transaction.run(
-        _INSERT_RUN if sender is None else _INSERT_SENT,
-        id=run_id,
-        thread_id=thread_id,
-        case_id=case_id,
-        deployment=deployment,
-        agent=agent,
-        status="queued",
-        epoch=0,
-        attempt=1,
-        crashes=0,
-        available_at=available,
-        input=input,
-        waiting_for="[]",
-        parent_run_id=parent_run_id,
-        created_at=now,
-        **({"requester": requester} if sender is None else {"sender": sender}),
+    return bool(
+        transaction.run(
+            _INSERT_RUN,
+            id=run_id,
+            thread_id=thread_id,
+            case_id=case_id,
+            deployment=deployment,
+            agent=agent,
+            available_at=available,
+            input=input,
+            parent_run_id=parent_run_id,
+            requester=requester,
+            sender=sender,
+            created_at=now,
+        )
     )
 
 
@@ -234,7 +225,7 @@ def deliver(
         row = transaction.one(_FIND_THREAD, id=parent.thread_id)
         assert row is not None, "the sender's thread exists"
         settings = json.loads(row[4])
-        create_thread(
+        create_missing(
             transaction,
             NewThread(
                 id=thread_id,

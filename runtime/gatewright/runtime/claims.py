@@ -1,12 +1,14 @@
-"""Processes hold runs: they claim those that can start, keep their leases, and recover what a dead process held.
+"""Workers hold runs: they claim those that can start, and others recover what a lost worker held.
 
-Claiming looks at the runs whose `available_at` has come, however many wait behind them on their threads.
+Claiming looks at the runs whose `available_at` has come, however many wait behind them on their threads. Workers that
+claim at the same moment take different runs.
 """
 
 from __future__ import annotations
 
 import random
-from typing import NamedTuple
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -56,6 +58,7 @@ _READY = (
     .where(_RUN.c.status == "queued", _RUN.c.available_at <= sa.bindparam("now"), _GOING)
     .order_by(_RUN.c.available_at, _RUN.c.number)
     .limit(sa.bindparam("most"))
+    .with_for_update(skip_locked=True, of=_RUN)
 )
 _TAKE = (
     sa.update(_RUN)
@@ -68,8 +71,7 @@ _TAKE = (
     .values(
         status="running",
         epoch=_RUN.c.epoch + 1,
-        lease_owner=sa.bindparam("owner"),
-        lease_until=sa.bindparam("until"),
+        holder=sa.bindparam("worker"),
         started_at=sa.func.coalesce(_RUN.c.started_at, sa.bindparam("now")),
     )
 )
@@ -93,17 +95,17 @@ _CLAIMED = (
     .select_from(_RUN.join(_THREAD, _THREAD.c.id == _RUN.c.thread_id))
     .where(_RUN.c.id == sa.bindparam("run_id"))
 )
-_RENEW = (
-    sa.update(_RUN)
-    .where(_RUN.c.lease_owner == sa.bindparam("owner"), _RUN.c.status == "running")
-    .values(lease_until=sa.bindparam("until"))
-)
 _PROGRESS = (  # whether the last holder of the run recorded anything
     sa.exists()
     .where(_EFFECT.c.run_id == _RUN.c.id, _EFFECT.c.epoch == _RUN.c.epoch, _EFFECT.c.leaf.is_not(None))
     .label("progress")
 )
-_ORPHANS = sa.select(_RUN.c.id, _RUN.c.crashes, _PROGRESS).where(_RUN.c.status == "running")
+_ORPHANS = (
+    sa.select(_RUN.c.id, _RUN.c.crashes, _PROGRESS)
+    .where(_RUN.c.status == "running", _RUN.c.holder == sa.bindparam("lost"))
+    .order_by(_RUN.c.id)
+    .with_for_update(of=_RUN)
+)
 _RECOVER = (
     sa.update(_RUN)
     .where(_RUN.c.id == sa.bindparam("run_id"))
@@ -111,8 +113,7 @@ _RECOVER = (
         status="queued",
         available_at=sa.bindparam("now"),
         crashes=sa.bindparam("deaths"),
-        lease_owner=sa.null(),
-        lease_until=sa.null(),
+        holder=sa.null(),
     )
 )
 # Intentions that are not waited for are written as they stand by then, so a process may have died after writing a
@@ -138,38 +139,45 @@ _HURRY = (
 )
 
 
-def claim(transaction: Transaction, *, owner: str, until: int, most: int, now: int) -> list[Claimed]:
-    """Take up to `most` runs that can start, oldest first."""
-    ready = [row[0] for row in transaction.all(_READY, now=now, most=most)]
-    taken = (_take(transaction, run_id, owner=owner, until=until, now=now) for run_id in ready)
-    return [claimed for claimed in taken if claimed is not None]
+class Queue:
+    """The runs that a worker may take."""
+
+    def __init__(self, worker: str, deployments: Collection[str] = ()) -> None:
+        """`deployments`: those that it executes; all where none is named."""
+        self.worker = worker
+        self._ready: Any = _READY
+        if deployments:
+            self._ready = _READY.where(sa.or_(*(_RUN.c.deployment == name for name in sorted(deployments))))
+
+    def claim(self, transaction: Transaction, *, most: int, now: int) -> list[Claimed]:
+        """Take up to `most` runs that can start, oldest first."""
+        ready = [row[0] for row in transaction.all(self._ready, now=now, most=most)]
+        taken = (self.claim_this(transaction, run_id, now=now) for run_id in ready)
+        return [claimed for claimed in taken if claimed is not None]
+
+    def claim_this(self, transaction: Transaction, run_id: str, *, now: int) -> Claimed | None:
+        """Take this run if it can start; saves a just accepted run its way through the queue."""
+        if not transaction.run(_TAKE, run_id=run_id, worker=self.worker, now=now):
+            return None
+        row = transaction.one(_CLAIMED, run_id=run_id)
+        assert row is not None, "a run has a thread"
+        return Claimed(*row)
 
 
-def claim_this(transaction: Transaction, run_id: str, *, owner: str, until: int, now: int) -> Claimed | None:
-    """Take this run if it can start; saves a just accepted run its way through the queue."""
-    return _take(transaction, run_id, owner=owner, until=until, now=now)
-
-
-def _take(transaction: Transaction, run_id: str, *, owner: str, until: int, now: int) -> Claimed | None:
-    if not transaction.run(_TAKE, run_id=run_id, owner=owner, until=until, now=now):
-        return None
-    row = transaction.one(_CLAIMED, run_id=run_id)
-    assert row is not None, "a run has a thread"
-    return Claimed(*row)
-
-
-def renew(transaction: Transaction, *, owner: str, until: int) -> None:
-    """Extend the leases of this process."""
-    transaction.run(_RENEW, owner=owner, until=until)
-
-
-def recover(transaction: Transaction, *, now: int, latest: int) -> int:
-    """Queue again what a process held that has died; gives how many. The caller is alone on the database.
+def recover(transaction: Transaction, lost: Sequence[str], *, now: int, latest: int) -> int:
+    """Queue again what lost workers held; gives how many runs.
 
     Args:
+        lost: their ids; nothing is theirs any more.
         latest: no retry is put off further than this, even if the clock was ahead when it was scheduled.
     """
-    orphans = transaction.all(_ORPHANS)
+    recovered = sum(_recover(transaction, worker, now=now) for worker in lost)
+    transaction.run(_HURRY, latest=latest)
+    return recovered
+
+
+def _recover(transaction: Transaction, worker: str, *, now: int) -> int:
+    orphans = transaction.all(_ORPHANS, lost=worker)
     for run_id, crashes, progress in orphans:
         transaction.run(_UNRECORDED, of_run=run_id)
         transaction.run(_UNDELIVERED, of_run=run_id)
@@ -181,7 +189,6 @@ def recover(transaction: Transaction, *, now: int, latest: int) -> int:
             runs.end(transaction, run_id, "failed", failure={"type": "ProcessDied", "message": message}, now=now)
         else:
             transaction.run(_RECOVER, run_id=run_id, deaths=deaths, now=now + _quarantine(deaths))
-    transaction.run(_HURRY, latest=latest)
     return len(orphans)
 
 

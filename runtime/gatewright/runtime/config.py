@@ -146,7 +146,7 @@ class Server(Section):
 
 
 class Worker(Section):
-    """How runs are executed. Times in seconds. `deployments`: those that this process executes; all of them if empty."""
+    """How runs are executed. Times in seconds. `deployments`: those that this process executes; empty for all."""
 
     deployments: tuple[str, ...] = ()
     concurrency: Annotated[int, Field(ge=1, le=10_000)] = 32

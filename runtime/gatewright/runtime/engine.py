@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -24,7 +23,6 @@ from gatewright.safety import approvals
 from gatewright.safety.ledger import records
 
 from . import claims, codec, exchange, requests, results, runs
-from .approvals import dues
 from .chain import RunChain
 from .checkpoints import GroupCommitSaver, LostCheckpointError
 from .clock import MICROSECONDS, moment
@@ -123,7 +121,7 @@ class Engine:
         self._hub = hub
         self._deployments = deployments
         self._worker = worker
-        self._owner = uuid.uuid4().hex
+        self._queue = claims.Queue("")
         self._active: dict[str, _Active] = {}
         self._reserved = 0
         self._stirred = asyncio.Event()
@@ -135,15 +133,27 @@ class Engine:
 
     # life
 
-    async def start(self) -> None:
-        """Queue again what a dead process left, and begin to execute."""
+    async def start(self, worker: str) -> None:
+        """Begin to execute, as this worker."""
         # Synchronous nodes and tools run in threads: one for each run that is executed, and some for the rest.
         self._threads = _AgentThreads(self._worker.concurrency + 16)
         self._loop.set_default_executor(self._threads)
+        self._queue = claims.Queue(worker, self._worker.deployments)
+        self._tasks = [asyncio.create_task(self._dispatch())]
+        self.wake()
+
+    def recover(self, transaction: Transaction, lost: list[str]) -> None:
+        """Queue again what lost workers held."""
         now = self._office.clock.now()
-        latest = now + int(LONGEST_DELAY * MICROSECONDS)
-        await self._write(lambda transaction: claims.recover(transaction, now=now, latest=latest))
-        self._tasks = [asyncio.create_task(self._dispatch()), asyncio.create_task(self._keep_leases())]
+        claims.recover(transaction, lost, now=now, latest=now + int(LONGEST_DELAY * MICROSECONDS))
+
+    def begin_anew(self, worker: str) -> None:
+        """Go on as this worker: what was held before is somebody else's by now, and is let go."""
+        self._queue = claims.Queue(worker, self._worker.deployments)
+        for run_id, active in self._active.items():
+            if active.chain is not None:
+                active.chain.close(runs.SupersededError(f"run {run_id!r} is executed by another worker by now"))
+            active.interrupt()
         self.wake()
 
     def wake(self) -> None:
@@ -201,7 +211,7 @@ class Engine:
     def claim_this(self, transaction: Transaction, run_id: str) -> claims.Claimed | None:
         """In the operation that accepts a run: take it at once, for `begin`."""
         now = self._office.clock.now()
-        return claims.claim_this(transaction, run_id, owner=self._owner, until=self._until(now), now=now)
+        return self._queue.claim_this(transaction, run_id, now=now)
 
     def begin(self, claimed: claims.Claimed | None) -> None:
         """Use a reserved place: execute the run, or give the place back."""
@@ -212,9 +222,6 @@ class Engine:
         else:
             self.wake()
 
-    def _until(self, now: int) -> int:
-        return now + int(self._worker.lease * MICROSECONDS)
-
     async def _dispatch(self) -> None:
         while not self._draining:
             self._stirred.clear()
@@ -223,9 +230,7 @@ class Engine:
                 now = self._office.clock.now()
                 most = room
                 try:
-                    claimed = await self._write(
-                        partial(claims.claim, owner=self._owner, until=self._until(now), most=most, now=now)
-                    )
+                    claimed = await self._write(partial(self._queue.claim, most=most, now=now))
                 except UnavailableError:
                     claimed = []
                 except Exception:  # one run that cannot be claimed must not keep all others from it
@@ -237,18 +242,6 @@ class Engine:
                     continue
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stirred.wait(), POLL)
-
-    async def _keep_leases(self) -> None:
-        while True:
-            await asyncio.sleep(self._worker.lease / 3)
-            with suppress(UnavailableError):  # the disk is full: the lock on the data directory still holds
-                await self._write(self._housekeep)
-                self.wake()
-
-    def _housekeep(self, transaction: Transaction) -> None:
-        now = self._office.clock.now()
-        claims.renew(transaction, owner=self._owner, until=self._until(now))
-        dues.happen(transaction, now=now)
 
     def _start(self, claimed: claims.Claimed) -> None:
         active = _Active(claimed)
@@ -465,7 +458,7 @@ class Engine:
             result, now = operation(transaction), self._office.clock.now()
             if active is None or active.following is not None or self._draining:
                 return result, []
-            return result, claims.claim(transaction, owner=self._owner, until=self._until(now), most=1, now=now)
+            return result, self._queue.claim(transaction, most=1, now=now)
 
         while True:
             try:

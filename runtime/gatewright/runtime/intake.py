@@ -199,12 +199,14 @@ class Intake(Reader):
             if run_id is not None and acceptance.exists(transaction, run_id):
                 raise _KNOWN
             if thread_id is None:
-                acceptance.accept_first(transaction, chosen, thread, body, requester=requester, now=now)
+                if not acceptance.accept_first(transaction, chosen, thread, body, requester=requester, now=now):
+                    raise _KNOWN  # by another process, at this moment
                 return place.take(transaction, chosen)
             threads.join(transaction, thread, now=now)
             if multitask == "reject" and (busy := acceptance.unfinished(transaction, thread.id)):
                 raise ConflictError(f"thread {thread.id!r} is busy with run {busy[0]!r}; wait, or enqueue")
-            acceptance.accept(transaction, chosen, thread.id, body, requester=requester, now=now)
+            if not acceptance.accept(transaction, chosen, thread.id, body, requester=requester, now=now):
+                raise _KNOWN
             return place.take(transaction, chosen)
 
         future = self._writer.submit(write)

@@ -72,17 +72,21 @@ _OF_RUN = (
     .where(_APPROVAL.c.run_id == sa.bindparam("of_run"))
     .order_by(_APPROVAL.c.number)
 )
-FIND = sa.select(
-    _APPROVAL.c.request,
-    _APPROVAL.c.state,
-    _APPROVAL.c.number,
-    _APPROVAL.c.run_id,
-    _APPROVAL.c.thread_id,
-    _APPROVAL.c.case_id,
-    _APPROVAL.c.deployment,
-    _APPROVAL.c.agent,
-    _APPROVAL.c.key,
-).where(_APPROVAL.c.id == sa.bindparam("find"))
+FIND = (  # and kept from others until the transaction ends
+    sa.select(
+        _APPROVAL.c.request,
+        _APPROVAL.c.state,
+        _APPROVAL.c.number,
+        _APPROVAL.c.run_id,
+        _APPROVAL.c.thread_id,
+        _APPROVAL.c.case_id,
+        _APPROVAL.c.deployment,
+        _APPROVAL.c.agent,
+        _APPROVAL.c.key,
+    )
+    .where(_APPROVAL.c.id == sa.bindparam("find"))
+    .with_for_update()
+)
 _STORE = (
     sa.update(_APPROVAL)
     .where(_APPROVAL.c.id == sa.bindparam("of"), _APPROVAL.c.state == sa.bindparam("was"))

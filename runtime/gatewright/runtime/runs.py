@@ -47,22 +47,29 @@ class Reply(NamedTuple):
     error: str
 
 
-_HELD = sa.select(_RUN.c.id).where(
-    _RUN.c.id == sa.bindparam("run_id"), _RUN.c.epoch == sa.bindparam("epoch"), _RUN.c.status == "running"
+_HELD = (  # and kept from others until the transaction ends
+    sa.select(_RUN.c.id)
+    .where(_RUN.c.id == sa.bindparam("run_id"), _RUN.c.epoch == sa.bindparam("epoch"), _RUN.c.status == "running")
+    .with_for_update(key_share=True)
 )
 _ADMIT = sa.update(_RUN).where(_RUN.c.id == sa.bindparam("run_id")).values(admitted=sa.bindparam("said"))
-_STATE = sa.select(
-    _RUN.c.status,
-    _RUN.c.epoch,
-    _RUN.c.thread_id,
-    _RUN.c.case_id,
-    _RUN.c.deployment,
-    _RUN.c.agent,
-    _RUN.c.attempt,
-    _RUN.c.input,
-    _RUN.c.parent_run_id,
-    _RUN.c.waiting_for,
-).where(_RUN.c.id == sa.bindparam("run_id"))
+_STATUS = sa.select(_RUN.c.status).where(_RUN.c.id == sa.bindparam("run_id"))
+_STATE = (
+    sa.select(
+        _RUN.c.status,
+        _RUN.c.epoch,
+        _RUN.c.thread_id,
+        _RUN.c.case_id,
+        _RUN.c.deployment,
+        _RUN.c.agent,
+        _RUN.c.attempt,
+        _RUN.c.input,
+        _RUN.c.parent_run_id,
+        _RUN.c.waiting_for,
+    )
+    .where(_RUN.c.id == sa.bindparam("run_id"))
+    .with_for_update(key_share=True)
+)
 _SET_STATE = (
     sa.update(_RUN)
     .where(_RUN.c.id == sa.bindparam("run_id"))
@@ -73,8 +80,7 @@ _SET_STATE = (
         waiting_for=sa.bindparam("waiting"),
         error=sa.bindparam("failure"),
         crashes=0,
-        lease_owner=sa.null(),
-        lease_until=sa.null(),
+        holder=sa.null(),
     )
 )
 _END = (
@@ -89,8 +95,7 @@ _END = (
         admitted=sa.null(),
         available_at=sa.null(),
         waiting_for="[]",
-        lease_owner=sa.null(),
-        lease_until=sa.null(),
+        holder=sa.null(),
     )
 )
 _PROMOTE = (
@@ -188,7 +193,7 @@ def park(
     transaction: Transaction, run_id: str, epoch: int, waiting_for: Sequence[str], *, attempt: int, now: int
 ) -> bool:
     """Let a run wait for approvals, agents it asked or its paused deployment; false where nothing is outstanding."""
-    hold(transaction, run_id, epoch)
+    hold(transaction, run_id, epoch)  # first: what arrives meanwhile waits for it, and finds the run waiting
     outstanding = [item for item in waiting_for if _outstanding(transaction, item)]
     transaction.run(
         _SET_STATE,
@@ -204,7 +209,7 @@ def park(
 
 def _outstanding(transaction: Transaction, item: str) -> bool:
     if item.startswith("run:"):
-        row = transaction.one(_STATE, run_id=item.removeprefix("run:"))
+        row = transaction.one(_STATUS, run_id=item.removeprefix("run:"))
         return row is not None and row[0] not in ("succeeded", "failed", "cancelled")
     if item.startswith(PAUSE):
         return transaction.one(_PAUSED, deployment=item.removeprefix(PAUSE)) is not None
@@ -290,6 +295,7 @@ def end(
     ended = [run_id]
     for (child,) in transaction.all(_CHILDREN, run_id=run_id):
         ended += end(transaction, child, "cancelled", now=now, detail={"reason": f"run {run_id} {status}"})
+    acceptance.lock(transaction, thread_id)
     transaction.run(_PROMOTE, thread=thread_id, now=now)
     if parent_run_id is not None:
         arrived(transaction, parent_run_id, f"run:{run_id}", now=now)
@@ -308,6 +314,7 @@ def resume(transaction: Transaction, run_id: str, *, now: int) -> None:
         raise NotFoundError(f"there is no run {run_id!r}")
     if row[0] != "failed":
         raise ConflictError(f"run {run_id!r} is {row[0]}; only a failed run can be resumed")
+    acceptance.lock(transaction, row[2])
     later = transaction.one(_LATER, run_id=run_id, of_thread=row[2])
     if later is not None:
         raise ConflictError(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -15,7 +16,7 @@ from gatewright.agents.errors import UnavailableError, UsageError
 from gatewright.agents.worlds import Conversation
 
 from . import codec, deployments, interception, ledger, models, prices
-from .approvals import roster
+from .approvals import dues, roster
 from .approvals.desk import Desk
 from .checkpoints import GroupCommitSaver, open_saver
 from .clock import Clock, moment
@@ -29,7 +30,7 @@ from .hub import Hub
 from .intake import Intake
 from .meters import Meters
 from .notices import outbox
-from .notices.channels import channels
+from .notices.channels import Channel, channels
 from .notices.sender import Sender
 from .notices.views import NoticeView, State
 from .policy import library
@@ -37,6 +38,9 @@ from .recording import Office
 from .store import database, schema
 from .store.writer import Transaction, Writer
 from .views import FINAL, Event, LedgerView, Overview, RunView
+from .workers.duties import Duties, Held, Work
+from .workers.membership import Membership
+from .workers.registry import Identity, Kind
 
 T = TypeVar("T")
 
@@ -65,14 +69,15 @@ class Service(Intake, Desk, Switches):
         self._saver: GroupCommitSaver
         self._engine: Engine
         self._hub: Hub
-        self._sender: Sender | None = None
+        self._membership: Membership
 
     @classmethod
-    async def open(cls, config: Config, *, execute: bool = True) -> Self:
+    async def open(cls, config: Config, *, execute: bool = True, kind: Kind = "serve") -> Self:
         """Open the data directory: create or migrate it, load the deployments, recover and execute runs.
 
         Args:
             execute: whether to execute runs; without, requests are accepted and queued.
+            kind: as what the process shows itself to others.
 
         Raises:
             UnavailableError: the directory cannot be used, or another process has it.
@@ -88,13 +93,13 @@ class Service(Intake, Desk, Switches):
         service = cls(config, folder)
         service._database.hold()
         try:
-            await service._open(execute)
+            await service._open(execute, kind)
         except BaseException:
             service._database.release()
             raise
         return service
 
-    async def _open(self, execute: bool) -> None:
+    async def _open(self, execute: bool, kind: Kind) -> None:
         interception.install()
         self._signer = ledger.key(self._folder, self.config.ledger.origin)
         await asyncio.to_thread(self._database.prepare)
@@ -129,13 +134,23 @@ class Service(Intake, Desk, Switches):
             for deployment in self._deployments.values():
                 roster.check(deployment, people)
             await self._write(lambda transaction: roster.withdraw(transaction, people, now=self._clock.now()))
+            self._membership = Membership(
+                self._writer,
+                lambda: Identity.new(kind, self.config.worker.deployments, self.config.worker.concurrency),
+                lease=self.config.worker.lease,
+                alone=not self._database.shared,
+                duties=Duties(self._duties() if execute else {}),
+                recover=self._engine.recover if execute else _nothing,
+                recovered=self._engine.wake,
+                expelled=self._expelled,
+            )
+            await self._membership.join()
             if execute:
-                self._tell()
-                await self._engine.start()
+                await self._engine.start(self._membership.who.id)
             self._tasks = [asyncio.create_task(self._sign())]
         except BaseException:
-            if self._sender is not None:
-                await self._sender.close()
+            if hasattr(self, "_membership"):
+                await self._membership.leave()
             if hasattr(self, "_saver"):
                 await self._saver.close()
             self._writer.close()
@@ -155,13 +170,39 @@ class Service(Intake, Desk, Switches):
             models.substitute(name)  # a model that is not known is found out now
         return meters
 
-    def _tell(self) -> None:
-        """Begin to send what waits in the outbox, if anybody is to be told of anything."""
-        if not self.config.notices:
-            return
-        ways = channels(self.config.notices, self.config.mail, public_url=self.config.server.public_url)
-        self._sender = Sender(self._writer, self._query, self._clock, ways)
-        self._sender.start()
+    def _duties(self) -> dict[str, Work]:
+        """What this process does for all while no other does."""
+        offered: dict[str, Work] = {"dues": self._let_happen}
+        if self.config.notices:
+            ways = channels(self.config.notices, self.config.mail, public_url=self.config.server.public_url)
+            offered["notices"] = partial(self._tell, ways)
+        return offered
+
+    async def _let_happen(self, duty: Held) -> None:
+        """Let happen what comes due on open requests."""
+
+        def happen(transaction: Transaction) -> None:
+            duty.check(transaction)
+            dues.happen(transaction, now=self._clock.now())
+
+        while True:
+            with suppress(UnavailableError):  # the disk is full, or the database away: the next round tries again
+                await self._write(happen)
+                self._engine.wake()
+            await asyncio.sleep(self.config.worker.lease / 3)
+
+    async def _tell(self, ways: Mapping[str, Channel], duty: Held) -> None:
+        """Send what waits in the outbox."""
+        sender = Sender(self._writer, self._query, self._clock, ways)
+        sender.start()
+        try:
+            await asyncio.get_running_loop().create_future()  # until the duty ends
+        finally:
+            await sender.close()
+
+    def _expelled(self, anew: Identity) -> None:
+        """Others took this process for lost: what it had begun is not its own any more, and what it knew may be old."""
+        self._engine.begin_anew(anew.id)
 
     def _wake(self) -> None:
         self._engine.wake()
@@ -171,15 +212,15 @@ class Service(Intake, Desk, Switches):
         if self.draining:
             return
         self.draining = True
+        self._membership.drain()
         await self._engine.drain(self.config.worker.drain if drain is None else drain)
-        if self._sender is not None:
-            await self._sender.close()
         self._hub.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with suppress(UnavailableError):
             await self._checkpoint()
+        await self._membership.leave()
         for deployment in self._deployments.values():
             if deployment.world is not None:
                 deployment.world.close()
@@ -341,6 +382,10 @@ class Service(Intake, Desk, Switches):
             ConflictError: it was not given up, or its receiver is not configured any more.
         """
         await self._write(lambda tx: outbox.again(tx, notice_id, now=self._clock.now()))
+
+
+def _nothing(transaction: Transaction, lost: list[str]) -> None:
+    """A process that executes nothing takes nothing over."""
 
 
 def _settled(view: RunView) -> bool:

@@ -56,6 +56,7 @@ async def close(office: Office, deployment: LoadedDeployment, thread_id: str, ag
     now = office.clock.now()
 
     def write(transaction: Transaction) -> None:
+        acceptance.lock(transaction, thread_id)
         _check_open(thread_id, acceptance.thread(transaction, thread_id))
         if unfinished := transaction.one(_UNFINISHED, case=thread_id):
             raise ConflictError(f"thread {thread_id!r} has run {unfinished[0]!r} under way; wait for it, or cancel it")
@@ -71,10 +72,11 @@ def join(transaction: Transaction, thread: acceptance.NewThread, *, now: int) ->
     Raises:
         ConflictError: it belongs to another deployment, or is closed.
     """
-    known = acceptance.thread(transaction, thread.id)
-    if known is None:
-        acceptance.create_thread(transaction, thread, now=now)
+    if acceptance.create_missing(transaction, thread, now=now):
         return
+    acceptance.lock(transaction, thread.id)
+    known = acceptance.thread(transaction, thread.id)
+    assert known is not None, "it could not be created because it exists"
     if known.deployment != thread.deployment:
         raise ConflictError(
             f"thread {thread.id!r} belongs to deployment {known.deployment!r}, not {thread.deployment!r}"

@@ -30,6 +30,7 @@ _BETWEEN = (
     .order_by(_TABLE.c.number)
 )
 _FIND = sa.select(_TABLE.c.delegation).where(_TABLE.c.id == sa.bindparam("find"))
+_HOLD = _FIND.with_for_update()
 _OPEN = sa.select(_TABLE.c.delegation).where(_TABLE.c.revoked_at.is_(None), _TABLE.c.until_at > sa.bindparam("now"))
 _REVOKE = (
     sa.update(_TABLE)
@@ -70,7 +71,7 @@ def revoke(transaction: Transaction, delegation_id: str, voter: Voter, *, operat
         NotEntitledError: the person has not given it, and does not operate the service.
         ConflictError: it was revoked before.
     """
-    row = transaction.one(_FIND, find=delegation_id)
+    row = transaction.one(_HOLD, find=delegation_id)
     if row is None:
         raise NotFoundError(f"there is no delegation {delegation_id!r}")
     found = _JSON.validate_json(row[0])

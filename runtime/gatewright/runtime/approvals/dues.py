@@ -30,6 +30,7 @@ DUE = (
     .where(sa.text("state = 'open'"), _APPROVAL.c.due_at <= sa.bindparam("now"))
     .order_by(_APPROVAL.c.due_at, _APPROVAL.c.number)
     .limit(sa.bindparam("most"))
+    .with_for_update(skip_locked=True)
 )
 
 

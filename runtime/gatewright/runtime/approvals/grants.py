@@ -40,6 +40,7 @@ _NEAR = (
     .order_by(_TABLE.c.number)
 )
 _FIND = sa.select(_TABLE.c.grant_).where(_TABLE.c.id == sa.bindparam("find"))
+_HOLD = _FIND.with_for_update()
 _OPEN = sa.select(_TABLE.c.grant_).where(
     _TABLE.c.revoked_at.is_(None), sa.or_(_TABLE.c.until_at.is_(None), _TABLE.c.until_at > sa.bindparam("now"))
 )
@@ -111,7 +112,7 @@ def revoke(transaction: Transaction, grant_id: str, voter: Voter, *, operates: b
         NotEntitledError: the person has not given it, and does not operate the service.
         ConflictError: it was revoked before.
     """
-    row = transaction.one(_FIND, find=grant_id)
+    row = transaction.one(_HOLD, find=grant_id)
     if row is None:
         raise NotFoundError(f"there is no grant {grant_id!r}")
     found = _JSON.validate_json(row[0])

@@ -28,13 +28,18 @@ _WAIVER = schema.Waiver.__table__  # type: ignore[attr-defined]
 _RUN = schema.Run.__table__  # type: ignore[attr-defined]
 
 _PAUSED = sa.select(_PAUSE.c.by).where(_PAUSE.c.deployment == sa.bindparam("of"))
-_STOP = sa.insert(_PAUSE).values({name: sa.bindparam(name) for name in ("deployment", "by", "reason", "since")})
+_STOP = sa.text(
+    "INSERT INTO pause (deployment, \"by\", reason, since) VALUES (:deployment, :by, :reason, :since)"
+    " ON CONFLICT (deployment) DO NOTHING"
+)
 _GO = sa.delete(_PAUSE).where(_PAUSE.c.deployment == sa.bindparam("of"))
 _WAITING = sa.select(_RUN.c.id).where(_RUN.c.status == "waiting", _RUN.c.deployment == sa.bindparam("of"))
 _COLUMNS = ("id", "rule_id", "scope", "by", "reason", "until_at", "created_at")
 _WAIVE = sa.insert(_WAIVER).values({name: sa.bindparam(name) for name in _COLUMNS})
-_FIND = sa.select(_WAIVER.c.rule_id, _WAIVER.c.scope, _WAIVER.c.until_at, _WAIVER.c.revoked_at).where(
-    _WAIVER.c.id == sa.bindparam("find")
+_FIND = (
+    sa.select(_WAIVER.c.rule_id, _WAIVER.c.scope, _WAIVER.c.until_at, _WAIVER.c.revoked_at)
+    .where(_WAIVER.c.id == sa.bindparam("find"))
+    .with_for_update()
 )
 _REVOKE = (
     sa.update(_WAIVER)
@@ -97,10 +102,10 @@ def pause(transaction: Transaction, stopped: Pause, *, now: int) -> None:
     Raises:
         ConflictError: it is paused.
     """
-    found = transaction.one(_PAUSED, of=stopped.deployment)
-    if found is not None:
-        raise ConflictError(f"deployment {stopped.deployment!r} has been paused by {found[0]!r} already")
-    transaction.run(_STOP, deployment=stopped.deployment, by=stopped.by, reason=stopped.reason, since=now)
+    if not transaction.run(_STOP, deployment=stopped.deployment, by=stopped.by, reason=stopped.reason, since=now):
+        found = transaction.one(_PAUSED, of=stopped.deployment)
+        by = "somebody" if found is None else repr(found[0])
+        raise ConflictError(f"deployment {stopped.deployment!r} has been paused by {by} already")
     said = {"action": "pause", "by": stopped.by, "reason": stopped.reason}
     _record(transaction, stopped.deployment, said, now=now)
     telling.paused(transaction, stopped.deployment, stopped.reason, now=now)

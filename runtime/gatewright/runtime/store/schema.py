@@ -35,7 +35,8 @@ class Run(Table, table=True):
     """One execution on a thread. `number` gives the order of acceptance; `epoch` fences off earlier holders.
 
     `available_at` is when a queued run may be claimed; null while an earlier run of its thread is unfinished. `input`
-    is needed until the run has ended; then input and output are sealed values of the record at `leaf`. `requester` is
+    is needed until the run has ended; then input and output are sealed values of the record at `leaf`. `holder` is the
+    worker that executes it, whose lease is in `Worker`. `requester` is
     who started it, where that is proven; agents that it asks act for the same person. `admitted` is what rules said of
     the input, and made of it.
     """
@@ -65,8 +66,7 @@ class Run(Table, table=True):
     epoch: int = 0
     attempt: int = 0
     crashes: int = 0
-    lease_owner: str | None = None
-    lease_until: int | None = Field(default=None, sa_type=BigInteger)
+    holder: str | None = None
     available_at: int | None = Field(default=None, sa_type=BigInteger)
     input: bytes | None = Field(default=None, sa_type=LargeBinary)
     admitted: str | None = Field(default=None, sa_type=Text)
@@ -78,6 +78,32 @@ class Run(Table, table=True):
     created_at: int = Field(sa_type=BigInteger)
     started_at: int | None = Field(default=None, sa_type=BigInteger)
     finished_at: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class Worker(Table, table=True):
+    """A process that works on the database. It holds its runs and duties until it has left, or `lease_until` is over
+    and somebody has found it `lost`: times are the database's own."""
+
+    __table_args__ = (Index("worker_lease", "state", "lease_until"),)
+
+    id: str = Field(primary_key=True)
+    kind: str
+    host: str
+    pid: int
+    process: str
+    deployments: str = Field(sa_type=Text)
+    concurrency: int
+    state: str
+    started_at: int = Field(sa_type=BigInteger)
+    seen_at: int = Field(sa_type=BigInteger)
+    lease_until: int = Field(sa_type=BigInteger)
+
+
+class Duty(Table, table=True):
+    """Work that one process at a time does for all: what its holder writes for it begins with a look at this row."""
+
+    name: str = Field(primary_key=True)
+    holder: str
 
 
 class Effect(Table, table=True):
