@@ -170,9 +170,14 @@ class Price(Section):
 
 
 class Ledger(Section):
-    """The log of decision records. A checkpoint is signed after `checkpoint_records` or `checkpoint_seconds`."""
+    """The log of decision records. A checkpoint is signed after `checkpoint_records` or `checkpoint_seconds`.
+
+    `key` is the file with the signing key; without, `ledger.key` in `data_dir`. The first service on a new database
+    makes the key, for a log called `origin`; one that finds none later signs nothing.
+    """
 
     origin: str = "gatewright.local/decisions"
+    key: Path | None = None
     checkpoint_records: Annotated[int, Field(ge=1)] = 1024
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 5.0
 
@@ -196,6 +201,15 @@ class Config(Section):
     ledger: Ledger = Ledger()
     notices: Receivers = ()
     mail: Mail = Mail()
+
+    @model_validator(mode="after")
+    def _worker_executes_what_there_is(self) -> Config:
+        for name in self.worker.deployments:
+            if name not in self.deployments:
+                near = difflib.get_close_matches(name, self.deployments, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"configured are {sorted(self.deployments)}"
+                raise ValueError(f"worker.deployments names {name!r}, and there is no such deployment; {hint}")
+        return self
 
     @model_validator(mode="after")
     def _tokens_tell_people_apart(self) -> Config:
@@ -347,6 +361,9 @@ def _absolute(config: Config, folder: Path) -> Config:
         update={
             "data_dir": folder / config.data_dir.expanduser(),
             "python_path": tuple(folder / path.expanduser() for path in config.python_path),
+            "ledger": config.ledger.model_copy(
+                update={"key": folder / config.ledger.key.expanduser() if config.ledger.key else None}
+            ),
             "deployments": {
                 name: deployment.model_copy(
                     update={

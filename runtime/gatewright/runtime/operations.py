@@ -32,6 +32,7 @@ from .views import (
     ThreadView,
     Verb,
 )
+from .workers.views import WorkerView
 
 
 class Operations(Protocol):
@@ -200,6 +201,8 @@ class Operations(Protocol):
     async def notices(self, *, state: State | None = None, limit: int = 100, offset: int = 0) -> list[NoticeView]: ...
 
     async def retry_notice(self, notice_id: str) -> None: ...
+
+    async def workers(self, *, every: bool = False) -> list[WorkerView]: ...
 
     async def deployments_state(self) -> list[DeploymentView]: ...
 

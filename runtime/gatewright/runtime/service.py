@@ -38,9 +38,11 @@ from .recording import Office
 from .store import database, schema
 from .store.writer import Transaction, Writer
 from .views import FINAL, Event, LedgerView, Overview, RunView
+from .workers import registry
 from .workers.duties import Duties, Held, Work
 from .workers.membership import Membership
 from .workers.registry import Identity, Kind
+from .workers.views import WorkerView
 
 T = TypeVar("T")
 
@@ -109,7 +111,8 @@ class Service(Intake, Desk, Switches):
             self._hub = Hub()
             self._controls = await self._query(lambda connection: controls.load(connection, now=self._clock.now()))
             self._saver = await open_saver(self._database, self._writer)
-            for name, settings in self.config.deployments.items():
+            chosen = self.config.worker.deployments or tuple(self.config.deployments)
+            for name, settings in ((name, self.config.deployments[name]) for name in chosen):
                 self._deployments[name] = deployments.load(name, settings, data_dir=self._folder, saver=self._saver)
             self._office = Office(
                 writer=self._writer,
@@ -140,7 +143,7 @@ class Service(Intake, Desk, Switches):
                 lease=self.config.worker.lease,
                 alone=not self._database.shared,
                 duties=Duties(self._duties() if execute else {}),
-                recover=self._engine.recover if execute else _nothing,
+                recover=self._engine.recover,
                 recovered=self._engine.wake,
                 expelled=self._expelled,
             )
@@ -253,6 +256,15 @@ class Service(Intake, Desk, Switches):
         await self._write(lambda transaction: transaction.run(_TOUCH))
         if not self._database.shared and not self._database.exists():
             raise UnavailableError(f"the data directory {str(self._folder)!r} is gone; restore it and restart")
+
+    @property
+    def place(self) -> str:
+        """Which database this is, without a password."""
+        return self._database.place
+
+    async def workers(self, *, every: bool = False) -> list[WorkerView]:
+        """The processes that work on the database; with `every`, also those that have left or were lost today."""
+        return await self._query(lambda connection: registry.listed(connection, every=every))
 
     # runs
 
@@ -382,10 +394,6 @@ class Service(Intake, Desk, Switches):
             ConflictError: it was not given up, or its receiver is not configured any more.
         """
         await self._write(lambda tx: outbox.again(tx, notice_id, now=self._clock.now()))
-
-
-def _nothing(transaction: Transaction, lost: list[str]) -> None:
-    """A process that executes nothing takes nothing over."""
 
 
 def _settled(view: RunView) -> bool:

@@ -166,7 +166,7 @@ def test_a_worker_executes_what_was_queued_and_ends_cleanly(project: Project) ->
         worker.communicate(timeout=60)
 
     shown = project("run", "show", queued.json["id"], "--json")
-    assert began == {"data_dir": str(project.path / ".gatewright")}
+    assert began == {"database": str(project.path / ".gatewright")}
     assert worker.returncode == 0
     assert shown.json["output"]["answer"] == "40.00 refunded for order A-17"
 

@@ -1,4 +1,4 @@
-"""Deployments and waivers under `/v1`: see, pause and resume; waive and revoke."""
+"""Workers, deployments and waivers under `/v1`: see; pause and resume; waive and revoke."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, Field
 
 from gatewright.runtime.controls.views import DeploymentView, ScopeView, WaiverView
 from gatewright.runtime.operations import Host
+from gatewright.runtime.workers.views import WorkerView
 
 from .access import identity
 from .answers import many, one
@@ -44,6 +45,11 @@ def add(router: APIRouter, service: Host) -> None:
     """Add the resources to `router`."""
     _deployments(router, service)
     _waivers(router, service)
+
+    @router.get("/workers", tags=["workers"], response_model=list[WorkerView])
+    async def list_workers(every: Annotated[bool, Query()] = False) -> Response:
+        """The processes that work on the database, the oldest first. With `every`, also those that have gone today."""
+        return many(await service.workers(every=every))
 
 
 def _deployments(router: APIRouter, service: Host) -> None:

@@ -41,6 +41,7 @@ from gatewright.runtime.views import (
     ThreadView,
     Verb,
 )
+from gatewright.runtime.workers.views import WorkerView
 from gatewright.safety.approvals.ballots import Voter
 from gatewright.safety.approvals.entitlement import NotEntitledError
 
@@ -80,7 +81,7 @@ async def connect(config: Config, *, execute: bool = False, create: bool = False
         )
     from gatewright.runtime.service import Service
 
-    service = await Service.open(config, execute=execute)
+    service = await Service.open(config, execute=execute, kind="command")
     try:
         yield service
     finally:
@@ -378,6 +379,9 @@ class HTTPClient:
 
     async def retry_notice(self, notice_id: str) -> None:
         await self._ask("POST", f"/notices/{_path(notice_id)}/retry")
+
+    async def workers(self, *, every: bool = False) -> list[WorkerView]:
+        return await self._many(WorkerView, "/workers", {"every": every})
 
     async def deployments_state(self) -> list[DeploymentView]:
         return await self._many(DeploymentView, "/deployments", {})

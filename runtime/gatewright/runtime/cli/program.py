@@ -22,6 +22,7 @@ COMMANDS = {
     "dev": Lazy(f"{HERE}.serving:dev", "Serve with the sample conversations, to look around."),
     "serve": Lazy(f"{HERE}.serving:serve", "Serve the HTTP API and the console, and execute runs."),
     "worker": Lazy(f"{HERE}.serving:worker", "Execute runs without HTTP."),
+    "workers": Lazy(f"{HERE}.workers:workers", "See the processes that execute runs."),
     "run": Lazy(f"{HERE}.runs:run", "Start, watch and steer runs."),
     "approvals": Lazy(f"{HERE}.approvals:approvals", "See what waits for a person, and decide it."),
     "deploy": Lazy(f"{HERE}.deploy:deploy", "See the deployments, and stop one in an emergency."),

@@ -43,13 +43,15 @@ def _listening(command: Any) -> Any:
 
 @click.command(cls=Command)
 @_listening
+@click.option("--no-execute", is_flag=True, help="Leave the runs to `gatewright worker` processes.")
 @desk
-def serve(desk: Desk, host: str | None, port: int | None, unsafe: bool) -> int:
+def serve(desk: Desk, host: str | None, port: int | None, unsafe: bool, no_execute: bool) -> int:
     """Serve the HTTP API and the console, and execute runs, until SIGTERM or Ctrl-C.
 
-    Then: streams are ended, requests finish, running steps are finished or handed back.
+    Then: streams are ended, requests finish, running steps are finished or handed back. On a PostgreSQL database any
+    number of these and of `gatewright worker` processes share the work.
     """
-    return _run(_serve(desk, _configured(desk, host, port), unsafe=unsafe))
+    return _run(_serve(desk, _configured(desk, host, port), unsafe=unsafe, execute=not no_execute))
 
 
 @click.command(cls=Command)
@@ -65,10 +67,16 @@ def dev(desk: Desk, host: str | None, port: int | None, unsafe: bool, browser: b
 
 
 @click.command(cls=Command)
+@click.option(
+    "--deployment", "names", multiple=True, help="Execute this deployment's runs alone; may be repeated."
+)
 @desk
-def worker(desk: Desk) -> int:
-    """Execute the runs of the data directory, without HTTP, until SIGTERM or Ctrl-C."""
-    return _run(_work(desk, desk.config()))
+def worker(desk: Desk, names: tuple[str, ...]) -> int:
+    """Execute runs, without HTTP, until SIGTERM or Ctrl-C.
+
+    With --deployment no other deployment's code is loaded into this process.
+    """
+    return _run(_work(desk, desk.config(worker={"deployments": list(names)} if names else {})))
 
 
 def _configured(desk: Desk, host: str | None, port: int | None) -> Config:
@@ -88,14 +96,20 @@ def _code(ended_by: int | None) -> int:
 
 
 async def _serve(
-    desk: Desk, config: Config, *, unsafe: bool, samples: bool = False, browser: bool = False
+    desk: Desk,
+    config: Config,
+    *,
+    unsafe: bool,
+    execute: bool = True,
+    samples: bool = False,
+    browser: bool = False,
 ) -> int | None:
     from gatewright.runtime.api import server
     from gatewright.runtime.service import Service
 
     listener = server.bind(config, unsafe=unsafe)
     try:
-        service = await Service.open(config)
+        service = await Service.open(config, execute=execute)
     except BaseException:
         listener.close()
         raise
@@ -163,9 +177,10 @@ async def _work(desk: Desk, config: Config) -> int | None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, end, number)
-    service = await Service.open(config)
+    service = await Service.open(config, kind="worker")
     try:
-        desk.show({"data_dir": str(config.data_dir)}, lambda: f"executing the runs of {config.data_dir}")
+        what = " ".join(config.worker.deployments) or "all deployments"
+        desk.show({"database": service.place}, lambda: f"executing the runs of {what} in {service.place}")
         await ended_by
     finally:
         await _close(desk, service, config, ended_by.result() if ended_by.done() else None)

@@ -26,7 +26,7 @@ from gatewright.runtime.store.writer import Transaction
 from . import liveness
 from .views import WorkerView
 
-Kind = Literal["serve", "worker"]
+Kind = Literal["serve", "worker", "command"]
 
 FORGET = 24 * 3600 * MICROSECONDS  # after that, a process that has left or was lost is not shown any more
 

@@ -18,7 +18,7 @@ class WorkerView(BaseModel):
     """
 
     id: str
-    kind: Literal["serve", "worker"]
+    kind: Literal["serve", "worker", "command"]
     host: str
     pid: int
     deployments: list[str]
