@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from functools import partial
@@ -12,7 +13,7 @@ from typing import Self, TypeVar
 
 import sqlalchemy as sa
 
-from gatewright.agents.errors import UnavailableError, UsageError
+from gatewright.agents.errors import IntegrityError, UnavailableError, UsageError
 from gatewright.agents.worlds import Conversation
 
 from . import codec, deployments, interception, ledger, models, prices
@@ -28,6 +29,7 @@ from .engine import Engine
 from .history import Cases
 from .hub import Hub
 from .intake import Intake
+from .ledger import Signatory
 from .meters import Meters
 from .notices import outbox
 from .notices.channels import Channel, channels
@@ -45,6 +47,8 @@ from .workers.registry import Identity, Kind
 from .workers.views import WorkerView
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 HEARTBEAT = 15.0  # seconds after which a silent stream of events looks whether the run has ended elsewhere
 
@@ -66,12 +70,14 @@ class Service(Intake, Desk, Switches):
         self._clock = Clock()
         self._loop = asyncio.get_running_loop()
         self._deployments: dict[str, LoadedDeployment] = {}
-        self._tasks: list[asyncio.Task[None]] = []
         self._writer: Writer
         self._saver: GroupCommitSaver
         self._engine: Engine
         self._hub: Hub
         self._membership: Membership
+        self._keys: ledger.Keys
+        self._sequencer: ledger.Sequencer
+        self._signatory: Signatory | None = None
 
     @classmethod
     async def open(cls, config: Config, *, execute: bool = True, kind: Kind = "serve") -> Self:
@@ -103,10 +109,19 @@ class Service(Intake, Desk, Switches):
 
     async def _open(self, execute: bool, kind: Kind) -> None:
         interception.install()
-        self._signer = ledger.key(self._folder, self.config.ledger.origin)
         await asyncio.to_thread(self._database.prepare)
+        self._keys = await asyncio.to_thread(
+            ledger.keys,
+            self._database,
+            self._folder,
+            path=self.config.ledger.key,
+            origin=self.config.ledger.origin,
+        )
         self._begin_reading()
         self._writer = Writer(self._database)
+        self._sequencer = ledger.Sequencer(self._writer, self._query)
+        if self._keys.signer is not None:
+            self._signatory = Signatory(self._keys.signer, self._writer, self._clock)
         try:
             self._hub = Hub()
             self._controls = await self._query(lambda connection: controls.load(connection, now=self._clock.now()))
@@ -150,7 +165,6 @@ class Service(Intake, Desk, Switches):
             await self._membership.join()
             if execute:
                 await self._engine.start(self._membership.who.id)
-            self._tasks = [asyncio.create_task(self._sign())]
         except BaseException:
             if hasattr(self, "_membership"):
                 await self._membership.leave()
@@ -176,6 +190,10 @@ class Service(Intake, Desk, Switches):
     def _duties(self) -> dict[str, Work]:
         """What this process does for all while no other does."""
         offered: dict[str, Work] = {"dues": self._let_happen}
+        if self._database.shared:
+            offered["places"] = lambda duty: self._sequencer.run(duty.check)
+        if self._signatory is not None:
+            offered["checkpoints"] = partial(self._sign, self._signatory)
         if self.config.notices:
             ways = channels(self.config.notices, self.config.mail, public_url=self.config.server.public_url)
             offered["notices"] = partial(self._tell, ways)
@@ -218,11 +236,8 @@ class Service(Intake, Desk, Switches):
         self._membership.drain()
         await self._engine.drain(self.config.worker.drain if drain is None else drain)
         self._hub.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         with suppress(UnavailableError):
-            await self._checkpoint()
+            await self._conclude()
         await self._membership.leave()
         for deployment in self._deployments.values():
             if deployment.world is not None:
@@ -325,9 +340,12 @@ class Service(Intake, Desk, Switches):
 
     async def ledger(self) -> LedgerView:
         """The head of the ledger with its newest signed checkpoint."""
-        tail = self._writer.tail
-        note = await self._query(ledger.newest_checkpoint)
-        return LedgerView(size=tail.size, root=tail.root().hex(), checkpoint=note, key=str(self._signer.verifier))
+
+        def read(connection: sa.Connection) -> LedgerView:
+            tail, note = ledger.head(connection), ledger.newest_checkpoint(connection)
+            return LedgerView(size=tail.size, root=tail.root().hex(), checkpoint=note, key=str(self._keys.verifier))
+
+        return await self._query(read)
 
     async def overview(self) -> Overview:
         """What is going on, at a glance."""
@@ -339,26 +357,25 @@ class Service(Intake, Desk, Switches):
             ledger=await self.ledger(),
         )
 
-    async def _sign(self) -> None:
+    async def _sign(self, signatory: Signatory, duty: Held) -> None:
         """Sign the head of the ledger whenever it has grown, in bounds of records and time."""
-        settings, signed = self.config.ledger, -1
-        while True:
-            for _ in range(20):
-                await asyncio.sleep(settings.checkpoint_seconds / 20)
-                if self._writer.tail.size - signed >= settings.checkpoint_records:
-                    break
-            if self._writer.tail.size > max(signed, 0):
-                with suppress(UnavailableError):  # the disk is full: the next round tries again
-                    signed = await self._checkpoint()
+        settings = self.config.ledger
+        await signatory.run(
+            duty.check,
+            lambda: self._query(ledger.size),
+            records=settings.checkpoint_records,
+            seconds=settings.checkpoint_seconds,
+        )
 
-    async def _checkpoint(self) -> int:
-        def write(transaction: Transaction) -> int:
-            tail = self._writer.tail
-            if tail.size:
-                ledger.checkpoint(transaction, tail, self._signer, now=self._clock.now())
-            return tail.size
-
-        return await self._write(write)
+    async def _conclude(self) -> None:
+        """Give places to the last records, and sign them."""
+        if self._database.shared:
+            await self._sequencer.finish()
+        if self._signatory is not None:
+            try:
+                await self._signatory.sign()
+            except IntegrityError as error:
+                _log.error("the ledger is not signed: %s; run `gatewright audit verify`", error)
 
     # worlds
 

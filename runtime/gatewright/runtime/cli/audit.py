@@ -44,12 +44,14 @@ def audit() -> None:
 def verify(desk: Desk, keys: Sequence[str], held: Sequence[str], witnesses: Sequence[str]) -> int:
     """Verify that no record was changed, dropped or reordered. Exit code 0, or 5 with the first bad index.
 
-    Needs no service and no secret; a running service is no hindrance.
+    Needs no service and no secret; running services are no hindrance.
     """
     from gatewright.runtime import ledger
 
+    config = desk.config()
     found = ledger.verify(
-        desk.config().data_dir,
+        config.data_dir,
+        url=config.database,
         keys=[text_of(key).strip() for key in keys],
         held=[text_of(note) for note in held],
         witnesses=[text_of(key).strip() for key in witnesses],
@@ -60,6 +62,7 @@ def verify(desk: Desk, keys: Sequence[str], held: Sequence[str], witnesses: Sequ
         "signed": found.signed,
         "root": found.root,
         "erased": found.erased,
+        "waiting": found.waiting,
         "first_bad_index": found.first_bad_index,
         "findings": [{"index": index, "message": message} for index, message in found.bad],
     }
@@ -170,6 +173,7 @@ def describe(found: Verified) -> str:
             "signed": found.signed,
             "root": found.root,
             "sealed values erased": found.erased or None,
+            "without a place yet": found.waiting or None,
         }
     )
     if found.ok:

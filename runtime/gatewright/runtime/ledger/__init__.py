@@ -1,16 +1,19 @@
 """The ledger in the database: records get their places, its head is signed, it is read and verified."""
 
 from .reading import head, newest_checkpoint, proof, select, size, verifier, views
-from .signing import KEY, PUBLIC, checkpoint, key
+from .sequencer import Sequencer
+from .signing import KEY, PUBLIC, Keys, Signatory, keys
 from .verification import Verified, verify
 
 __all__ = [
     "KEY",
     "PUBLIC",
+    "Keys",
+    "Sequencer",
+    "Signatory",
     "Verified",
-    "checkpoint",
     "head",
-    "key",
+    "keys",
     "newest_checkpoint",
     "proof",
     "select",

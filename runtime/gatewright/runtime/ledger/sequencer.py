@@ -50,6 +50,7 @@ _NODES = sa.text(
     " unnest(CAST(:levels AS integer[]), CAST(:positions AS bigint[]), CAST(:hashes AS bytea[]))"
 )
 
+Check = Callable[[Transaction], None]
 Query = Callable[[Callable[[Connection], bool]], Awaitable[bool]]
 
 
@@ -78,7 +79,7 @@ class Sequencer:
         self._query = query
         self._state = _State(merkle.Frontier())
 
-    async def run(self, check: Callable[[Transaction], None]) -> None:
+    async def run(self, check: Check) -> None:
         """Give places until cancelled.
 
         Args:
@@ -99,10 +100,10 @@ class Sequencer:
 
     async def finish(self) -> None:
         """Give places to all that waits; for a process that leaves, whoever does it otherwise."""
-        while await self.step(_anybody):
+        while await self.step():
             pass
 
-    async def step(self, check: Callable[[Transaction], None]) -> int:
+    async def step(self, check: Check | None = None) -> int:
         """Give places to up to `MOST` records; gives their number, 0 too while another process is at it."""
         state = await arrival(self._writer.submit(lambda transaction: self._place(transaction, check)))
         if state is None:
@@ -113,8 +114,9 @@ class Sequencer:
     def _waits(self, connection: Connection) -> bool:
         return bool(connection.execute(_WAITING, {"low": self._state.low}).scalar())
 
-    def _place(self, transaction: Transaction, check: Callable[[Transaction], None]) -> _State | None:
-        check(transaction)
+    def _place(self, transaction: Transaction, check: Check | None) -> _State | None:
+        if check is not None:
+            check(transaction)
         if transaction.one(_LOCK) is None:
             return None
         rows = sorted(transaction.all(_TAKE, low=self._state.low, most=MOST))
@@ -155,7 +157,3 @@ def _remembered(state: _State, tail: merkle.Frontier, newest: int, taken: int, o
         if mark is None:
             mark = _Mark(newest, following)
     return _State(tail, low, mark, taken)
-
-
-def _anybody(transaction: Transaction) -> None:
-    """Whoever asks may."""

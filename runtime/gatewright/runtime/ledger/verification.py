@@ -4,39 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, exc
 
-from gatewright.agents.errors import UnavailableError
+from gatewright.agents.errors import GatewrightError, UnavailableError
 from gatewright.runtime import leaves
 from gatewright.runtime.approvals import evidence as decided
 from gatewright.runtime.controls import evidence
-from gatewright.runtime.store import schema
-from gatewright.runtime.store.sqlite import SQLite
+from gatewright.runtime.store import database, schema
 from gatewright.safety.ledger import records, verification
 from gatewright.safety.ledger.checkpoints import VerifierKey
 
+from . import reading
 from .signing import PUBLIC
 
 _LEAF = schema.Leaf.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 _PLACE = schema.Place.__table__  # type: ignore[attr-defined]
+_PENDING = schema.Pending.__table__  # type: ignore[attr-defined]
 _SEALED = schema.Sealed.__table__  # type: ignore[attr-defined]
 _CHECKPOINT = schema.Checkpoint.__table__  # type: ignore[attr-defined]
+
+_NO_HURRY = sa.text(  # for this transaction
+    "SELECT set_config('statement_timeout', '0', true), set_config('idle_in_transaction_session_timeout', '0', true)"
+)
+
+PATIENCE = timedelta(minutes=1)  # in which a record gets its place in the log
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verified:
-    """What verifying a data directory found. `bad` names, by index, what does not hold; `signed` is how many records a
-    checkpoint vouches for, `erased` how many sealed values have been erased."""
+    """What verifying a ledger found. `bad` names, by index, what does not hold; `signed` is how many records a
+    checkpoint vouches for, `erased` how many sealed values have been erased, `waiting` how many records were just
+    written and have no place in the log yet."""
 
     size: int
     signed: int
     root: str
     bad: tuple[tuple[int | None, str], ...]
     erased: int
+    waiting: int
 
     @property
     def ok(self) -> bool:
@@ -52,32 +62,35 @@ class Verified:
 def verify(
     folder: Path,
     *,
+    url: str = "",
     keys: Iterable[str] = (),
     held: Iterable[str] = (),
     witnesses: Iterable[str] = (),
 ) -> Verified:
-    """Verify the ledger of a data directory, and that what the service shows is what the ledger holds.
+    """Verify the ledger of a database, and that what the service shows is what the ledger holds.
 
-    Reads a snapshot, so a running service is no hindrance.
+    Reads a snapshot, so running services are no hindrance.
 
     Args:
-        keys: verifier keys of the log; without any, the one beside the log is believed.
+        folder: the data directory of a service.
+        url: of its database; without one, that is a SQLite file in the data directory.
+        keys: verifier keys of the log; without any, the one in the data directory is believed, else the database's.
         held: signed checkpoints that were kept elsewhere.
         witnesses: verifier keys of witnesses that must have cosigned.
 
     Raises:
         UnavailableError: there is no ledger, or it cannot be read.
     """
-    database = SQLite(folder)
-    if not database.exists():
-        raise UnavailableError(f"there is no ledger in {str(folder)!r}; name the data directory of a service")
-    known = list(keys)
-    if not known and not (folder / PUBLIC).exists():
-        raise UnavailableError(f"there is no {PUBLIC!r} in {str(folder)!r}; give the log's verifier key")
-    known = known or [(folder / PUBLIC).read_text("utf-8").strip()]
-    engine = database.connect(readonly=True)
+    store = database.of(url, folder)
+    if not store.exists():
+        raise UnavailableError(f"there is no ledger in {store.place!r}; name the data directory of a service")
+    engine = store.connect(readonly=True)
     try:
         with engine.connect() as connection:
+            if store.shared:
+                connection.execute(_NO_HURRY)
+            stored = reading.verifier(connection)
+            known = list(keys) or _believed(folder, stored)
             notes = connection.execute(sa.select(_CHECKPOINT.c.note).order_by(_CHECKPOINT.c.size)).scalars().all()
             problems: list[tuple[int | None, str]] = []
             report = verification.verify_log(
@@ -97,11 +110,47 @@ def verify(
             problems += _unrecorded(connection)
             problems += [(None, problem) for problem in evidence.contradictions(connection)]
             problems += decided.contradictions(connection)
+            waiting, late = _waiting(connection, shared=store.shared)
+            problems += late
+            if stored not in known:
+                problems.append((None, f"the database says that {stored!r} signs the log, and that is no key given"))
     except exc.DatabaseError as error:
-        raise database.unavailable(error) from error
+        raise store.unavailable(error) from error
     finally:
         engine.dispose()
-    return Verified(size=report.size, signed=report.signed, root=report.root.hex(), bad=tuple(problems), erased=erased)
+    return Verified(
+        size=report.size,
+        signed=report.signed,
+        root=report.root.hex(),
+        bad=tuple(problems),
+        erased=erased,
+        waiting=waiting,
+    )
+
+
+def _believed(folder: Path, stored: str) -> list[str]:
+    """The verifier keys where none were given: who can write the database cannot change the one beside a service."""
+    if (folder / PUBLIC).exists():
+        return [(folder / PUBLIC).read_text("utf-8").strip()]
+    if not stored:
+        raise UnavailableError(f"there is no {PUBLIC!r} in {str(folder)!r}; give the log's verifier key")
+    return [stored]
+
+
+def _waiting(connection: Connection, *, shared: bool) -> tuple[int, list[tuple[None, str]]]:
+    """How many records wait for their place, and what is wrong with that."""
+    count: int = connection.execute(sa.select(sa.func.count()).select_from(_PENDING)).scalar_one()
+    first = sa.select(_LEAF.c.body).join(_PENDING, _PENDING.c.leaf == _LEAF.c.id).order_by(_PENDING.c.number).limit(1)
+    body = connection.execute(first).scalar()
+    if body is None:
+        return count, []
+    try:
+        since = datetime.fromisoformat(records.decode(leaves.as_bytes(body)).time)
+    except GatewrightError:
+        return count, []  # what cannot be read is found by whoever looks at each record
+    if shared and datetime.now(UTC) - since < PATIENCE:
+        return count, []
+    return count, [(None, f"{count} records have no place in the log, the first since {since}: is no service running?")]
 
 
 def _leaves(connection: Connection) -> Iterator[verification.StoredLeaf]:
