@@ -85,6 +85,7 @@ class _Active:
     following: list[claims.Claimed] | None = None  # what takes its place; None where nobody has looked yet
     begun: bool = False
     interrupted: bool = False
+    before: asyncio.Task[None] | None = None  # an execution that this process lost, and has not ended yet
     settling: bool = False  # how this execution comes out is being written: too late to interrupt it
 
     @property
@@ -244,8 +245,8 @@ class Engine:
                 await asyncio.wait_for(self._stirred.wait(), POLL)
 
     def _start(self, claimed: claims.Claimed) -> None:
-        active = _Active(claimed)
-        self._active[claimed.id] = active
+        lost = self._active.get(claimed.id)
+        active = self._active[claimed.id] = _Active(claimed, before=lost.task if lost is not None else None)
         active.task = asyncio.create_task(self._hold(active), name=f"run {claimed.id}")
 
     # executing
@@ -255,6 +256,8 @@ class Engine:
         run = active.claimed
         active.begun = True
         try:
+            if active.before is not None:
+                await asyncio.wait([active.before])
             if active.interrupted:
                 raise asyncio.CancelledError
             await self._execute(active)
@@ -264,7 +267,8 @@ class Engine:
                 await active.chain.calm()
             await self._interrupted(active, error)
         finally:
-            del self._active[run.id]
+            if self._active.get(run.id) is active:  # else the run was lost, and has come back
+                del self._active[run.id]
             if active.chain is not None:
                 active.chain.close(runs.SupersededError(f"run {run.id!r} is not executed any more"))
             for claimed in active.following or ():
