@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -22,6 +23,7 @@ from .views import Failure, RecordView, RunView, ThreadView
 T = TypeVar("T")
 
 READERS = 4  # threads that read the database
+PATIENCE, LOOK = 1.0, 0.01  # seconds to wait for records to get their places, and between looks whether they have
 
 _RUN = schema.Run.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 _THREAD = schema.Thread.__table__  # type: ignore[attr-defined]
@@ -144,7 +146,11 @@ class Reader:
         after: int = -1,
         limit: int = 100,
     ) -> list[RecordView]:
-        """Decision records in the order of the log, from index `after` on."""
+        """Decision records in the order of the log, from index `after` on.
+
+        Those of what has happened before are among them, unless nobody gives them their places.
+        """
+        await self._placed()
         query = ledger.select(run_id=run_id, case_id=case_id, kind=kind, after=after, limit=limit)
         return await self._query(lambda connection: ledger.views(connection, connection.execute(query)))
 
@@ -168,6 +174,15 @@ class Reader:
             NotFoundError: the log is shorter.
         """
         return await self._query(lambda connection: ledger.proof(connection, index))
+
+    async def _placed(self) -> None:
+        """Wait until the records that are there have their places in the log, where another process gives them."""
+        newest = await self._query(ledger.newest_waiting) if self._database.shared else 0
+        patience = time.monotonic() + PATIENCE
+        while newest and time.monotonic() < patience:
+            await asyncio.sleep(LOOK)
+            if not await self._query(lambda connection: ledger.waits(connection, newest)):
+                return
 
     async def _counts(self) -> Counts:
         def read(connection: Connection) -> Counts:

@@ -345,6 +345,7 @@ class Service(Intake, Desk, Switches):
             tail, note = ledger.head(connection), ledger.newest_checkpoint(connection)
             return LedgerView(size=tail.size, root=tail.root().hex(), checkpoint=note, key=str(self._keys.verifier))
 
+        await self._placed()
         return await self._query(read)
 
     async def overview(self) -> Overview:

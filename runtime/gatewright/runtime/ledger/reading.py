@@ -18,6 +18,7 @@ from gatewright.safety.ledger import merkle
 _LEAF = schema.Leaf.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 _PLACE = schema.Place.__table__  # type: ignore[attr-defined]
 _NODE = schema.Node.__table__  # type: ignore[attr-defined]
+_PENDING = schema.Pending.__table__  # type: ignore[attr-defined]
 _SEALED = schema.Sealed.__table__  # type: ignore[attr-defined]
 _CHECKPOINT = schema.Checkpoint.__table__  # type: ignore[attr-defined]
 _LOG = schema.Log.__table__  # type: ignore[attr-defined]
@@ -41,6 +42,16 @@ def verifier(connection: Connection) -> str:
 def size(connection: Connection) -> int:
     """The number of records that have a place in the log."""
     return int(connection.execute(SIZE).scalar_one())
+
+
+def newest_waiting(connection: Connection) -> int:
+    """The number of the record that was written last and has no place in the log yet; 0 where all have one."""
+    return int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(_PENDING.c.number), 0))).scalar_one())
+
+
+def waits(connection: Connection, number: int) -> bool:
+    """Whether a record up to this number has no place in the log yet."""
+    return bool(connection.execute(sa.select(sa.exists().where(_PENDING.c.number <= number))).scalar())
 
 
 def node_reader(one: Callable[..., Any]) -> merkle.NodeReader:
