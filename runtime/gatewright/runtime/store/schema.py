@@ -38,7 +38,8 @@ class Run(Table, table=True):
     is needed until the run has ended; then input and output are sealed values of the record at `leaf`. `holder` is the
     worker that executes it, whose lease is in `Worker`. `requester` is
     who started it, where that is proven; agents that it asks act for the same person. `admitted` is what rules said of
-    the input, and made of it.
+    the input, and made of it. `cause` is what is known of the message that started it, as JSON; null where none did.
+    `deadline` is when nobody needs its result any more.
     """
 
     __table_args__ = (
@@ -54,6 +55,12 @@ class Run(Table, table=True):
         Index("run_thread", "thread_id", "number"),
         Index("run_case", "case_id", "number"),
         Index("run_leaf", "leaf"),
+        Index(
+            "run_deadline",
+            "deadline",
+            sqlite_where=text("deadline IS NOT NULL AND finished_at IS NULL"),
+            postgresql_where=text("deadline IS NOT NULL AND finished_at IS NULL"),
+        ),
     )
 
     number: int = Field(primary_key=True, sa_type=BIG)
@@ -75,6 +82,8 @@ class Run(Table, table=True):
     waiting_for: str = Field(default="[]", sa_type=Text)
     parent_run_id: str | None = Field(default=None, index=True)
     requester: str | None = None
+    cause: str | None = Field(default=None, sa_type=Text)
+    deadline: int | None = Field(default=None, sa_type=BigInteger)
     created_at: int = Field(sa_type=BigInteger)
     started_at: int | None = Field(default=None, sa_type=BigInteger)
     finished_at: int | None = Field(default=None, sa_type=BigInteger)
@@ -376,6 +385,13 @@ class Notice(Table, table=True):
     due_at: int = Field(sa_type=BigInteger)
     error: str | None = Field(default=None, sa_type=Text)
     created_at: int = Field(sa_type=BigInteger)
+
+
+class Publication(Table, table=True):
+    """Up to which position of the log (excluded) decision records have been published on a topic."""
+
+    topic: str = Field(primary_key=True)
+    position: int = Field(sa_type=BigInteger)
 
 
 class Topic(Table, table=True):

@@ -106,6 +106,8 @@ def upgrade() -> None:
         sa.Column("waiting_for", sa.Text(), nullable=False),
         sa.Column("parent_run_id", sa.String(), nullable=True),
         sa.Column("requester", sa.String(), nullable=True),
+        sa.Column("cause", sa.Text(), nullable=True),
+        sa.Column("deadline", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("started_at", sa.BigInteger(), nullable=True),
         sa.Column("finished_at", sa.BigInteger(), nullable=True),
@@ -126,6 +128,13 @@ def upgrade() -> None:
             postgresql_where=sa.text("status IN ('running', 'waiting')"),
         )
         batch_op.create_index("run_case", ["case_id", "number"], unique=False)
+        batch_op.create_index(
+            "run_deadline",
+            ["deadline"],
+            unique=False,
+            sqlite_where=sa.text("deadline IS NOT NULL AND finished_at IS NULL"),
+            postgresql_where=sa.text("deadline IS NOT NULL AND finished_at IS NULL"),
+        )
         batch_op.create_index("run_leaf", ["leaf"], unique=False)
         batch_op.create_index("run_queue", ["status", "available_at", "number"], unique=False)
         batch_op.create_index("run_thread", ["thread_id", "number"], unique=False)
@@ -263,6 +272,12 @@ def upgrade() -> None:
         batch_op.create_index("notice_state", ["state", "number"], unique=False)
         batch_op.create_index("notice_subject", ["subject_id", "event", "created_at"], unique=False)
 
+    op.create_table(
+        "publication",
+        sa.Column("topic", sa.String(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("topic"),
+    )
     op.create_table(
         "topic",
         sa.Column("name", sa.String(), nullable=False),
