@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Generator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -9,37 +10,39 @@ import sqlalchemy as sa
 
 from gatewright.agents.errors import UnavailableError
 from gatewright.runtime.store import migration
+from gatewright.runtime.store.database import Database
 from gatewright.runtime.store.sqlite import FILE, SQLite
 
 
-def test_a_fresh_database_is_what_the_schema_says(tmp_path: Path) -> None:
-    SQLite(tmp_path).prepare()
-    engine = SQLite(tmp_path).connect()
-    with engine.connect() as connection:
+@contextmanager
+def _connected(database: Database) -> Generator[sa.Connection]:
+    engine = database.connect()
+    with engine.begin() as connection:
+        yield connection
+    engine.dispose()
+
+
+def test_a_fresh_database_is_what_the_schema_says(database: Database) -> None:
+    database.prepare()
+    with _connected(database) as connection:
         assert migration.current(connection) == migration.head()
         assert migration.drift(connection) == []
-    engine.dispose()
 
 
-def test_a_table_that_differs_is_named(tmp_path: Path) -> None:
-    SQLite(tmp_path).prepare()
-    engine = SQLite(tmp_path).connect()
-    with engine.begin() as connection:
+def test_a_table_that_differs_is_named(database: Database) -> None:
+    database.prepare()
+    with _connected(database) as connection:
         connection.execute(sa.text("ALTER TABLE run ADD COLUMN colour TEXT"))
-    with engine.connect() as connection:
+    with _connected(database) as connection:
         (difference,) = migration.drift(connection)
-    engine.dispose()
     assert "colour" in difference
 
 
-def test_tables_of_others_are_no_drift(tmp_path: Path) -> None:
-    SQLite(tmp_path).prepare()
-    engine = SQLite(tmp_path).connect()
-    with engine.begin() as connection:
-        connection.execute(sa.text("CREATE TABLE checkpoints (thread_id TEXT)"))
-    with engine.connect() as connection:
+def test_tables_of_others_are_no_drift(database: Database) -> None:
+    database.prepare()
+    with _connected(database) as connection:
+        connection.execute(sa.text("CREATE TABLE others (thread_id TEXT)"))
         assert migration.drift(connection) == []
-    engine.dispose()
 
 
 def test_preparing_again_changes_nothing(tmp_path: Path) -> None:
@@ -51,14 +54,14 @@ def test_preparing_again_changes_nothing(tmp_path: Path) -> None:
         assert connection.execute("PRAGMA schema_version").fetchone() == before
 
 
-def test_a_database_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:
-    SQLite(tmp_path).prepare()
-    with closing(sqlite3.connect(tmp_path / FILE)) as connection, connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+def test_a_database_of_a_newer_version_is_refused_and_left_alone(database: Database) -> None:
+    database.prepare()
+    with _connected(database) as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(UnavailableError, match="'9999'.*newer Gatewright"):
-        SQLite(tmp_path).prepare()
-    with closing(sqlite3.connect(tmp_path / FILE)) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
+        database.prepare()
+    with _connected(database) as connection:
+        assert migration.current(connection) == "9999"
 
 
 @pytest.mark.parametrize(

@@ -44,9 +44,7 @@ def check(desk: Desk) -> int:
 
     database = desk.store()
     if not database.exists():
-        raise UnavailableError(
-            f"there is nothing in {database.place!r}; `gatewright db upgrade` creates the schema"
-        )
+        raise UnavailableError(f"there is nothing in {database.place!r}; `gatewright db upgrade` creates the schema")
     engine = database.connect(readonly=True)
     try:
         with engine.connect() as connection:

@@ -145,7 +145,8 @@ class PostgreSQLSession(Session):
         return getattr(error, "sqlstate", None) in self._CONTENDED
 
     def reconnect(self) -> bool:
-        self._raw.invalidate()
+        if self._raw.is_valid:  # else an earlier attempt has failed
+            self._raw.invalidate()
         self._raw = self._engine.raw_connection()
         self._adopt()
         # it adds nothing: it waits for the row, and reads it
