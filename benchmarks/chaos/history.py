@@ -68,10 +68,14 @@ class Ending(BaseModel):
 
 
 class Final(BaseModel):
-    """What a thread and its case hold at the end: the graph's values, and the rows that it changed outside."""
+    """What a case has come to: the values of its graph, the rows that it changed outside, and what was approved in it.
+
+    `approved` names the tools, in order of their names: rules that know less of a case ask more, or less.
+    """
 
     values: Any = None
     rows: Any = None
+    approved: list[str] = Field(default_factory=list[str])
 
 
 class Course(BaseModel):

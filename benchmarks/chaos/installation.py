@@ -139,8 +139,10 @@ class Installation:
             broker.start()
             self.environ["GATEWRIGHT_BUS"] = f"kafka://{broker.bootstrap}"
         serves, workers = self._sizes
+        # A process that serves executes what it accepts as long as it has room: leave some work to the workers.
+        sparing = {"GATEWRIGHT_WORKER__CONCURRENCY": "2"} if workers else {}
         for number in range(serves):
-            self.serves.append(Serve(self.folder, f"serve-{number}", environ=self.environ))
+            self.serves.append(Serve(self.folder, f"serve-{number}", environ={**self.environ, **sparing}))
         for number in range(workers):
             before = self.network.within if self.network is not None and number == 0 else ()
             self.workers.append(Worker(self.folder, f"worker-{number}", environ=self.environ, before=before))

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -123,13 +123,15 @@ class Trial:
         accepted = self.accepted
         invocations, marks = outside.recorded(self._installation.record)
         async with httpx.AsyncClient(timeout=30.0) as client:
-            status: dict[str, str] = {}
-            while True:
-                page = await self._read(client, f"/v1/runs?limit={PAGE}&offset={len(status)}")
-                status.update({run["id"]: run["status"] for run in page})
-                if len(page) < PAGE:
-                    break
-            finals = {case: await self._final(client, case) for case in {one.case for one in accepted}}
+            status = {run["id"]: run["status"] async for run in self._all(client, "/v1/runs?")}
+            approved: dict[str, list[str]] = {}
+            async for request in self._all(client, "/v1/approvals?state=any"):
+                if request["kind"] == "approval":
+                    approved.setdefault(request["case_id"], []).append(request["action"]["name"])
+            finals = {
+                case: await self._final(client, case, sorted(approved.get(case, [])))
+                for case in sorted({one.case for one in accepted})
+            }
         return History(
             customers=customers,
             accepted=accepted,
@@ -140,11 +142,21 @@ class Trial:
             marks=marks,
         )
 
-    async def _final(self, client: httpx.AsyncClient, case: str) -> Final:
+    async def _all(self, client: httpx.AsyncClient, path: str) -> AsyncIterator[dict[str, Any]]:
+        offset = 0
+        while True:
+            page = await self._read(client, f"{path}&limit={PAGE}&offset={offset}")
+            for one in page:
+                yield one
+            if len(page) < PAGE:
+                return
+            offset += PAGE
+
+    async def _final(self, client: httpx.AsyncClient, case: str, approved: list[str]) -> Final:
         state = await self._read(client, f"/v1/threads/{case}/state")
         rows = await asyncio.to_thread(outside.asked, self._installation.socket, {"asks": "rows", "case": case})
         named = json.dumps(state["values"]).replace(f"recorded-{case}-", "recorded-")
-        return Final(values=json.loads(named), rows=rows)
+        return Final(values=json.loads(named), rows=rows, approved=approved)
 
     async def _read(self, client: httpx.AsyncClient, path: str) -> Any:
         limit = time.monotonic() + QUIET
