@@ -106,9 +106,8 @@ class PostgreSQL(Database):
         from psycopg import AsyncConnection
         from psycopg_pool import AsyncConnectionPool
 
-        _none, arguments = sa.create_engine(self._url).dialect.create_connect_args(self._url)
         return AsyncConnectionPool(
-            kwargs={**arguments, **self._settings(readonly=False), "autocommit": True},
+            kwargs=self._arguments(),
             connection_class=AsyncConnection,
             min_size=0,
             max_size=CHECKPOINT_READERS,
@@ -118,6 +117,21 @@ class PostgreSQL(Database):
             num_workers=1,
             name=self._name,
         )
+
+    async def listener(self) -> AsyncConnection[Any]:
+        """A connection on which notifications arrive; the caller closes it. Every statement commits by itself.
+
+        Raises:
+            psycopg.Error: the server cannot be reached.
+        """
+        from psycopg import AsyncConnection
+
+        return await AsyncConnection.connect(**self._arguments())
+
+    def _arguments(self) -> dict[str, Any]:
+        """What a connection of psycopg's own is made with."""
+        _none, arguments = sa.create_engine(self._url).dialect.create_connect_args(self._url)
+        return {**arguments, **self._settings(readonly=False), "autocommit": True}
 
     def _settings(self, *, readonly: bool) -> dict[str, Any]:
         """What a connection is made with, beside the URL."""
