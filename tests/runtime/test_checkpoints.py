@@ -158,7 +158,7 @@ async def test_what_a_run_writes_after_another_process_has_taken_it_is_dropped(s
     taken = True
     await put(saver, "run")
     assert await newest(saver) == kept
-    saver.unfence("run")
+    saver.unfence("run", "thread")
     last = await put(saver, "run")
     assert await newest(saver) == last
 

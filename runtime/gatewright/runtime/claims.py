@@ -15,12 +15,11 @@ import sqlalchemy as sa
 from . import runs
 from .clock import MICROSECONDS
 from .store import schema
+from .store.database import Dialect
 from .store.writer import Transaction
 
 _RUN = schema.Run.__table__  # type: ignore[attr-defined]  # SQLModel adds it
-_THREAD = schema.Thread.__table__  # type: ignore[attr-defined]
 _EFFECT = schema.Effect.__table__  # type: ignore[attr-defined]
-_PAUSE = schema.Pause.__table__  # type: ignore[attr-defined]
 _CHILD = _RUN.alias("child")
 
 MAX_CRASHES = 20  # processes that may die under a run, one after the other, without its getting any further
@@ -29,7 +28,8 @@ LONGEST_QUARANTINE = 30.0  # seconds
 
 
 class Claimed(NamedTuple):
-    """A run that this process holds, with what is needed to execute it."""
+    """A run that this process holds, with what is needed to execute it. `opens`: nobody has executed any of its thread
+    yet."""
 
     id: str
     thread_id: str
@@ -45,6 +45,9 @@ class Claimed(NamedTuple):
     settings: str
     salt: bytes
     admitted: str | None
+    cause: str | None
+    deadline: int | None
+    opens: bool
 
     @property
     def first(self) -> bool:
@@ -52,49 +55,41 @@ class Claimed(NamedTuple):
         return self.epoch == 1
 
 
-_GOING = ~sa.exists().where(_PAUSE.c.deployment == _RUN.c.deployment)  # nobody has stopped the deployment
-_READY = (
-    sa.select(_RUN.c.id)
-    .where(_RUN.c.status == "queued", _RUN.c.available_at <= sa.bindparam("now"), _GOING)
-    .order_by(_RUN.c.available_at, _RUN.c.number)
-    .limit(sa.bindparam("most"))
-    .with_for_update(skip_locked=True, of=_RUN)
+# Who was found lost holds nothing, and nobody looks for what it would claim afterwards: so a claim begins with the
+# worker's own row, and keeps it from being found lost before the transaction ends. PostgreSQL carries out a common
+# table expression that locks once. As an array its rows are looked up one by one, whatever PostgreSQL believes of
+# their number; for a list it may choose to read the whole table.
+_CLAIM = """
+WITH member AS (SELECT id FROM worker WHERE id = :worker AND state IN ('alive', 'draining') {share}),
+found AS (
+    SELECT number FROM run WHERE status = 'queued' AND available_at <= :now AND EXISTS (SELECT 1 FROM member)
+    AND NOT EXISTS (SELECT 1 FROM pause WHERE pause.deployment = run.deployment) {which}
 )
-_TAKE = (
-    sa.update(_RUN)
-    .where(
-        _RUN.c.id == sa.bindparam("run_id"),
-        _RUN.c.status == "queued",
-        _RUN.c.available_at <= sa.bindparam("now"),
-        _GOING,
+UPDATE run SET status = 'running', epoch = run.epoch + 1, holder = :worker, started_at = coalesce(run.started_at, :now)
+WHERE run.number {found}
+RETURNING run.available_at, run.number, run.id, run.thread_id, run.case_id, run.deployment, run.agent, run.epoch,
+    run.attempt, run.input, run.created_at, run.started_at, run.parent_run_id,
+    (SELECT thread.settings FROM thread WHERE thread.id = run.thread_id),
+    (SELECT thread.salt FROM thread WHERE thread.id = run.thread_id), run.admitted,
+    run.cause, run.deadline,
+    run.epoch = 1 AND NOT EXISTS (
+        SELECT 1 FROM run earlier WHERE earlier.thread_id = run.thread_id AND earlier.number < run.number
     )
-    .values(
-        status="running",
-        epoch=_RUN.c.epoch + 1,
-        holder=sa.bindparam("worker"),
-        started_at=sa.func.coalesce(_RUN.c.started_at, sa.bindparam("now")),
-    )
-)
-_CLAIMED = (
-    sa.select(
-        _RUN.c.id,
-        _RUN.c.thread_id,
-        _RUN.c.case_id,
-        _RUN.c.deployment,
-        _RUN.c.agent,
-        _RUN.c.epoch,
-        _RUN.c.attempt,
-        _RUN.c.input,
-        _RUN.c.created_at,
-        _RUN.c.started_at,
-        _RUN.c.parent_run_id,
-        _THREAD.c.settings,
-        _THREAD.c.salt,
-        _RUN.c.admitted,
-    )
-    .select_from(_RUN.join(_THREAD, _THREAD.c.id == _RUN.c.thread_id))
-    .where(_RUN.c.id == sa.bindparam("run_id"))
-)
+"""
+
+
+def _claiming(which: str, lock: str, **values: str) -> dict[Dialect, Any]:
+    """What takes the runs that `which` selects, and gives them, in one statement: its text for each dialect."""
+    texts: dict[Dialect, str] = {
+        "sqlite": _CLAIM.format(share="", which=which, found="IN (SELECT number FROM found)"),
+        "postgresql": _CLAIM.format(
+            share="FOR SHARE", which=f"{which} {lock}", found="= ANY (ARRAY(SELECT number FROM found))"
+        ),
+    }
+    return {dialect: sa.text(text).bindparams(**values) for dialect, text in texts.items()}
+
+
+_THIS = _claiming("AND run.id = :run_id", "FOR NO KEY UPDATE OF run")
 _PROGRESS = (  # whether the last holder of the run recorded anything
     sa.exists()
     .where(_EFFECT.c.run_id == _RUN.c.id, _EFFECT.c.epoch == _RUN.c.epoch, _EFFECT.c.leaf.is_not(None))
@@ -145,23 +140,24 @@ class Queue:
     def __init__(self, worker: str, deployments: Collection[str] = ()) -> None:
         """`deployments`: those that it executes; all where none is named."""
         self.worker = worker
-        self._ready: Any = _READY
-        if deployments:
-            self._ready = _READY.where(sa.or_(*(_RUN.c.deployment == name for name in sorted(deployments))))
+        names = {f"deployment_{number}": name for number, name in enumerate(sorted(deployments))}
+        theirs = f"AND deployment IN ({', '.join(f':{parameter}' for parameter in names)})" if names else ""
+        oldest = f"{theirs} ORDER BY available_at, number LIMIT :most"
+        self._oldest = _claiming(oldest, "FOR NO KEY UPDATE OF run SKIP LOCKED", **names)
 
     def claim(self, transaction: Transaction, *, most: int, now: int) -> list[Claimed]:
-        """Take up to `most` runs that can start, oldest first."""
-        ready = [row[0] for row in transaction.all(self._ready, now=now, most=most)]
-        taken = (self.claim_this(transaction, run_id, now=now) for run_id in ready)
-        return [claimed for claimed in taken if claimed is not None]
+        """Take up to `most` runs that can start, oldest first; none where the worker was found lost."""
+        rows = transaction.all(self._oldest[transaction.dialect], worker=self.worker, most=most, now=now)
+        return [_claimed(row) for row in sorted(rows, key=lambda row: row[:2])]
 
     def claim_this(self, transaction: Transaction, run_id: str, *, now: int) -> Claimed | None:
         """Take this run if it can start; saves a just accepted run its way through the queue."""
-        if not transaction.run(_TAKE, run_id=run_id, worker=self.worker, now=now):
-            return None
-        row = transaction.one(_CLAIMED, run_id=run_id)
-        assert row is not None, "a run has a thread"
-        return Claimed(*row)
+        row = transaction.one(_THIS[transaction.dialect], run_id=run_id, worker=self.worker, now=now)
+        return None if row is None else _claimed(row)
+
+
+def _claimed(row: tuple[Any, ...]) -> Claimed:
+    return Claimed(*row[2:-1], opens=bool(row[-1]))
 
 
 def recover(transaction: Transaction, lost: Sequence[str], *, now: int, latest: int) -> int:

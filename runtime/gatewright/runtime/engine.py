@@ -267,6 +267,7 @@ class Engine:
                 await active.chain.calm()
             await self._interrupted(active, error)
         finally:
+            self._saver.unfence(run.id, run.thread_id)
             if self._active.get(run.id) is active:  # else the run was lost, and has come back
                 del self._active[run.id]
             if active.chain is not None:
@@ -312,6 +313,7 @@ class Engine:
             settings=settings,
         )
         ACTIVE.set(context)  # of this task alone, and of what it starts
+        self._saver.fence(run.id, partial(runs.hold, run_id=run.id, epoch=run.epoch))
         self._publish(run, "running")
         given = orjson.loads(run.input)
         passage = active.passage = Passage(run, judge, self._office)
@@ -324,6 +326,8 @@ class Engine:
         invocation = active.invocation = Invocation(
             run, agent, chain, office=self._office, hub=self._hub, worker=self._worker
         )
+        if run.opens:
+            self._saver.expect(run.thread_id)
         values, interrupts = await invocation.execute(admitted.value, active.control)
         await chain.settle()
         if chain.closed is not None:

@@ -190,8 +190,6 @@ class Intake(Reader):
             if run_id is not None and (known := await self._known(run_id, deployment, thread_id, input)) is not None:
                 return known
             await self._make_way(thread.id, multitask)
-        if thread_id is None:
-            self._saver.expect(thread.id)
         place = _Place(self._engine, self._loop)
 
         def write(transaction: Transaction) -> claims.Claimed | None:

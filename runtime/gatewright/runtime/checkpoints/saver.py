@@ -22,8 +22,6 @@ from gatewright.runtime.store.writer import Transaction, Writer, arrival
 _LAST = "_last_v6_timestamp"  # where LangGraph keeps the time of the last id it made
 RUN_KEY = "gatewright_run"  # under `configurable`: LangGraph keeps it in the metadata of the run's checkpoints
 
-MOST_FRESH = 100_000  # new threads to remember until they are executed
-
 
 class Statement(NamedTuple):
     """SQL of the saver's dialect, and the rows that it is executed with."""
@@ -66,18 +64,19 @@ class GroupCommitSaver(BaseCheckpointSaver[Any]):
         raise NotImplementedError
 
     def expect(self, thread_id: str) -> None:
-        """Say that a thread is new: its first execution need not look for a checkpoint."""
-        if len(self._fresh) < MOST_FRESH:
-            self._fresh.add(thread_id)
+        """Say that nobody has executed anything of a thread: the execution that begins need not look for a
+        checkpoint."""
+        self._fresh.add(thread_id)
 
     def fence(self, run_id: str, check: Callable[[Transaction], object]) -> None:
         """Save what a run writes only while `check` passes, until `unfence`: it raises a GatewrightError once somebody
         else holds the run. What is refused is dropped, since whoever holds the run writes its own."""
         self._fences[run_id] = check
 
-    def unfence(self, run_id: str) -> None:
+    def unfence(self, run_id: str, thread_id: str) -> None:
         """The run is not executed here any more."""
         self._fences.pop(run_id, None)
+        self._fresh.discard(thread_id)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """The checkpoint that `config` names, or the newest of its thread."""
