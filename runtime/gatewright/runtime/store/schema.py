@@ -358,6 +358,18 @@ class Commit(Table, table=True):
     at: int = Field(sa_type=BigInteger)
 
 
+class Feed(Table, table=True):
+    """Events of runs for those who watch them from other processes. `seq` is a time; some minutes after it the event is
+    dropped. On PostgreSQL only, where the table is unlogged: after a crash of the server it is empty."""
+
+    __table_args__ = (Index("feed_seq", "seq"),)
+
+    run_id: str = Field(primary_key=True)
+    seq: int = Field(primary_key=True, sa_type=BigInteger)
+    type: str
+    data: bytes = Field(sa_type=LargeBinary)
+
+
 class Receiver(Table, table=True):
     """Who is told of what, as configured when the service was opened: `wants` is JSON (events, roles, deployments)."""
 
@@ -411,23 +423,40 @@ class Head(Table, table=True):
 
 
 class Message(Table, table=True):
-    """A message as it was published: `body` is its envelope in JSON. Offsets of a partition have no gaps."""
+    """A message as it was published: `body` is its envelope in JSON. Offsets of a partition have no gaps.
 
-    __table_args__ = (Index("message_id", "topic", "id", unique=True),)
+    In a partition, `number` ascends with `offset`. Messages are found by it, since an index of partitions and offsets
+    would be written to in as many places as there are partitions, with every commit.
+    """
 
-    topic: str = Field(primary_key=True)
-    partition: int = Field(primary_key=True)
-    offset: int = Field(primary_key=True, sa_type=BigInteger)
+    __table_args__ = (
+        Index("message_id", "topic", "id", unique=True),
+        Index("message_topic", "topic", "number", "partition"),
+    )
+
+    number: int = Field(primary_key=True, sa_type=BIG)
+    topic: str
+    partition: int
+    offset: int = Field(sa_type=BigInteger)
     id: str
     key: str | None = None
     body: bytes = Field(sa_type=LargeBinary)
     created_at: int = Field(sa_type=BigInteger)
 
 
+class Inbox(Table, table=True):
+    """How far a partition of a Kafka topic has been read into the log: the offset of the next record."""
+
+    topic: str = Field(primary_key=True)
+    partition: int = Field(primary_key=True)
+    next: int = Field(sa_type=BigInteger)
+
+
 class Cursor(Table, table=True):
     """How far a consumer group is in a partition, and which member has it until when.
 
-    Everything below `position` is settled for the group. `epoch` counts claims and fences off earlier holders.
+    Everything below `position` is settled for the group; messages of the partition that are not have numbers above
+    `since`. `epoch` counts claims and fences off earlier holders.
     `deaths` counts holders in a row that died (let the lease run out) without bringing the position beyond `reached`.
     """
 
@@ -435,6 +464,7 @@ class Cursor(Table, table=True):
     group: str = Field(primary_key=True)
     partition: int = Field(primary_key=True)
     position: int = Field(default=0, sa_type=BigInteger)
+    since: int = Field(default=0, sa_type=BigInteger)
     holder: str | None = None
     epoch: int = 0
     until: int = Field(default=0, sa_type=BigInteger)
@@ -463,7 +493,7 @@ class Settled(Table, table=True):
 class Parked(Table, table=True):
     """A message that waits for its next attempt, or behind one of its key that does: then `due_at` is null.
 
-    `body` is there for what was a dead letter, since its message may be gone.
+    `number` is the message's. What was a dead letter has none and brings its `body`: the message may be gone.
     """
 
     __table_args__ = (Index("parked_key", "topic", "group", "partition", "key", "offset"),)
@@ -475,6 +505,7 @@ class Parked(Table, table=True):
     key: str | None = None
     attempts: int = 0
     due_at: int | None = Field(default=None, sa_type=BigInteger)
+    number: int | None = Field(default=None, sa_type=BigInteger)
     body: bytes | None = Field(default=None, sa_type=LargeBinary)
 
 

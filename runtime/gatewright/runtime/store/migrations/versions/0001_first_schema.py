@@ -246,6 +246,18 @@ def upgrade() -> None:
         batch_op.create_index("effect_leaf", ["leaf"], unique=False)
 
     op.create_table(
+        "feed",
+        sa.Column("run_id", sa.String(), nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.Column("type", sa.String(), nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("run_id", "seq"),
+        prefixes=[] if sqlite else ["UNLOGGED"],
+    )
+    with op.batch_alter_table("feed", schema=None) as batch_op:
+        batch_op.create_index("feed_seq", ["seq"], unique=False)
+
+    op.create_table(
         "receiver",
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("wants", sa.Text(), nullable=False),
@@ -294,6 +306,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "message",
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("topic", sa.String(), nullable=False),
         sa.Column("partition", sa.Integer(), nullable=False),
         sa.Column("offset", sa.BigInteger(), nullable=False),
@@ -301,17 +314,26 @@ def upgrade() -> None:
         sa.Column("key", sa.String(), nullable=True),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("topic", "partition", "offset"),
+        sa.PrimaryKeyConstraint("number"),
     )
     with op.batch_alter_table("message", schema=None) as batch_op:
         batch_op.create_index("message_id", ["topic", "id"], unique=True)
+        batch_op.create_index("message_topic", ["topic", "number", "partition"], unique=False)
 
+    op.create_table(
+        "inbox",
+        sa.Column("topic", sa.String(), nullable=False),
+        sa.Column("partition", sa.Integer(), nullable=False),
+        sa.Column("next", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("topic", "partition"),
+    )
     op.create_table(
         "cursor",
         sa.Column("topic", sa.String(), nullable=False),
         sa.Column("group", sa.String(), nullable=False),
         sa.Column("partition", sa.Integer(), nullable=False),
         sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
         sa.Column("holder", sa.String(), nullable=True),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("until", sa.BigInteger(), nullable=False),
@@ -344,6 +366,7 @@ def upgrade() -> None:
         sa.Column("key", sa.String(), nullable=True),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("due_at", sa.BigInteger(), nullable=True),
+        sa.Column("number", sa.BigInteger(), nullable=True),
         sa.Column("body", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("topic", "group", "partition", "offset"),
     )
