@@ -111,6 +111,11 @@ class Sequencer:
         self._state = state
         return state.taken
 
+    @property
+    def low(self) -> int:
+        """No number of `pending` below this waits, or ever will."""
+        return self._state.low
+
     def _waits(self, connection: Connection) -> bool:
         return bool(connection.execute(_WAITING, {"low": self._state.low}).scalar())
 
