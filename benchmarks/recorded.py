@@ -35,11 +35,14 @@ class Open:
     async def aperform(self, effect: Effect, action: Callable[[Mapping[str, Any]], Awaitable[R]]) -> R:
         return await action(effect.args)
 
-    def ask(self, agent: str, payload: Mapping[str, Any], *, topic: str) -> Any:
+    def ask(self, agent: str, payload: Mapping[str, Any], *, topic: str, timeout: float | None) -> Any:
         raise LookupError(f"there is no agent {agent!r} beside a bare tool")
 
     def send(self, agent: str, payload: Mapping[str, Any], *, topic: str) -> str:
         raise LookupError(f"there is no agent {agent!r} beside a bare tool")
+
+    def publish(self, topic: str, payload: Any, *, key: str | None, type: str | None, timeout: float | None) -> str:
+        raise LookupError(f"there is no topic {topic!r} beside a bare tool")
 
 
 def _bare(state: Path, conversations: Sequence[Conversation]) -> float:

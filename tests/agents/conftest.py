@@ -33,13 +33,17 @@ class NotingChain:
         if effect.kind not in ("tool", "model"):
             self.effects.append(effect)
 
-    def ask(self, agent: str, payload: Mapping[str, Any], *, topic: str) -> Any:
+    def ask(self, agent: str, payload: Mapping[str, Any], *, topic: str, timeout: float | None) -> Any:
         self.messages.append((agent, payload, topic))
         return {"reply": "fine"}
 
     def send(self, agent: str, payload: Mapping[str, Any], *, topic: str) -> str:
         self.messages.append((agent, payload, topic))
         return "message-1"
+
+    def publish(self, topic: str, payload: Any, *, key: str | None, type: str | None, timeout: float | None) -> str:
+        self.messages.append((topic, payload, f"{key} {type} {timeout}"))
+        return "message-2"
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gatewright.agents import ask, current, effect, idempotency_key, send
+from gatewright.agents import ask, current, effect, idempotency_key, publish, send
 from gatewright.agents.errors import OutsideRunError
 
 if TYPE_CHECKING:
@@ -66,10 +66,15 @@ def test_messages_go_through_the_chain(running: Running, chain: NotingChain) -> 
     with running({}):
         assert ask("other", {"n": 1}) == {"reply": "fine"}
         assert send("other", {"n": 2}, topic="news") == "message-1"
-    assert chain.messages == [("other", {"n": 1}, "request"), ("other", {"n": 2}, "news")]
+        assert publish("board", [3], key="k", timeout=5) == "message-2"
+    assert chain.messages == [
+        ("other", {"n": 1}, "request"),
+        ("other", {"n": 2}, "news"),
+        ("board", [3], "k None 5"),
+    ]
 
 
-@pytest.mark.parametrize("write", [ask, send])
+@pytest.mark.parametrize("write", [ask, send, publish])
 def test_messages_need_a_run(write: Callable[[str, Mapping[str, Any]], Any]) -> None:
     with pytest.raises(OutsideRunError):
         write("other", {})

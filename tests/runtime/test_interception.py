@@ -31,11 +31,14 @@ class Noting:
         self.seen.append(effect.name)
         return await action(effect.args)
 
-    def ask(self, agent: str, payload: Mapping[str, Any], *, topic: str) -> Any:
+    def ask(self, agent: str, payload: Mapping[str, Any], *, topic: str, timeout: float | None) -> Any:
         raise AssertionError("nobody is asked here")
 
     def send(self, agent: str, payload: Mapping[str, Any], *, topic: str) -> str:
         raise AssertionError("nothing is sent here")
+
+    def publish(self, topic: str, payload: Any, *, key: str | None, type: str | None, timeout: float | None) -> str:
+        raise AssertionError("nothing is published here")
 
 
 @tool

@@ -4,8 +4,9 @@ from .decisions import Choice, DecisionPoint, Policy, decide
 from .effects import Chain, Effect, Kind, RunContext, current, effect, idempotency_key
 from .envelopes import Message, Reject, Retry
 from .labels import labelled
-from .messages import ask, send
+from .messages import ask, publish, send
 from .models import RecordedChatModel
+from .subscriptions import Subscription
 from .teams import Agent, Resources, Team
 from .worlds import Conversation, RecordedToolCall, World, WorldFactory
 
@@ -25,6 +26,7 @@ __all__ = [
     "Resources",
     "Retry",
     "RunContext",
+    "Subscription",
     "Team",
     "World",
     "WorldFactory",
@@ -34,5 +36,6 @@ __all__ = [
     "effect",
     "idempotency_key",
     "labelled",
+    "publish",
     "send",
 ]

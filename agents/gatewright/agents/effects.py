@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 Kind = Literal["tool", "model", "message", "decision", "function", "human"]
 """`tool`: a LangChain tool runs · `model`: a chat model is asked · `message`: one agent sends to or asks
-another · `decision`: a policy picks an option · `function`: a plain function marked with `effect` · `human`: a
+another, or publishes on a topic · `decision`: a policy picks an option · `function`: a plain function marked with `effect` · `human`: a
 person answers."""
 
 Label = Literal["reads", "idempotent", "egress", "irreversible", "trusted", "untrusted"]
@@ -63,12 +63,16 @@ class Chain(Protocol):
         """`perform`, for asynchronous actions."""
         ...
 
-    def ask(self, agent: str, payload: Mapping[str, Any], *, topic: str) -> Any:
+    def ask(self, agent: str, payload: Mapping[str, Any], *, topic: str, timeout: float | None) -> Any:
         """Send a request to an agent of this team and give its reply; the run parks until it is there."""
         ...
 
     def send(self, agent: str, payload: Mapping[str, Any], *, topic: str) -> str:
         """Send a message to an agent of this team without waiting; gives the message id."""
+        ...
+
+    def publish(self, topic: str, payload: Any, *, key: str | None, type: str | None, timeout: float | None) -> str:
+        """Publish a message on a topic; gives its id."""
         ...
 
 

@@ -58,6 +58,12 @@ class OutsideRunError(GatewrightError):
     """Something that only exists while a run is active was used outside of one."""
 
 
+class ExpiredError(GatewrightError, TimeoutError):
+    """What was asked for was not there by its deadline; nobody works on it any more. Do without it, or ask again."""
+
+    exit_code = 3
+
+
 class DeniedError(GatewrightError, ToolException):
     """A rule or a person refused this effect; it was not performed. The agent may try something else.
 

@@ -12,6 +12,7 @@ from langchain_core.tools import BaseTool
 
 from .decisions import DecisionPoint
 from .errors import UsageError
+from .subscriptions import Subscription
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,8 @@ class Team:
     """The agents of one deployment.
 
     `entry` is the agent that serves the customer. `world` names a `WorldFactory` as `module:attribute`, or is empty
-    where the agents bring their own tools. `rules` is the rule pack the team starts with.
+    where the agents bring their own tools. `rules` is the rule pack the team starts with. `subscriptions` are the topics
+    whose messages its agents are given; the configuration of a deployment may add others.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Team:
     rules: Path | None = None
     model: str = ""
     points: tuple[DecisionPoint[Any], ...] = ()
+    subscriptions: tuple[Subscription, ...] = ()
 
     def __post_init__(self) -> None:
         names = [agent.name for agent in self.agents]

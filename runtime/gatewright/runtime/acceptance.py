@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from gatewright.agents.errors import ConflictError
 
+from .causes import Cause
 from .store import schema
 from .store.database import dumps
 from .store.writer import Transaction
@@ -53,9 +54,9 @@ _FIND_THREAD = sa.select(
 ).where(_THREAD.c.id == sa.bindparam("id"))
 _INSERT_RUN = sa.text(  # an agent that was asked acts for whoever the asking one acts for
     "INSERT INTO run (id, thread_id, case_id, deployment, agent, status, epoch, attempt, crashes, available_at, input,"
-    " waiting_for, parent_run_id, requester, created_at) VALUES (:id, :thread_id, :case_id, :deployment, :agent,"
-    " 'queued', 0, 1, 0, :available_at, :input, '[]', :parent_run_id,"
-    " coalesce(:requester, (SELECT s.requester FROM run s WHERE s.id = :sender)), :created_at)"
+    " waiting_for, parent_run_id, requester, cause, deadline, created_at) VALUES (:id, :thread_id, :case_id,"
+    " :deployment, :agent, 'queued', 0, 1, 0, :available_at, :input, '[]', :parent_run_id,"
+    " coalesce(:requester, (SELECT s.requester FROM run s WHERE s.id = :sender)), :cause, :deadline, :created_at)"
     " ON CONFLICT (id) DO NOTHING"
 )
 _BUSY = sa.select(_RUN.c.id, _RUN.c.status).where(_RUN.c.thread_id == sa.bindparam("thread_id"), UNFINISHED)
@@ -119,6 +120,8 @@ def accept(
     parent_run_id: str | None = None,
     requester: str | None = None,
     sender: str | None = None,
+    cause: Cause | None = None,
+    deadline: int | None = None,
     now: int,
 ) -> bool:
     """Put a run in the queue of its thread; false where a run of that id has been accepted before.
@@ -126,6 +129,8 @@ def accept(
     Args:
         requester: who starts it, where that is proven.
         sender: the run that sends it, whose requester is this one's.
+        cause: the message that starts it.
+        deadline: from when on (microseconds since the epoch) nobody needs its result.
     """
     if exists(transaction, run_id):
         return False
@@ -144,6 +149,8 @@ def accept(
         parent_run_id=parent_run_id,
         requester=requester,
         sender=sender,
+        cause=cause,
+        deadline=deadline,
         now=now,
     )
 
@@ -188,6 +195,8 @@ def _insert(
     parent_run_id: str | None,
     requester: str | None,
     sender: str | None = None,
+    cause: Cause | None = None,
+    deadline: int | None = None,
     now: int,
 ) -> bool:
     deployment, agent, case_id = place
@@ -204,6 +213,8 @@ def _insert(
             parent_run_id=parent_run_id,
             requester=requester,
             sender=sender,
+            cause=None if cause is None else cause.dump(),
+            deadline=deadline,
             created_at=now,
         )
     )
@@ -216,10 +227,17 @@ def deliver(
     run_id: str,
     payload: Mapping[str, Any],
     *,
+    cause: Cause,
     reply: bool,
+    deadline: int | None = None,
     now: int,
 ) -> None:
-    """Put a message down for another agent of the case: a run on that agent's thread below the sender's."""
+    """Put a message down for another agent of the case: a run on that agent's thread below the sender's.
+
+    Args:
+        cause: the message.
+        deadline: from when on (microseconds since the epoch) nobody needs the reply.
+    """
     thread_id = f"{parent.thread_id}/{agent}"
     if transaction.one(_FIND_THREAD, id=thread_id) is None:
         row = transaction.one(_FIND_THREAD, id=parent.thread_id)
@@ -244,5 +262,7 @@ def deliver(
         orjson.dumps(payload),
         parent_run_id=parent.run_id if reply else None,
         sender=parent.run_id,
+        cause=cause,
+        deadline=deadline,
         now=now,
     )

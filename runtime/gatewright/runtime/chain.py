@@ -22,6 +22,7 @@ from langgraph.errors import GraphBubbleUp
 
 from gatewright.agents.effects import Effect
 from gatewright.agents.errors import (
+    BusyError,
     DeniedError,
     DivergenceError,
     GatewrightError,
@@ -111,16 +112,24 @@ class RunChain:
         if not task.cancelled():
             task.exception()  # of whom nobody waits for any more
 
-    def ask(self, agent: str, payload: Mapping[str, Any], *, topic: str) -> Any:
+    def ask(self, agent: str, payload: Mapping[str, Any], *, topic: str, timeout: float | None) -> Any:
         """See `gatewright.agents.ask`."""
-        return drive(self._write_to(agent, payload, topic, reply=True))
+        return drive(self._write_to(agent, payload, topic, reply=True, timeout=timeout))
 
     def send(self, agent: str, payload: Mapping[str, Any], *, topic: str) -> str:
         """See `gatewright.agents.send`."""
         return str(drive(self._write_to(agent, payload, topic, reply=False)))
 
-    def _write_to(self, agent: str, payload: Mapping[str, Any], topic: str, *, reply: bool) -> Course:
-        return self._course(self._exchange.message(agent, payload, topic, reply=reply), self._exchange.deliver)
+    def _write_to(
+        self, agent: str, payload: Mapping[str, Any], topic: str, *, reply: bool, timeout: float | None = None
+    ) -> Course:
+        wish = self._exchange.message(agent, payload, topic, reply=reply, timeout=timeout)
+        return self._course(wish, self._exchange.deliver)
+
+    def publish(self, topic: str, payload: Any, *, key: str | None, type: str | None, timeout: float | None) -> str:
+        """See `gatewright.agents.publish`."""
+        wish = self._exchange.publication(topic, payload, key=key, type=type, timeout=timeout)
+        return str(drive(self._course(wish, self._exchange.publish)))
 
     # What the engine calls
 
@@ -311,6 +320,9 @@ class RunChain:
                 kept, now = entry.copy(), self._office.clock.now()
                 self._recorder.write(lambda tx: journal.put(tx, self._run.run_id, kept, now=now))
             raise
+        except BusyError as error:  # nothing was put down: the run is given back, and comes to this again
+            self.close(error)
+            raise
         except Exception as error:
             entry.exception = error
             return (yield from self._after(wish, permit, None, error, started))
@@ -352,6 +364,7 @@ class RunChain:
             duration=time.monotonic() - started,
             usage=self._usage(effect, permit, value) if error is None else None,
             reservation=permit.reservation,
+            detail=self._exchange.about(wish.entry) if effect.kind == "message" else None,
         )
         if error is not None:
             raise error

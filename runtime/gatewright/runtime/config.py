@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from gatewright.agents.errors import UnavailableError, UsageError
 
 from .addresses import Origin, PublicURL
+from .bus.topics import NAME as TOPIC
+from .bus.topics import Topic
 from .notices.receivers import Mail, Receivers
 
 FILE = "gatewright.toml"
@@ -186,12 +188,13 @@ class Config(Section):
     """The whole configuration. Relative paths are relative to the folder of `gatewright.toml`.
 
     `database` is the URL of a PostgreSQL database that several processes share; without one, everything is in a SQLite
-    file of the data directory. `python_path` holds folders that graphs and teams are imported from, beside the
-    installed packages.
+    file of the data directory. `topics` are those of the message bus whose settings are not the default ones.
+    `python_path` holds folders that graphs and teams are imported from, beside the installed packages.
     """
 
     data_dir: Path = Path(".gatewright")
     database: Annotated[str, Field(repr=False)] = ""
+    topics: dict[Annotated[str, Field(pattern=f"^{TOPIC.pattern}$")], Topic] = Field(default_factory=dict)
     python_path: tuple[Path, ...] = ()
     deployments: dict[str, Deployment] = Field(default_factory=lambda: {"support": Deployment(team="support")})
     people: dict[str, Person] = Field(default_factory=dict)

@@ -24,6 +24,7 @@ from gatewright.safety.ledger import records
 
 from . import claims, codec, exchange, requests, results, runs
 from .chain import RunChain
+from .causes import Cause
 from .checkpoints import GroupCommitSaver, LostCheckpointError
 from .clock import MICROSECONDS, moment
 from .config import Worker
@@ -300,7 +301,12 @@ class Engine:
         agent = deployment.agents.get(run.agent)
         if agent is None:
             raise GatewrightError(f"deployment {run.deployment!r} has no agent {run.agent!r} any more")
-        judge = Judge(_execution(run), self._office, deployment)
+        if run.deadline is not None and run.deadline <= self._office.clock.now():
+            active.settling = True
+            await self._end(run, "cancelled", failure=runs.expiry(run.deadline), detail=runs.LATE)
+            return
+        execution = _execution(run)
+        judge = Judge(execution, self._office, deployment)
         chain = active.chain = await self._chain(run, deployment, judge)
         settings: dict[str, Any] = orjson.loads(run.settings)
         context = RunContext(
@@ -317,7 +323,9 @@ class Engine:
         self._publish(run, "running")
         given = orjson.loads(run.input)
         passage = active.passage = Passage(run, judge, self._office)
-        if run.thread_id == run.case_id:
+        if execution.cause is not None and execution.cause.topic:
+            admitted = await passage.admit("message.receive", given, sender=execution.cause.topic)
+        elif run.thread_id == run.case_id:
             self._office.cases.said(run.case_id, run.id, given, run.started_at)
             admitted = await passage.admit("input", given)
         else:
@@ -539,6 +547,8 @@ def _execution(run: claims.Claimed) -> Execution:
         agent=run.agent,
         epoch=run.epoch,
         salt=run.salt,
+        cause=Cause.load(run.cause),
+        deadline=run.deadline,
     )
 
 

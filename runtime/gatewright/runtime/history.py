@@ -35,7 +35,7 @@ _INPUT = schema.Sealed.__table__.alias("input")  # type: ignore[attr-defined]
 _SAID = (
     sa.select(_RUN.c.id, _RUN.c.started_at, sa.func.coalesce(_RUN.c.input, _INPUT.c.value))
     .select_from(_RUN.outerjoin(_INPUT, sa.and_(_INPUT.c.leaf == _RUN.c.leaf, _INPUT.c.field == "input")))
-    .where(_RUN.c.case_id == sa.bindparam("of_case"), _RUN.c.parent_run_id.is_(None), _RUN.c.started_at.is_not(None))
+    .where(_RUN.c.case_id == sa.bindparam("of_case"), _RUN.c.cause.is_(None), _RUN.c.started_at.is_not(None))
     .order_by(_RUN.c.number.desc())
     .limit(sa.bindparam("most"))
 )

@@ -17,6 +17,8 @@ from gatewright.safety.ledger import records
 from gatewright.safety.rules.events import Past
 
 from . import codec, journal, judgements, leaves, results
+from .bus import Bus
+from .causes import Cause
 from .clock import Clock, moment
 from .controls.board import Controls
 from .courses import Course, Pause
@@ -32,7 +34,8 @@ RETRY = 0.5  # seconds between tries to write an outcome that the disk refused
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """Which run is executed, and by which holder of it (`epoch`)."""
+    """Which run is executed, and by which holder of it (`epoch`). `cause`: the message that started it, if one did;
+    `deadline`: microseconds since the epoch, from when on nobody needs its result."""
 
     run_id: str
     thread_id: str
@@ -41,11 +44,13 @@ class Execution:
     agent: str
     epoch: int
     salt: bytes
+    cause: Cause | None = None
+    deadline: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Office:
-    """What chains share: the writer, the histories, the clock, and where events are told."""
+    """What chains share: the writer, the histories, the clock, where events are told, and the message bus."""
 
     writer: Writer
     cases: Cases
@@ -54,6 +59,7 @@ class Office:
     controls: Controls
     publish: Callable[[str, str, dict[str, Any]], None]
     wake: Callable[[], None]
+    bus: Bus
 
 
 class Wish(NamedTuple):
@@ -88,6 +94,7 @@ class Recorder:
         duration: float | None = None,
         usage: records.UsagePart | None = None,
         reservation: Reservation | None = None,
+        detail: Mapping[str, Any] | None = None,
     ) -> None:
         """Note the outcome in the journal and the ledger, and tell whoever watches."""
         effect, entry = wish.effect, wish.entry
@@ -125,6 +132,7 @@ class Recorder:
             duration_ms=None if duration is None else int(duration * 1000),
             usage=usage,
             sealed={field: sealed.commitment for field, sealed in salted.items()},
+            detail=detail or {},
         )
         written = leaves.written(record, [Seal(field, *sealing[field], salted[field].salt) for field in sealing])
 

@@ -13,7 +13,7 @@ from langchain_core.tools import ToolException
 from langgraph.graph import END
 from langgraph.types import Command, Send
 
-from gatewright.agents.errors import DeniedError, GatewrightError, TerminatedError
+from gatewright.agents.errors import DeniedError, ExpiredError, GatewrightError, TerminatedError
 from gatewright.safety.ledger import records
 
 from . import codec
@@ -39,6 +39,8 @@ def revive(failure: Any) -> BaseException:
         return DeniedError(message)
     if kind == "TerminatedError":
         return TerminatedError(message)
+    if kind == "ExpiredError":
+        return ExpiredError(message)
     if kind == "ToolException":
         return ToolException(message)
     found = getattr(builtins, kind, None)

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import orjson
 import sqlalchemy as sa
 
-from gatewright.agents.errors import ConflictError, GatewrightError, NotFoundError
+from gatewright.agents.errors import ConflictError, ExpiredError, GatewrightError, NotFoundError
 from gatewright.safety.ledger import records
 
 from . import acceptance, leaves
+from .causes import Cause
 from .clock import moment
 from .store import schema
 from .store.appending import Seal
@@ -31,6 +33,8 @@ _OTHER = _RUN.alias("other")
 _SEALED = schema.Sealed.__table__  # type: ignore[attr-defined]
 _PAUSE = schema.Pause.__table__  # type: ignore[attr-defined]
 
+MOST_EXPIRED = 100  # runs that are cancelled in one transaction because their deadline is over
+LATE = {"by": "", "reason": "its deadline was over"}
 PAUSE = "pause:"  # and a deployment: what runs wait for that are stopped with it
 
 
@@ -40,11 +44,12 @@ class SupersededError(GatewrightError):
 
 
 class Reply(NamedTuple):
-    """How the run of an agent that was asked stands."""
+    """How the run of an agent that was asked stands. `expired`: its deadline was over before it had ended."""
 
     status: str
     output: Any
     error: str
+    expired: bool = False
 
 
 _HELD = (  # and kept from others until the transaction ends
@@ -66,6 +71,8 @@ _STATE = (
         _RUN.c.input,
         _RUN.c.parent_run_id,
         _RUN.c.waiting_for,
+        _RUN.c.cause,
+        _RUN.c.deadline,
     )
     .where(_RUN.c.id == sa.bindparam("run_id"))
     .with_for_update(key_share=True)
@@ -151,6 +158,14 @@ _REPLIES = (
     sa.select(_RUN.c.id, _RUN.c.status, _RUN.c.error, _SEALED.c.value)
     .select_from(_RUN.outerjoin(_SEALED, sa.and_(_SEALED.c.leaf == _RUN.c.leaf, _SEALED.c.field == "output")))
     .where(_RUN.c.parent_run_id == sa.bindparam("run_id"))
+)
+
+
+_EXPIRED = (
+    sa.select(_RUN.c.id, _RUN.c.deadline)
+    .where(_RUN.c.deadline.is_not(None), _RUN.c.finished_at.is_(None), _RUN.c.deadline <= sa.bindparam("now"))
+    .order_by(_RUN.c.deadline)
+    .limit(sa.bindparam("most"))
 )
 
 
@@ -266,7 +281,7 @@ def end(
         raise NotFoundError(f"there is no run {run_id!r}")
     if row[0] in ("succeeded", "failed", "cancelled"):
         raise ConflictError(f"run {run_id!r} has already {row[0]}")
-    _status, _epoch, thread_id, case_id, deployment, agent, attempt, input, parent_run_id, _waiting = row
+    _status, _epoch, thread_id, case_id, deployment, agent, attempt, input, parent_run_id, _waiting = row[:10]
     values = {"input": input, **({"output": output} if output is not None else {})}
     salted = {field: records.seal(value) for field, value in values.items()}
     record = records.Record(
@@ -281,7 +296,7 @@ def end(
         outcome="ok" if status == "succeeded" else "error" if status == "failed" else None,
         error=failure["type"] if failure is not None else None,
         sealed={field: sealed.commitment for field, sealed in salted.items()},
-        detail={"status": status, "attempt": attempt, **(detail or {})},
+        detail={"status": status, "attempt": attempt, **_about(*row[10:]), **(detail or {})},
     )
     record_id = transaction.append(
         *leaves.written(record, [Seal(field, "json", values[field], salted[field].salt) for field in values])
@@ -300,6 +315,35 @@ def end(
     if parent_run_id is not None:
         arrived(transaction, parent_run_id, f"run:{run_id}", now=now)
     return ended
+
+
+def _about(cause: str | None, deadline: int | None) -> dict[str, Any]:
+    """What a record says of the message that started a run, and of its deadline."""
+    found = Cause.load(cause)
+    about: dict[str, Any] = {} if found is None else {"message": found.plain()}
+    if deadline is not None:
+        about["deadline"] = records.timestamp(moment(deadline))
+    return about
+
+
+def expire(transaction: Transaction, *, now: int) -> list[str]:
+    """Cancel runs whose deadline is over; gives the ids of all that ended with them."""
+    ended: list[str] = []
+    for run_id, deadline in transaction.all(_EXPIRED, now=now, most=MOST_EXPIRED):
+        with suppress(ConflictError):  # it ended meanwhile, by itself or with one before it
+            ended += end(transaction, run_id, "cancelled", failure=expiry(deadline), detail=LATE, now=now)
+    return ended
+
+
+def late(connection: sa.Connection, *, now: int) -> bool:
+    """Whether there is a run that has not ended by its deadline."""
+    return connection.execute(_EXPIRED, {"now": now, "most": 1}).first() is not None
+
+
+def expiry(deadline: int) -> dict[str, str]:
+    """What is said of a run that had not ended by its deadline."""
+    at = moment(deadline).isoformat(timespec="milliseconds")
+    return {"type": ExpiredError.__name__, "message": f"its deadline was {at}"}
 
 
 def resume(transaction: Transaction, run_id: str, *, now: int) -> None:
@@ -330,6 +374,11 @@ def replies(transaction: Transaction, run_id: str) -> dict[str, Reply]:
     """The runs of agents that this run asked, by id."""
     found: dict[str, Reply] = {}
     for child, status, error, output in transaction.all(_REPLIES, run_id=run_id):
-        message = json.loads(error)["message"] if error else ""
-        found[child] = Reply(status, None if output is None else orjson.loads(output), message)
+        failure = json.loads(error) if error else {"type": "", "message": ""}
+        found[child] = Reply(
+            status,
+            None if output is None else orjson.loads(output),
+            failure["message"],
+            expired=status == "cancelled" and failure["type"] == ExpiredError.__name__,
+        )
     return found

@@ -16,9 +16,10 @@ import sqlalchemy as sa
 from gatewright.agents.errors import IntegrityError, UnavailableError, UsageError
 from gatewright.agents.worlds import Conversation
 
-from . import codec, deployments, interception, ledger, models, prices
+from . import codec, deployments, interception, ledger, models, prices, runs
 from .approvals import dues, roster
 from .approvals.desk import Desk
+from .bus import Bus
 from .checkpoints import GroupCommitSaver, open_saver
 from .clock import Clock, moment
 from .config import Config
@@ -50,6 +51,7 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
+LATENESS = 0.25  # seconds between looks for runs whose deadline is over
 HEARTBEAT = 15.0  # seconds after which a silent stream of events looks whether the run has ended elsewhere
 
 _RUN = schema.Run.__table__  # type: ignore[attr-defined]  # SQLModel adds it
@@ -74,6 +76,7 @@ class Service(Intake, Desk, Switches):
         self._saver: GroupCommitSaver
         self._engine: Engine
         self._hub: Hub
+        self._bus: Bus
         self._membership: Membership
         self._keys: ledger.Keys
         self._sequencer: ledger.Sequencer
@@ -129,6 +132,14 @@ class Service(Intake, Desk, Switches):
             chosen = self.config.worker.deployments or tuple(self.config.deployments)
             for name, settings in ((name, self.config.deployments[name]) for name in chosen):
                 self._deployments[name] = deployments.load(name, settings, data_dir=self._folder, saver=self._saver)
+            self._bus = Bus(
+                self._database,
+                self._writer,
+                settings=self.config.topics,
+                lease=self.config.worker.lease,
+                clock=self._clock,
+            )
+            await self._bus.open(alone=not self._database.shared)
             self._office = Office(
                 writer=self._writer,
                 cases=Cases(self._writer),
@@ -137,6 +148,7 @@ class Service(Intake, Desk, Switches):
                 controls=self._controls,
                 publish=self._hub.publish,
                 wake=self._wake,
+                bus=self._bus,
             )
             for deployment in self._deployments.values():
                 deployment.meters = self._meters(deployment)
@@ -168,6 +180,8 @@ class Service(Intake, Desk, Switches):
         except BaseException:
             if hasattr(self, "_membership"):
                 await self._membership.leave()
+            if hasattr(self, "_bus"):
+                await self._bus.close(0.0)
             if hasattr(self, "_saver"):
                 await self._saver.close()
             self._writer.close()
@@ -189,7 +203,7 @@ class Service(Intake, Desk, Switches):
 
     def _duties(self) -> dict[str, Work]:
         """What this process does for all while no other does."""
-        offered: dict[str, Work] = {"dues": self._let_happen}
+        offered: dict[str, Work] = {"dues": self._let_happen, "deadlines": self._expire}
         if self._database.shared:
             offered["places"] = lambda duty: self._sequencer.run(duty.check)
         if self._signatory is not None:
@@ -211,6 +225,22 @@ class Service(Intake, Desk, Switches):
                 await self._write(happen)
                 self._engine.wake()
             await asyncio.sleep(self.config.worker.lease / 3)
+
+    async def _expire(self, duty: Held) -> None:
+        """Cancel runs whose deadline is over."""
+
+        def expire(transaction: Transaction) -> list[str]:
+            duty.check(transaction)
+            return runs.expire(transaction, now=self._clock.now())
+
+        while True:
+            with suppress(UnavailableError):  # the disk is full, or the database away: the next round tries again
+                if await self._query(lambda connection: runs.late(connection, now=self._clock.now())):
+                    for run_id in await self._write(expire):
+                        self._engine.stop(run_id, runs.LATE)
+                        self._hub.publish(run_id, "run", {"run": await self.run(run_id)})
+                    self._engine.wake()
+            await asyncio.sleep(LATENESS)
 
     async def _tell(self, ways: Mapping[str, Channel], duty: Held) -> None:
         """Send what waits in the outbox."""
@@ -244,10 +274,16 @@ class Service(Intake, Desk, Switches):
                 deployment.world.close()
             if deployment.scoring is not None:
                 deployment.scoring.close()
+        await self._bus.close()
         await self._saver.close()
         self._writer.close()
         self._end_reading()
         self._database.release()
+
+    @property
+    def bus(self) -> Bus:
+        """The message bus: what this process publishes and subscribes to besides its agents."""
+        return self._bus
 
     @property
     def hanging(self) -> int:

@@ -84,7 +84,7 @@ class Service:
     async def aperform(self, effect: Effect, action: Callable[[Mapping[str, Any]], Awaitable[R]]) -> R:
         return await action(effect.args)
 
-    def ask(self, agent: str, payload: Mapping[str, Any], *, topic: str) -> Any:
+    def ask(self, agent: str, payload: Mapping[str, Any], *, topic: str, timeout: float | None) -> Any:
         assert agent == "changes"
         self.asked.append(payload)
         if self.refused is not None:
@@ -93,6 +93,9 @@ class Service:
 
     def send(self, agent: str, payload: Mapping[str, Any], *, topic: str) -> str:
         raise AssertionError("the team sends no notices")
+
+    def publish(self, topic: str, payload: Any, *, key: str | None, type: str | None, timeout: float | None) -> str:
+        raise AssertionError("the team publishes nothing")
 
 
 def calling(*calls: tuple[str, Mapping[str, Any]], content: str = "") -> dict[str, Any]:

@@ -25,11 +25,14 @@ class OpenChain:
     async def aperform(self, effect: Effect, action: Callable[[Mapping[str, Any]], Awaitable[R]]) -> R:
         return await action(effect.args)
 
-    def ask(self, agent: str, payload: Mapping[str, Any], *, topic: str) -> Any:
+    def ask(self, agent: str, payload: Mapping[str, Any], *, topic: str, timeout: float | None) -> Any:
         raise AssertionError("no agent is asked here")
 
     def send(self, agent: str, payload: Mapping[str, Any], *, topic: str) -> str:
         raise AssertionError("no agent is written to here")
+
+    def publish(self, topic: str, payload: Any, *, key: str | None, type: str | None, timeout: float | None) -> str:
+        raise AssertionError("nothing is published here")
 
 
 class Call(Protocol):

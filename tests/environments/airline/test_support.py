@@ -31,11 +31,14 @@ class Joined:
     async def aperform(self, effect: Effect, action: Callable[[Mapping[str, Any]], Awaitable[R]]) -> R:
         return await action(effect.args)
 
-    def ask(self, agent: str, payload: Mapping[str, Any], *, topic: str) -> Any:
+    def ask(self, agent: str, payload: Mapping[str, Any], *, topic: str, timeout: float | None) -> Any:
         return self.changes.invoke(payload)
 
     def send(self, agent: str, payload: Mapping[str, Any], *, topic: str) -> str:
         raise AssertionError("the team sends no notices")
+
+    def publish(self, topic: str, payload: Any, *, key: str | None, type: str | None, timeout: float | None) -> str:
+        raise AssertionError("the team publishes nothing")
 
     def hold(self, conversation: Conversation) -> tuple[list[str], list[str]]:
         """The results of all tool calls, and the replies to the customer."""

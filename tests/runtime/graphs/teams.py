@@ -19,9 +19,10 @@ from gatewright.agents import (
     decide,
     effect,
     idempotency_key,
+    publish,
     send,
 )
-from gatewright.agents.errors import GatewrightError
+from gatewright.agents.errors import ExpiredError, GatewrightError
 
 
 def happen(name: str, what: object) -> None:
@@ -117,6 +118,25 @@ def _sending(state: Job) -> Job:
     return {"out": [send("clerk", {"amount": state["amount"]}), sign.invoke({"paper": "a"})]}
 
 
+def _ask_briefly(state: Job) -> Job:
+    try:
+        return {"out": [str(ask("clerk", {"amount": state["amount"]}, timeout=0.2)["out"][-1])]}
+    except ExpiredError as error:
+        return {"out": [str(error), sign.invoke({"paper": "instead"})]}
+
+
+def _ask_through(state: Job) -> Job:
+    try:
+        return {"out": [str(ask("middle", {"amount": state["amount"]}, timeout=0.3)["out"][-1])]}
+    except ExpiredError as error:
+        return {"out": [str(error)]}
+
+
+def _publishing(state: Job) -> Job:
+    said = publish("news", {"amount": state["amount"]}, key="k", type="told@1.0", timeout=60)
+    return {"out": [said, sign.invoke({"paper": "a"})]}
+
+
 async def _choose(state: Job) -> Job:
     choice = decide(size, Features(amount=state["amount"]))
     charged = await acharge(state["amount"])
@@ -127,6 +147,17 @@ asking_twice = _team(_ask_twice)
 asking_in_vain = _team(_ask_in_vain)
 asking_side_by_side = _team(lambda state: {"out": [_asked(2)]}, lambda state: {"out": [_asked(3)]})
 asking_a_stranger = _team(lambda state: {"out": [str(ask("nobody", {}))]})
+asking_briefly = _team(_ask_briefly)
+asking_through = Team(
+    name="office",
+    agents=(
+        Agent(name="front", build=lambda resources: graph(_ask_through)),
+        Agent(name="middle", build=lambda resources: graph(lambda state: {"out": [_asked(state["amount"])]})),
+        Agent(name="clerk", build=lambda resources: graph(_clerk)),
+    ),
+    entry="front",
+)
 sending = _team(_sending)
+publishing = _team(_publishing)
 choosing = _team(_choose)
 charging = _team(lambda state: {"out": [charge(state["amount"])]})

@@ -20,7 +20,7 @@ from . import topics
 from .composing import HANDLED, Composer
 from .cursors import Group, Start, take_over
 from .log import Entry, Log
-from .outgoing import Outgoing
+from .outgoing import Outgoing, check_room
 from .requests import REPLIES, Replies
 from .retention import Retention
 from .schemas import Models
@@ -167,6 +167,22 @@ class Bus:
         composed = self._composer.compose(topic, data, **attributes)
         self._main.log.put(transaction, [composed.entry])
         return composed.message
+
+    def shape(self, topic: str, data: Any, *, type: str | None = None) -> tuple[str, Any]:
+        """The type and the JSON form in which a topic takes a payload.
+
+        Raises:
+            UsageError: it does not take it.
+        """
+        return self._composer.schemas(topic).dump(type, data)
+
+    def check_room(self, transaction: Transaction, topic: str) -> None:
+        """Check that a topic has room for another message; for those who `put` one, since that does not wait.
+
+        Raises:
+            BusyError: it has none.
+        """
+        check_room(transaction, topic, self.settings(topic).limit)
 
     async def request(
         self,

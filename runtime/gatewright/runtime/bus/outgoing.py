@@ -33,6 +33,30 @@ _BACKLOG = sa.text(
 )
 
 
+def _backlog(transaction: Transaction, topic: str) -> tuple[int, str]:
+    """How many messages wait for the slowest group, and which that is."""
+    found = transaction.one(_BACKLOG, topic=topic)
+    return (0, "") if found is None else (int(found[1]), found[0])
+
+
+def check_room(transaction: Transaction, topic: str, limit: int) -> None:
+    """Check that fewer than `limit` messages wait.
+
+    Raises:
+        BusyError: there are more.
+    """
+    waiting, group = _backlog(transaction, topic)
+    if waiting >= limit:
+        raise _full(topic, waiting, group, limit)
+
+
+def _full(topic: str, waiting: int, group: str, limit: int) -> BusyError:
+    return BusyError(
+        f"topic {topic!r} is full: {waiting} messages wait for group {group!r}, and its limit is {limit}; let more "
+        f"processes consume it, or raise [topics.{topic}] limit"
+    )
+
+
 class Backlog:
     """How much of a topic waits for its slowest group, as far as this process knows."""
 
@@ -69,10 +93,7 @@ class Backlog:
             async with asyncio.timeout(timeout):
                 await waiter
         except TimeoutError:
-            raise BusyError(
-                f"topic {self._topic!r} is full: {self._known} messages wait for group {self._group!r}, and its limit "
-                f"is {self._limit}; let more processes consume it, or raise [topics.{self._topic}] limit"
-            ) from None
+            raise _full(self._topic, self._known, self._group, self._limit) from None
         finally:
             if not waiter.done() or waiter.cancelled():
                 with suppress(ValueError):
@@ -86,8 +107,7 @@ class Backlog:
         try:
             while True:
                 before = self._since
-                found = await self._log.write(self._read)
-                self._known, self._group = found if found else (0, "")
+                self._known, self._group = await self._log.write(partial(_backlog, topic=self._topic))
                 self._since -= before
                 while self._waiters and self._known + self._since < self._limit:
                     waiter = self._waiters.popleft()
@@ -104,10 +124,6 @@ class Backlog:
                     waiter.set_exception(error)
         finally:
             self._measuring = None
-
-    def _read(self, transaction: Transaction) -> tuple[int, str] | None:
-        found = transaction.one(_BACKLOG, topic=self._topic)
-        return None if found is None else (int(found[1]), found[0])
 
 
 class Outgoing:
