@@ -4,6 +4,7 @@ import pytest
 
 from gatewright.runtime import hub
 from gatewright.runtime.hub import Hub, weigh
+from gatewright.runtime.store.bell import Bell
 
 
 async def seen(told: Hub, run_id: str, after: int = -1) -> list[int]:
@@ -11,7 +12,7 @@ async def seen(told: Hub, run_id: str, after: int = -1) -> list[int]:
 
 
 async def test_a_late_watcher_gets_what_was_told() -> None:
-    told = Hub()
+    told = Hub(Bell())
     for number in range(3):
         told.publish("a", "effect", {"number": number})
 
@@ -21,7 +22,7 @@ async def test_a_late_watcher_gets_what_was_told() -> None:
 
 async def test_large_events_of_other_runs_make_the_oldest_be_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "WEIGHT", 10_000)
-    told = Hub()
+    told = Hub(Bell())
     for name in "abcde":
         told.publish(name, "update", {"text": "x" * 4000})
 
@@ -30,19 +31,19 @@ async def test_large_events_of_other_runs_make_the_oldest_be_forgotten(monkeypat
 
 async def test_the_newest_run_is_kept_however_large_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "WEIGHT", 10)
-    told = Hub()
+    told = Hub(Bell())
     told.publish("a", "update", {"text": "x" * 4000})
 
     assert await seen(told, "a") == [0]
 
 
 async def test_a_watcher_whose_run_was_forgotten_in_between_misses_nothing_new(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = Hub()
+    told = Hub(Bell())
     for _ in range(5):
         told.publish("a", "effect", {})
     monkeypatch.setattr(hub, "WEIGHT", 10)
     told.publish("b", "update", {"text": "x" * 4000})
-    assert told.last("a") == -1
+    assert await told.newest("a") == -1
 
     assert await seen(told, "a", after=4) == []
     told.publish("a", "effect", {})

@@ -282,24 +282,32 @@ class RunChain:
 
     def _intend(self, wish: Wish, permit: Permit) -> Course:
         effect, entry = wish.effect, wish.entry
+        before = (entry.status, entry.guard)
         entry.status, entry.epoch = "intended", self._run.epoch
         changed = None if permit.args == effect.args else permit.args
         entry.guard = judgements.dump(permit.judgement, args=changed, approval=permit.approval)
         harmless = "reads" in wish.labels or effect.kind == "decision"
         if harmless and permit.consumes is None:
             return
+        repeatable = effect.kind in ("model", "message") and permit.consumes is None
         kept, now = entry.copy(), self._office.clock.now()
 
         def write(transaction: Transaction) -> None:
             self._fence(transaction)
+            if not repeatable:
+                runs.check_going(transaction, self._run.deployment)
             if permit.consumes is not None:
                 requests.consume(transaction, permit.consumes, now=now)
             journal.put(transaction, self._run.run_id, kept, now=now)
 
-        if effect.kind in ("model", "message") and permit.consumes is None:
+        if repeatable:
             self._recorder.write(write)  # repeating it does no harm: say so, and do not wait
-        else:
+            return
+        try:
             yield self._office.writer.submit(write)
+        except runs.PausedError:  # by another process, of which this one has not heard yet
+            entry.status, entry.guard = before
+            self._gate.pause(entry)
 
     def _fence(self, transaction: Transaction) -> None:
         """Refuse to act for a run that somebody else holds by now."""

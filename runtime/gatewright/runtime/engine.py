@@ -126,6 +126,7 @@ class Engine:
         self._queue = claims.Queue("")
         self._active: dict[str, _Active] = {}
         self._reserved = 0
+        self._told = False  # by this process, that there is something in the queue
         self._stirred = asyncio.Event()
         self._begun = asyncio.Event()  # a reserved place was used or given back
         self._loop = asyncio.get_running_loop()
@@ -159,15 +160,30 @@ class Engine:
         self.wake()
 
     def wake(self) -> None:
-        """Look at the queue now. May be called from any thread."""
+        """Look at the queue now: this process has put something there. May be called from any thread."""
         try:
             if asyncio.get_running_loop() is self._loop:
-                self._stirred.set()
+                self._tell()
                 return
         except RuntimeError:
             pass
         with suppress(RuntimeError):  # the loop is closed: nobody executes any more
-            self._loop.call_soon_threadsafe(self._stirred.set)
+            self._loop.call_soon_threadsafe(self._tell)
+
+    def _tell(self) -> None:
+        if self._draining or not self._tasks:
+            self._pass_on()
+        self._told = True
+        self._stirred.set()
+
+    def hear(self, name: str) -> None:
+        """Look at the queue now: another process has put something there that it does not take."""
+        del name
+        self._stirred.set()
+
+    def _pass_on(self) -> None:
+        """Let other processes look at the queue."""
+        self._office.bell.ring("queue")
 
     async def drain(self, timeout: float) -> None:
         """Stop claiming; let steps finish for up to `timeout` seconds, then give every run back to the queue."""
@@ -201,6 +217,10 @@ class Engine:
         """Whether a run is being executed here, now."""
         return run_id in self._active
 
+    def executed(self, run_id: str) -> list[str]:
+        """This run, if it is being executed here; all that are for an empty id."""
+        return [run_id] if run_id in self._active else [] if run_id else list(self._active)
+
     # claiming
 
     def reserve(self) -> bool:
@@ -227,6 +247,7 @@ class Engine:
     async def _dispatch(self) -> None:
         while not self._draining:
             self._stirred.clear()
+            told, self._told = self._told, False
             room = self._worker.concurrency - len(self._active) - self._reserved
             if room > 0:
                 now = self._office.clock.now()
@@ -241,7 +262,10 @@ class Engine:
                 for run in claimed:
                     self._start(run)
                 if len(claimed) == most:
+                    self._told = told or self._told
                     continue
+            if told and (room <= 0 or self._worker.deployments):
+                self._pass_on()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stirred.wait(), POLL)
 
@@ -454,6 +478,8 @@ class Engine:
             runs.requeue(transaction, run.id, attempt=attempt, available=available, failure=failure)
 
         await self._insist(run, write)
+        if self._draining:
+            self._pass_on()
         self._publish(run, "queued", failure=failure)
         if delay:
             self._loop.call_later(delay, self.wake)

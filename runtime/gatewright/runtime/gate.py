@@ -18,7 +18,7 @@ from gatewright.safety.ledger import records
 from gatewright.safety.rules.events import Hook
 from gatewright.safety.verdicts import Decision
 
-from . import journal, judgements, requests, results
+from . import journal, judgements, requests, results, runs
 from .approvals import grants
 from .courses import Step
 from .journal import Entry
@@ -127,11 +127,14 @@ class Gate:
 
     def check_running(self, entry: Entry) -> None:
         """Park the run while its deployment is paused."""
-        pause = self._office.controls.paused(self._run.deployment)
-        if pause is not None:
-            if entry.status == "released":
-                entry.status = "parked"  # in memory: the step must not go on without it
-            park(pause.item)
+        if self._office.controls.paused(self._run.deployment) is not None:
+            self.pause(entry)
+
+    def pause(self, entry: Entry) -> NoReturn:
+        """Park the run until its deployment is resumed."""
+        if entry.status == "released":
+            entry.status = "parked"  # in memory: the step must not go on without it
+        park(f"{runs.PAUSE}{self._run.deployment}")
 
     def _judged(self, wish: Wish, args: Mapping[str, Any]) -> Generator[Step, Any, Ruling]:
         effect = wish.effect

@@ -27,6 +27,7 @@ from .journal import Entry
 from .meters import Reservation
 from .prices import PriceBook
 from .store.appending import Seal
+from .store.bell import Bell
 from .store.writer import Transaction, Writer
 
 RETRY = 0.5  # seconds between tries to write an outcome that the disk refused
@@ -59,6 +60,7 @@ class Office:
     controls: Controls
     publish: Callable[[str, str, dict[str, Any]], None]
     wake: Callable[[], None]
+    bell: Bell
     bus: Bus
 
 

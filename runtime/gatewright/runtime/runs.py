@@ -20,7 +20,7 @@ from gatewright.safety.ledger import records
 from . import acceptance, leaves
 from .causes import Cause
 from .clock import moment
-from .store import schema
+from .store import locks, schema
 from .store.appending import Seal
 from .store.database import dumps
 from .store.writer import Transaction
@@ -41,6 +41,10 @@ PAUSE = "pause:"  # and a deployment: what runs wait for that are stopped with i
 class SupersededError(GatewrightError):
     """Somebody else holds this run by now (its lease ran out, or it was cancelled); what this process does for it
     is refused."""
+
+
+class PausedError(GatewrightError):
+    """The run's deployment is paused; what may change the world is not intended."""
 
 
 class Reply(NamedTuple):
@@ -179,6 +183,26 @@ def hold(transaction: Transaction, run_id: str, epoch: int) -> None:
         raise SupersededError(f"run {run_id!r} is no longer held by this process (epoch {epoch})")
 
 
+def check_going(transaction: Transaction, deployment: str) -> None:
+    """Check that no process has paused a deployment, and let none do so before the transaction ends.
+
+    In a SQLite file the one process knows its pauses by heart, and nothing is looked up.
+
+    Raises:
+        PausedError: it is paused.
+    """
+    if transaction.dialect == "sqlite" or deployment in transaction.going:
+        return
+    if _paused(transaction, deployment):
+        raise PausedError(f"deployment {deployment!r} is paused")
+    transaction.going.add(deployment)
+
+
+def _paused(transaction: Transaction, deployment: str) -> bool:
+    locks.share(transaction, "pause", deployment)  # who pauses or resumes comes before this, or after all of it
+    return transaction.one(_PAUSED, deployment=deployment) is not None
+
+
 def admit(transaction: Transaction, run_id: str, epoch: int, admitted: str) -> None:
     """Keep what rules said of the input, so that they are not asked again when the run goes on.
 
@@ -227,7 +251,7 @@ def _outstanding(transaction: Transaction, item: str) -> bool:
         row = transaction.one(_STATUS, run_id=item.removeprefix("run:"))
         return row is not None and row[0] not in ("succeeded", "failed", "cancelled")
     if item.startswith(PAUSE):
-        return transaction.one(_PAUSED, deployment=item.removeprefix(PAUSE)) is not None
+        return _paused(transaction, item.removeprefix(PAUSE))
     row = transaction.one(_REQUEST_STATE, id=item)
     return row is not None and row[0] == "open"
 

@@ -13,7 +13,7 @@ from typing import Self, TypeVar
 
 import sqlalchemy as sa
 
-from gatewright.agents.errors import IntegrityError, UnavailableError, UsageError
+from gatewright.agents.errors import IntegrityError, NotFoundError, UnavailableError, UsageError
 from gatewright.agents.worlds import Conversation
 
 from . import codec, deployments, interception, ledger, models, prices, runs
@@ -27,6 +27,7 @@ from .controls import storage as controls
 from .controls.switches import Switches
 from .deployments import LoadedDeployment
 from .engine import Engine
+from .feed import LOOK, Feed
 from .history import Cases
 from .hub import Hub
 from .intake import Intake
@@ -38,7 +39,7 @@ from .notices.sender import Sender
 from .notices.views import NoticeView, State
 from .policy import library
 from .recording import Office
-from .store import database, schema
+from .store import bell, database, schema
 from .store.writer import Transaction, Writer
 from .views import FINAL, Event, LedgerView, Overview, RunView
 from .workers import registry
@@ -72,6 +73,11 @@ class Service(Intake, Desk, Switches):
         self._clock = Clock()
         self._loop = asyncio.get_running_loop()
         self._deployments: dict[str, LoadedDeployment] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._looking: set[asyncio.Task[None]] = set()
+        self._controls_changed = asyncio.Event()
+        self._bell = bell.Bell()
+        self._feed: Feed | None = None
         self._writer: Writer
         self._saver: GroupCommitSaver
         self._engine: Engine
@@ -126,7 +132,10 @@ class Service(Intake, Desk, Switches):
         if self._keys.signer is not None:
             self._signatory = Signatory(self._keys.signer, self._writer, self._clock)
         try:
-            self._hub = Hub()
+            self._bell = bell.of(self._database)
+            if self._database.shared:
+                self._feed = self._open_feed()
+            self._hub = Hub(self._bell, self._feed)
             self._controls = await self._query(lambda connection: controls.load(connection, now=self._clock.now()))
             self._saver = await open_saver(self._database, self._writer)
             chosen = self.config.worker.deployments or tuple(self.config.deployments)
@@ -148,6 +157,7 @@ class Service(Intake, Desk, Switches):
                 controls=self._controls,
                 publish=self._hub.publish,
                 wake=self._wake,
+                bell=self._bell,
                 bus=self._bus,
             )
             for deployment in self._deployments.values():
@@ -174,10 +184,17 @@ class Service(Intake, Desk, Switches):
                 recovered=self._engine.wake,
                 expelled=self._expelled,
             )
+            self._bell.on("queue", self._engine.hear)
+            self._bell.on("run:", self._heard_of_run)
+            self._bell.on("controls", lambda _name: self._controls_changed.set())
+            await self._bell.open()
+            if self._database.shared:
+                self._tasks.append(asyncio.create_task(self._follow_controls(), name="controls"))
             await self._membership.join()
             if execute:
                 await self._engine.start(self._membership.who.id)
         except BaseException:
+            await self._fall_silent()
             if hasattr(self, "_membership"):
                 await self._membership.leave()
             if hasattr(self, "_bus"):
@@ -187,6 +204,10 @@ class Service(Intake, Desk, Switches):
             self._writer.close()
             self._end_reading()
             raise
+
+    def _open_feed(self) -> Feed:
+        """What tells events of runs to those who watch them in other processes."""
+        return Feed(self._writer, self._bell, query=self._query, view=self.run, worker=lambda: self._membership.who.id)
 
     def _meters(self, deployment: LoadedDeployment) -> Meters | None:
         office = self._office
@@ -254,6 +275,28 @@ class Service(Intake, Desk, Switches):
     def _expelled(self, anew: Identity) -> None:
         """Others took this process for lost: what it had begun is not its own any more, and what it knew may be old."""
         self._engine.begin_anew(anew.id)
+        self._hub.forget()
+
+    def _heard_of_run(self, name: str) -> None:
+        """Another process has ended a run, perhaps one that is executed here."""
+        for run_id in self._engine.executed(name.removeprefix("run:")):
+            task = asyncio.create_task(self._look_after(run_id))
+            self._looking.add(task)
+            task.add_done_callback(self._looking.discard)
+
+    async def _look_after(self, run_id: str) -> None:
+        with suppress(UnavailableError, NotFoundError):
+            view = await self.run(run_id)
+            if view.status in FINAL:
+                self._engine.stop(run_id, {"by": "", "reason": f"it has {view.status} in another process"})
+
+    async def _fall_silent(self) -> None:
+        """Hear and tell no more of other processes."""
+        tasks = [*self._tasks, *self._looking]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._bell.close()
 
     def _wake(self) -> None:
         self._engine.wake()
@@ -269,6 +312,7 @@ class Service(Intake, Desk, Switches):
         with suppress(UnavailableError):
             await self._conclude()
         await self._membership.leave()
+        await self._fall_silent()
         for deployment in self._deployments.values():
             if deployment.world is not None:
                 deployment.world.close()
@@ -327,35 +371,37 @@ class Service(Intake, Desk, Switches):
             TimeoutError: it did not in `timeout` seconds.
         """
         async with asyncio.timeout(timeout):
-            told = True
+            told: bool | None = None  # nobody has been listened to yet
             while True:
-                seen = self._hub.last(run_id)
+                seen = self._hub.mark(run_id)
                 view = self._hub.newest_run(run_id)
                 stale = view is None or view.status == "waiting"  # long ago, or somebody may have answered since
-                if self._hub.closed or not told or (stale and not self._engine.executes(run_id)):
+                stale = stale or (self._database.shared and not told)  # or executed it elsewhere
+                if self._hub.closed or told is False or (stale and not self._engine.executes(run_id)):
                     view = await self.run(run_id)
                 elif stale:
                     view = None  # it goes on: what was said last is over
                 if self._hub.closed or (view is not None and _settled(view)):
                     return view if view is not None else await self.run(run_id)
-                told = await self._hub.told(run_id, seen, timeout=HEARTBEAT)
+                told = await self._hub.told(run_id, seen, timeout=HEARTBEAT if self._bell.steady else LOOK)
 
     async def events(self, run_id: str, *, after: int = -1) -> AsyncIterator[Event]:
         """What happens in a run, from event number `after` on; ends with the run, or when the service stops.
 
-        A `run` event's data is `{"run": RunView}`. Events are kept for a while in memory; of a run that ended longer
-        ago, or before a restart, only its state is told.
+        A `run` event's data is `{"run": RunView}`. Events are kept for a while, in memory or, where several processes
+        share the database, there; of a run that ended longer ago, or before a restart, only its state is told.
 
         Raises:
             NotFoundError: there is no such run.
         """
-        if self._hub.last(run_id) < 0:
+        newest = await self._hub.newest(run_id)
+        if newest < 0:
             view = await self.run(run_id)
             if view.status in FINAL or view.status == "waiting":
                 yield Event(seq=0, type="run", data={"run": view})
                 if view.status in FINAL:
                     return
-        seen = after if after <= self._hub.last(run_id) else -1  # numbers of an earlier process say nothing here
+        seen = after if after <= newest else -1  # numbers of an earlier process say nothing here
         while not self._hub.closed:
             events = await self._hub.changed(run_id, seen, timeout=HEARTBEAT)
             for event in events:

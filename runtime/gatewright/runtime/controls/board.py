@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from gatewright.runtime.runs import PAUSE
 from gatewright.safety.rules.waivers import Waiver
 
 
@@ -18,19 +17,18 @@ class Pause(NamedTuple):
     reason: str
     since: datetime
 
-    @property
-    def item(self) -> str:
-        """What runs wait for that were stopped by it, as in `RunView.waiting_for`."""
-        return f"{PAUSE}{self.deployment}"
-
 
 class Controls:
     """Which deployments are paused and which waivers hold. The service alone changes it, in step with what is stored;
-    all threads may read it."""
+    all threads may read it. What another process changes it holds a moment later (see `runs.check_going`)."""
 
     def __init__(self, pauses: Iterable[Pause] = (), waivers: Iterable[Waiver] = ()) -> None:
         self._pauses = {pause.deployment: pause for pause in pauses}
         self._waivers = {waiver.id: waiver for waiver in waivers}
+
+    def become(self, others: Controls) -> None:
+        """Hold what `others` hold, which have just been read."""
+        self._pauses, self._waivers = others._pauses, others._waivers
 
     def paused(self, deployment: str) -> Pause | None:
         """The pause of a deployment; None while it performs effects."""
@@ -43,15 +41,15 @@ class Controls:
 
     def pause(self, pause: Pause) -> None:
         """From now on no effect of the deployment is performed."""
-        self._pauses[pause.deployment] = pause
+        self._pauses = {**self._pauses, pause.deployment: pause}
 
     def resume(self, deployment: str) -> None:
         """Effects are performed again."""
-        self._pauses.pop(deployment, None)
+        self._pauses = {name: pause for name, pause in self._pauses.items() if name != deployment}
 
     def waivers(self, deployment: str) -> tuple[Waiver, ...]:
         """The waivers that may concern a deployment; each says itself until when it holds."""
-        waivers = self._waivers  # replaced when it changes, never changed: readers need no lock
+        waivers = self._waivers  # replaced when it changes, never changed, as pauses are: readers need no lock
         if not waivers:
             return ()
         return tuple(waiver for waiver in waivers.values() if waiver.scope.deployment in (None, deployment))

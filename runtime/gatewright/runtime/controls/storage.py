@@ -15,7 +15,7 @@ from gatewright.agents.errors import ConflictError, NotFoundError
 from gatewright.runtime import leaves, runs
 from gatewright.runtime.clock import MICROSECONDS, moment
 from gatewright.runtime.notices import telling
-from gatewright.runtime.store import schema
+from gatewright.runtime.store import locks, schema
 from gatewright.runtime.store.writer import Transaction
 from gatewright.safety.ledger import records
 from gatewright.safety.rules.waivers import Scope, Waiver
@@ -102,6 +102,7 @@ def pause(transaction: Transaction, stopped: Pause, *, now: int) -> None:
     Raises:
         ConflictError: it is paused.
     """
+    locks.lock(transaction, "pause", [stopped.deployment])  # after all that is being intended
     if not transaction.run(_STOP, deployment=stopped.deployment, by=stopped.by, reason=stopped.reason, since=now):
         found = transaction.one(_PAUSED, of=stopped.deployment)
         by = "somebody" if found is None else repr(found[0])
@@ -117,6 +118,7 @@ def resume(transaction: Transaction, deployment: str, *, by: str, now: int) -> l
     Raises:
         ConflictError: it is not paused.
     """
+    locks.lock(transaction, "pause", [deployment])  # after all that is being parked for it
     if not transaction.run(_GO, of=deployment):
         raise ConflictError(f"deployment {deployment!r} is not paused")
     _record(transaction, deployment, {"action": "resume", "by": by}, now=now)

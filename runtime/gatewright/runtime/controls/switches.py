@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
+import logging
 from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from gatewright.agents.errors import ConflictError, NotFoundError, UsageError
+from gatewright.agents.errors import ConflictError, NotFoundError, UnavailableError, UsageError
 from gatewright.runtime import identifiers
 from gatewright.runtime.clock import Clock, moment
 from gatewright.runtime.deployments import LoadedDeployment
 from gatewright.runtime.engine import Engine
 from gatewright.runtime.reader import Reader
+from gatewright.runtime.store.bell import Bell
 from gatewright.runtime.store.writer import Transaction, Writer, arrival
 from gatewright.safety.rules.waivers import Scope, Waiver
 
 from . import storage
 from .board import Controls, Pause
 from .views import DeploymentView, PauseView, ScopeView, WaiverView
+
+LOOK = 5.0  # seconds between looks at what other processes have changed, when nobody said that they had
+
+_log = logging.getLogger(__name__)
 
 
 def _nothing() -> None:
@@ -31,7 +40,10 @@ class Switches(Reader):
     _writer: Writer
     _clock: Clock
     _engine: Engine
+    _bell: Bell
+    _loop: asyncio.AbstractEventLoop
     _controls: Controls
+    _controls_changed: asyncio.Event
     _deployments: dict[str, LoadedDeployment]
 
     async def deployments_state(self) -> list[DeploymentView]:
@@ -67,7 +79,9 @@ class Switches(Reader):
         pause = Pause(name, by, reason, moment(now))
         self._controls.pause(pause)  # at once, and not when it is on the disk: it may be urgent
         await self._change(
-            lambda transaction: storage.pause(transaction, pause, now=now), failed=lambda: self._controls.resume(name)
+            lambda transaction: storage.pause(transaction, pause, now=now),
+            done=lambda: self._controls.pause(pause),  # it may have been read meanwhile what was before
+            failed=lambda: self._controls.resume(name),
         )
         return DeploymentView(name=name, configured=True, paused=_shown(pause))
 
@@ -141,9 +155,32 @@ class Switches(Reader):
         failed: Callable[[], None] = _nothing,
     ) -> None:
         """Write, and say so to the controls: whether or not somebody still waits for it, and before what is next."""
+
+        def tell(over: Future[Any]) -> None:
+            if over.exception() is not None:
+                failed()
+                return
+            done()
+            self._bell.ring("controls")
+            with suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._controls_changed.set)
+
         future = self._writer.submit(operation)
-        future.add_done_callback(lambda over: done() if over.exception() is None else failed())
+        future.add_done_callback(tell)
         await arrival(future)
+
+    async def _follow_controls(self) -> None:
+        """Know what other processes pause, resume, waive and revoke."""
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._controls_changed.wait(), LOOK)
+            self._controls_changed.clear()
+            try:
+                found = await self._query(lambda connection: storage.load(connection, now=self._clock.now()))
+            except UnavailableError as error:  # nothing that changes the world is performed meanwhile
+                _log.warning("what other processes have paused is not known: %s", error)
+            else:
+                self._controls.become(found)
 
 
 def _shown(pause: Pause) -> PauseView:

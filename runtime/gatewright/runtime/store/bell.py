@@ -28,6 +28,7 @@ CHANNEL = "gatewright"
 INTERVAL = 0.01  # seconds between two notifications: what is rung meanwhile goes together
 LARGEST = 7000  # bytes of a payload; PostgreSQL takes less than 8000
 MOST = 1000  # names that wait to be sent
+GRACE = 1.0  # seconds to send what was rung, when it closes
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between attempts to connect
 
 Hearer = Callable[[str], object]
@@ -46,7 +47,7 @@ class Bell:
         """Begin, on this event loop; the database need not be there yet."""
 
     async def close(self) -> None:
-        """Ring and hear no more."""
+        """Send what was rung, then ring and hear no more."""
 
     def ring(self, name: str) -> None:
         """Tell the other processes, soon and once: whoever listens to a beginning of `name`.
@@ -70,6 +71,7 @@ class SharedBell(Bell):
         self._rung: dict[str, None] = {}
         self._sent = 0.0
         self._due = False
+        self._closing = False
         self._pause = SHORTEST_PAUSE
         self._process = 0
         self._loop: asyncio.AbstractEventLoop
@@ -83,6 +85,10 @@ class SharedBell(Bell):
 
     async def close(self) -> None:
         if self._task is not None:
+            self._closing = True
+            if self.steady:
+                self._send_now()
+                await asyncio.wait([self._task], timeout=GRACE)
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
@@ -108,7 +114,7 @@ class SharedBell(Bell):
         """Keep a connection, as far as that can be."""
         import psycopg
 
-        while True:
+        while not self._closing:
             try:
                 await self._listen()
             except (psycopg.Error, OSError) as error:
@@ -129,7 +135,7 @@ class SharedBell(Bell):
             for prefix, hearer in self._hearers:  # what was rung before has not been heard
                 self._call(hearer, prefix)
             self._send_now()
-            while True:
+            while not self._closing or self._due:
                 await self._turn(connection)
         finally:
             self.steady = False

@@ -65,6 +65,7 @@ class Transaction:
         self._gathered: dict[Gatherer, list[Any]] = {}
         self.leaves: list[Appended] = []
         self.fenced: set[str] = set()  # runs that are known to be held by this process until the transaction ends
+        self.going: set[str] = set()  # deployments that nobody can pause before it ends
         self.lost: dict[str, BaseException] = {}  # threads of which a checkpoint could not be saved, for those behind
         self.tells: list[Callable[[], None]] = []
 
@@ -110,6 +111,7 @@ class Transaction:
         self._postponed = None
         self._gathered = {}
         self.fenced.clear()  # with the operation, its locks are gone
+        self.going.clear()
         del self.leaves[leaves:]
 
     def flush(self) -> None:
@@ -126,7 +128,8 @@ class Transaction:
         """Do what was left for the end."""
         self.flush()
         gathered, self._gathered = self._gathered, {}
-        tells = [gatherer(self, items) for gatherer, items in gathered.items()]
+        in_order = sorted(gathered.items(), key=lambda work: work[0].__qualname__)  # of all writers, as they lock rows
+        tells = [gatherer(self, items) for gatherer, items in in_order]
         self.flush()
         self.tells += [tell for tell in tells if tell is not None]
 
