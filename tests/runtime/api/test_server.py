@@ -84,7 +84,7 @@ def test_a_process_serves_announces_itself_and_ends_cleanly(start: Callable[...,
     assert (found.url, found.pid) == (served.url, served.process.pid)
     assert answer.json()["status"] == "waiting"
     assert (code, said) == (0, "")
-    assert not (served.data_dir / presence.FILE).exists()
+    assert list(served.data_dir.glob(presence.FILES)) == []
 
 
 def test_an_open_stream_does_not_keep_the_process_alive(start: Callable[..., Process]) -> None:

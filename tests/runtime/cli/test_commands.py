@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gatewright.runtime.api import presence
+
 if TYPE_CHECKING:
     from .conftest import Project
 
@@ -253,7 +255,8 @@ def test_a_langgraph_project_runs_as_it_is(project: Project) -> None:
 
 def test_the_service_is_told_apart_from_one_that_was_killed(project: Project, serving: Callable[..., str]) -> None:
     serving()
-    announced = json.loads((project.path / ".gatewright" / "service.json").read_text("utf-8"))
+    (file,) = (project.path / ".gatewright").glob(presence.FILES)
+    announced = json.loads(file.read_text("utf-8"))
 
     import os
     import signal

@@ -1,4 +1,7 @@
-"""`service.json`: how the command line finds the service that runs on a data directory."""
+"""`service-….json`: how the command line finds a service that runs on a data directory.
+
+Each service has files of its own: on a PostgreSQL database several may have the same data directory.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,19 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
-FILE = "service.json"
+from gatewright.runtime.workers import liveness
+
+FILES = "service-*.json"
 PROBE_TIMEOUT = 2.0  # seconds
 
 
 class Presence(BaseModel):
-    """Where a service listens. `instance` is what its `/livez` answers, `token_file` holds what it asks for."""
+    """Where a service listens. `instance` is what its `/livez` answers, `token_file` holds what it asks for, and
+    `process` tells whether it is gone."""
 
     url: str
     pid: int
+    process: str = ""
     instance: str
     token_file: Path | None = None
 
@@ -28,45 +35,67 @@ class Presence(BaseModel):
 
 
 def announce(data_dir: Path, url: str, *, instance: str, token: str = "") -> None:
-    """Tell the clients of this data directory where the service listens. Only its owner can read the files."""
-    token_file = data_dir / "service.token" if token else None
+    """Tell the clients of this data directory where the service listens. Only its owner can read the files.
+
+    What services left behind that were killed on this machine is taken away.
+    """
+    for file in data_dir.glob(FILES):
+        left = _read(file)
+        if left is not None and liveness.dead(left.process):
+            withdraw(data_dir, instance=left.instance)
+    token_file = data_dir / f"service-{instance}.token" if token else None
     if token_file:
         _write(token_file, token)
-    presence = Presence(url=url, pid=os.getpid(), instance=instance, token_file=token_file)
-    _write(data_dir / FILE, presence.model_dump_json(exclude_none=True))
+    presence = Presence(
+        url=url, pid=os.getpid(), process=liveness.this_process(), instance=instance, token_file=token_file
+    )
+    _write(_file(data_dir, instance), presence.model_dump_json(exclude_none=True))
 
 
 def withdraw(data_dir: Path, *, instance: str) -> None:
-    """Take the announcement back, if it is still this instance's."""
-    presence = _read(data_dir)
-    if presence and presence.instance == instance:
-        (data_dir / FILE).unlink(missing_ok=True)
-        (data_dir / "service.token").unlink(missing_ok=True)
+    """Take this instance's announcement back, if there is one."""
+    file = _file(data_dir, instance)
+    file.unlink(missing_ok=True)
+    file.with_suffix(".token").unlink(missing_ok=True)
 
 
 def find(data_dir: Path) -> Presence | None:
-    """The service that runs on `data_dir` now; None if none does, or one was killed and left its file behind.
+    """A service that runs on `data_dir` now, the one that began last; None if none does.
 
     The instance is compared before a token is sent: another program may listen on the port of a service that died.
     """
-    presence = _read(data_dir)
-    if presence is None:
-        return None
+    begun = sorted(((_written(file), file) for file in data_dir.glob(FILES)), reverse=True)
+    announced = (_read(file) for _when, file in begun)
+    return next((presence for presence in announced if presence is not None and _answers(presence)), None)
+
+
+def _answers(presence: Presence) -> bool:
     address = urlsplit(presence.url)
     connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=PROBE_TIMEOUT)
     try:
         connection.request("GET", "/livez")
-        alive = connection.getresponse().headers.get("x-gatewright-instance") == presence.instance
+        return connection.getresponse().headers.get("x-gatewright-instance") == presence.instance
     except (OSError, http.client.HTTPException):
-        return None
+        return False
     finally:
         connection.close()
-    return presence if alive else None
 
 
-def _read(data_dir: Path) -> Presence | None:
+def _file(data_dir: Path, instance: str) -> Path:
+    return data_dir / f"service-{instance}.json"
+
+
+def _written(file: Path) -> int:
+    """When it was written; 0 where it has been taken away since it was listed."""
     try:
-        return Presence.model_validate(json.loads((data_dir / FILE).read_text("utf-8")))
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _read(file: Path) -> Presence | None:
+    try:
+        return Presence.model_validate(json.loads(file.read_text("utf-8")))
     except (OSError, ValueError, ValidationError):
         return None
 

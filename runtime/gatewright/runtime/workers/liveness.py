@@ -35,6 +35,19 @@ def this_process() -> str:
 
 
 def dead(process: str) -> bool:
-    """Whether a process is certainly gone; false where it may be on another machine."""
+    """Whether a process is certainly gone; false where it may be on another machine, or cannot be looked at."""
     here, pid, started = process.rsplit("/", 2) if process.count("/") >= 2 else ("", "", "")
-    return bool(here) and here == _here() and _started(int(pid)) != started
+    if not here or here != _here():
+        return False
+    return _started(int(pid)) != started and not _hidden(int(pid))
+
+
+def _hidden(pid: int) -> bool:
+    """Whether there is a process of that number that another user must not see (`hidepid` of proc(5))."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return not (_PROC / str(pid)).exists()
+    except OSError:
+        return False
+    return False
