@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from gatewright.agents.errors import GatewrightError, UsageError
 
-from .database import Database
+from .database import Database, Dialect
 from .statements import Statements
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ class Session(ABC):
     `cursor` changes when the connection does.
     """
 
+    dialect: Dialect
     cursor: Any
 
     def __init__(self, database: Database) -> None:

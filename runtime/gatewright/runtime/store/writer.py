@@ -35,7 +35,7 @@ from gatewright.safety.ledger import merkle
 
 from . import appending
 from .appending import Appended, Ids, Leaf, Seal
-from .database import Database
+from .database import Database, Dialect
 from .sessions import Session, open_session
 from .statements import Compiled
 
@@ -56,7 +56,7 @@ class Transaction:
     """What an operation works with. Statements are module-level constants, so that each is compiled once."""
 
     def __init__(self, session: Session, ids: Ids, tail: merkle.Frontier) -> None:
-        self.dialect = session.dialect
+        self.dialect: Dialect = session.dialect
         self._cursor = session.cursor
         self._statements = session.statements
         self._ids = ids
