@@ -5,8 +5,10 @@ One process at a time does it for all. That it is only one saves work; what make
 
 Numbers of `pending` are given before the transaction that takes them commits. So a smaller number may become visible
 after a larger one has its place, which is no harm to the tree: the order of the log is the order of places. The records
-of one run keep theirs nevertheless. Whoever writes for a run locks its row first, and numbers its records when it has
-all its locks: the next one to write for this run gets larger numbers, and whoever sees them sees the smaller ones.
+of one run keep theirs nevertheless. One process numbers what it writes in that order, at the end of each transaction;
+and a run passes from one process to the next by the lock on its row, taken before anything is numbered: the next one
+gets larger numbers, and whoever sees them sees the smaller ones. (What a process that has lost its run learns too late
+of an effect comes when it comes.)
 """
 
 from __future__ import annotations
