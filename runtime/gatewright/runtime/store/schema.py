@@ -370,18 +370,6 @@ class Feed(Table, table=True):
     data: bytes = Field(sa_type=LargeBinary)
 
 
-class Feed(Table, table=True):
-    """Events of runs for those who watch them from other processes. `seq` is a time; some minutes after it the event is
-    dropped. On PostgreSQL only, where the table is unlogged: after a crash of the server it is empty."""
-
-    __table_args__ = (Index("feed_seq", "seq"),)
-
-    run_id: str = Field(primary_key=True)
-    seq: int = Field(primary_key=True, sa_type=BigInteger)
-    type: str
-    data: bytes = Field(sa_type=LargeBinary)
-
-
 class Receiver(Table, table=True):
     """Who is told of what, as configured when the service was opened: `wants` is JSON (events, roles, deployments)."""
 

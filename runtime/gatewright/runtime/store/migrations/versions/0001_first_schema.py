@@ -258,18 +258,6 @@ def upgrade() -> None:
         batch_op.create_index("feed_seq", ["seq"], unique=False)
 
     op.create_table(
-        "feed",
-        sa.Column("run_id", sa.String(), nullable=False),
-        sa.Column("seq", sa.BigInteger(), nullable=False),
-        sa.Column("type", sa.String(), nullable=False),
-        sa.Column("data", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("run_id", "seq"),
-        prefixes=[] if sqlite else ["UNLOGGED"],
-    )
-    with op.batch_alter_table("feed", schema=None) as batch_op:
-        batch_op.create_index("feed_seq", ["seq"], unique=False)
-
-    op.create_table(
         "receiver",
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("wants", sa.Text(), nullable=False),
