@@ -10,9 +10,7 @@ import struct
 import time as clock
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 import orjson
@@ -25,7 +23,6 @@ JSON = "application/json"
 BYTES = "application/octet-stream"
 
 _VERSIONED = re.compile(r"(?P<schema>.+)@(?P<major>\d+)(?:\.(?P<minor>\d+))?")
-_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 _random: Iterator[int] = iter(())
@@ -33,8 +30,8 @@ _random: Iterator[int] = iter(())
 
 
 def _forget() -> None:
-    global _random
-    _random = iter(())
+    global _random, _prefix
+    _random, _prefix = iter(()), (0, "")
 
 
 os.register_at_fork(after_in_child=_forget)  # else parent and child would give the same ids
@@ -47,13 +44,18 @@ def _bits() -> int:
     return number
 
 
+_prefix = (0, "")
+"""The last millisecond, and how ids of it begin."""
+
+
 def new_id() -> str:
     """A UUID of version 7 (RFC 9562): the time in milliseconds, and 74 random bits."""
-    now, high, low = clock.time_ns() // 1_000_000, _bits(), _bits()
-    return (
-        f"{now >> 16:08x}-{now & 0xFFFF:04x}-{0x7000 | high >> 52:04x}-"
-        f"{0x8000 | high >> 36 & 0x3FFF:04x}-{low >> 16:012x}"
-    )
+    global _prefix
+    now = clock.time_ns() // 1_000_000
+    if now != _prefix[0]:
+        _prefix = (now, f"{now >> 16:08x}-{now & 0xFFFF:04x}-7")
+    high, low = _bits(), _bits()
+    return f"{_prefix[1]}{high >> 52:03x}-{0x8000 | high >> 36 & 0x3FFF:04x}-{low >> 16:012x}"
 
 
 class Retry(Exception):
@@ -82,7 +84,6 @@ class Version(NamedTuple):
     minor: int
 
 
-@dataclass(kw_only=True, slots=True)
 class Message:
     """Something that is said on a topic. `data` is what is said: JSON values, or bytes.
 
@@ -90,31 +91,157 @@ class Message:
     `schema@major.minor` where the payload has a schema. Messages of one `key` are handled in the order in which they
     were published, those without a key in any. `deadline` is when nobody needs it handled any more. `attempt` counts
     deliveries from 1. `causation_id` is the message whose handling published this one, `correlation_id` the first of
-    that chain. `extensions` are attributes of CloudEvents that have no meaning here.
+    that chain. `reply_to` is where it is answered. `extensions` are attributes of CloudEvents without a meaning here.
 
-    A value: nothing that was published changes with it, and `replace` gives another. It is not frozen because that
-    would make it three times as slow to build.
+    A value: it never changes, and `replace` gives another. It is a view of the event as JSON has it, so that neither
+    writing nor reading one costs more than its JSON.
     """
 
-    source: str
-    type: str
-    data: Any
-    id: str = field(default_factory=new_id)
-    subject: str | None = None
-    time: datetime = field(default_factory=lambda: datetime.now(UTC))
-    datacontenttype: str | None = None
-    key: str | None = None
-    tenant: str | None = None
-    run_id: str | None = None
-    decision_id: str | None = None
-    correlation_id: str | None = None
-    causation_id: str | None = None
-    reply_to: str | None = None
-    deadline: datetime | None = None
-    attempt: int = 1
-    traceparent: str | None = None
-    policy_version: str | None = None
-    extensions: Mapping[str, Any] = field(default_factory=lambda: _NONE)
+    __slots__ = ("_event",)
+
+    def __init__(
+        self,
+        *,
+        source: str,
+        type: str,
+        data: Any,
+        id: str | None = None,
+        subject: str | None = None,
+        time: datetime | None = None,
+        datacontenttype: str | None = None,
+        key: str | None = None,
+        tenant: str | None = None,
+        run_id: str | None = None,
+        decision_id: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        reply_to: str | None = None,
+        deadline: datetime | None = None,
+        attempt: int = 1,
+        traceparent: str | None = None,
+        policy_version: str | None = None,
+        extensions: Mapping[str, Any] | None = None,
+    ) -> None:
+        event: dict[str, Any] = {
+            "specversion": "1.0",
+            "id": new_id() if id is None else id,
+            "source": source,
+            "type": type,
+            "time": datetime.now(UTC) if time is None else time,
+        }
+        if subject is not None:
+            event["subject"] = subject
+        if datacontenttype is not None:
+            event["datacontenttype"] = datacontenttype
+        if key is not None:
+            event["partitionkey"] = key
+        if tenant is not None:
+            event["tenant"] = tenant
+        if run_id is not None:
+            event["runid"] = run_id
+        if decision_id is not None:
+            event["decisionid"] = decision_id
+        if correlation_id is not None:
+            event["correlationid"] = correlation_id
+        if causation_id is not None:
+            event["causationid"] = causation_id
+        if reply_to is not None:
+            event["replyto"] = reply_to
+        if deadline is not None:
+            event["deadline"] = deadline
+        if attempt != 1:
+            event["attempt"] = attempt
+        if traceparent is not None:
+            event["traceparent"] = traceparent
+        if policy_version is not None:
+            event["policyversion"] = policy_version
+        if extensions:
+            event |= extensions
+        if isinstance(data, bytes):
+            event.setdefault("datacontenttype", BYTES)
+            event["data_base64"] = base64.b64encode(data).decode("ascii")
+        else:
+            event["data"] = data
+        self._event = event
+
+    @property
+    def id(self) -> str:
+        return self._event["id"]  # type: ignore[no-any-return]
+
+    @property
+    def source(self) -> str:
+        return self._event["source"]  # type: ignore[no-any-return]
+
+    @property
+    def type(self) -> str:
+        return self._event["type"]  # type: ignore[no-any-return]
+
+    @property
+    def time(self) -> datetime:
+        return _moment(self._event["time"])
+
+    @property
+    def data(self) -> Any:
+        if "data_base64" in self._event:
+            return base64.b64decode(self._event["data_base64"])
+        return self._event.get("data")
+
+    @property
+    def subject(self) -> str | None:
+        return self._event.get("subject")
+
+    @property
+    def datacontenttype(self) -> str | None:
+        return self._event.get("datacontenttype")
+
+    @property
+    def key(self) -> str | None:
+        return self._event.get("partitionkey")
+
+    @property
+    def tenant(self) -> str | None:
+        return self._event.get("tenant")
+
+    @property
+    def run_id(self) -> str | None:
+        return self._event.get("runid")
+
+    @property
+    def decision_id(self) -> str | None:
+        return self._event.get("decisionid")
+
+    @property
+    def correlation_id(self) -> str | None:
+        return self._event.get("correlationid")
+
+    @property
+    def causation_id(self) -> str | None:
+        return self._event.get("causationid")
+
+    @property
+    def reply_to(self) -> str | None:
+        return self._event.get("replyto")
+
+    @property
+    def deadline(self) -> datetime | None:
+        found = self._event.get("deadline")
+        return None if found is None else _moment(found)
+
+    @property
+    def attempt(self) -> int:
+        return self._event.get("attempt", 1)  # type: ignore[no-any-return]
+
+    @property
+    def traceparent(self) -> str | None:
+        return self._event.get("traceparent")
+
+    @property
+    def policy_version(self) -> str | None:
+        return self._event.get("policyversion")
+
+    @property
+    def extensions(self) -> Mapping[str, Any]:
+        return {name: value for name, value in self._event.items() if name not in _KNOWN}
 
     @property
     def version(self) -> Version | None:
@@ -123,11 +250,12 @@ class Message:
 
     def expired(self, now: datetime | None = None) -> bool:
         """Whether the deadline is over."""
-        return self.deadline is not None and self.deadline <= (now or datetime.now(UTC))
+        deadline = self.deadline
+        return deadline is not None and deadline <= (now or datetime.now(UTC))
 
     def replace(self, **changes: Any) -> Self:
-        """The same message with other attributes."""
-        return replace(self, **changes)
+        """The same message with other attributes, by the names of `Message(…)`."""
+        return type(self)(**{**self._attributes(), **changes})
 
     def to_json(self) -> bytes:
         """A CloudEvents 1.0 event in structured JSON mode; bytes become `data_base64`.
@@ -135,27 +263,8 @@ class Message:
         Raises:
             UsageError: the data is no JSON value.
         """
-        event: dict[str, Any] = {
-            "specversion": "1.0",
-            "id": self.id,
-            "source": self.source,
-            "type": self.type,
-            "time": self.time,
-        }
-        for attribute, name in _OPTIONAL:
-            if (value := getattr(self, attribute)) is not None:
-                event[name] = value
-        if self.attempt != 1:
-            event["attempt"] = self.attempt
-        if self.extensions:
-            event |= self.extensions
-        if isinstance(self.data, bytes):
-            event.setdefault("datacontenttype", BYTES)
-            event["data_base64"] = base64.b64encode(self.data).decode("ascii")
-        else:
-            event["data"] = self.data
         try:
-            return orjson.dumps(event)
+            return orjson.dumps(self._event)
         except TypeError as error:
             raise UsageError(
                 f"message {self.id!r} of type {self.type!r} cannot be written as JSON: {error}; publish JSON values, "
@@ -179,52 +288,93 @@ class Message:
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> Self:
-        """The message of the attributes and the data of a CloudEvent.
+        """The message of the attributes and the data of a CloudEvent, as JSON has them.
 
         Raises:
             UsageError: an attribute is missing or malformed.
         """
-        given = dict(event)
-        if (specification := given.pop("specversion", None)) != "1.0":
-            raise UsageError(f"CloudEvents of specversion {specification!r} are not read, only '1.0'")
-        named: dict[str, Any] = {}
-        for name in ("id", "source", "type"):
-            value = named[name] = given.pop(name, None)
-            if not isinstance(value, str) or not value:
-                raise UsageError(f"a CloudEvent needs a {name!r}, a text that is not empty; it has {value!r}")
-        named["time"] = _time("time", given.pop("time", None)) or datetime.now(UTC)
-        for attribute, name in _OPTIONAL:
-            if (value := given.pop(name, None)) is not None:
-                named[attribute] = _time(name, value) if attribute == "deadline" else _text(name, value)
-        attempt = given.pop("attempt", 1)
-        if not isinstance(attempt, int) or attempt < 1:
-            raise UsageError(f"attempt {attempt!r} of message {named['id']!r} is no number from 1 on")
-        if "data_base64" in given:
-            try:
-                data: Any = base64.b64decode(given.pop("data_base64"), validate=True)
-            except (binascii.Error, TypeError, ValueError) as error:
-                raise UsageError(f"'data_base64' of message {named['id']!r} is no base64: {error}") from error
-        else:
-            data = given.pop("data", None)
-        return cls(**named, attempt=attempt, data=data, extensions=given or _NONE)
+        given = {name: value for name, value in event.items() if value is not None or name == "data"}
+        _check(given)
+        given.setdefault("time", datetime.now(UTC))
+        return cls.trusted(given)
+
+    @classmethod
+    def trusted(cls, event: dict[str, Any]) -> Self:
+        """A view of an event that `to_json` wrote, or `from_event` has checked; nobody changes it any more."""
+        found = cls.__new__(cls)
+        found._event = event
+        return found
+
+    def _attributes(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _NAMES}
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Message):
+            return NotImplemented
+        return self._attributes() == other._attributes()
+
+    __hash__ = None  # type: ignore[assignment]  # data may be anything
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self._attributes().items() if value not in (None, {}))
+        return f"Message({shown})"
 
 
 # Names of attributes in CloudEvents have only lower-case letters and digits. `partitionkey` and `traceparent` are
 # its documented extensions (partitioning, distributed tracing).
-_OPTIONAL = (
-    ("subject", "subject"),
-    ("datacontenttype", "datacontenttype"),
-    ("key", "partitionkey"),
-    ("tenant", "tenant"),
-    ("run_id", "runid"),
-    ("decision_id", "decisionid"),
-    ("correlation_id", "correlationid"),
-    ("causation_id", "causationid"),
-    ("reply_to", "replyto"),
-    ("deadline", "deadline"),
-    ("traceparent", "traceparent"),
-    ("policy_version", "policyversion"),
+_TEXTS = (
+    "subject",
+    "datacontenttype",
+    "partitionkey",
+    "tenant",
+    "runid",
+    "decisionid",
+    "correlationid",
+    "causationid",
+    "replyto",
+    "traceparent",
+    "policyversion",
 )
+_KNOWN = {
+    *_TEXTS,
+    *("specversion", "id", "source", "type", "time", "deadline", "attempt", "data", "data_base64"),
+}
+_NAMES = tuple(name for name in Message.__init__.__annotations__ if name != "return")
+
+
+def _check(event: Mapping[str, Any]) -> None:
+    if (specification := event.get("specversion")) != "1.0":
+        raise UsageError(f"CloudEvents of specversion {specification!r} are not read, only '1.0'")
+    for name in ("id", "source", "type"):
+        value = event.get(name)
+        if not isinstance(value, str) or not value:
+            raise UsageError(f"a CloudEvent needs a {name!r}, a text that is not empty; it has {value!r}")
+    for name in _TEXTS:
+        if name in event and not isinstance(event[name], str):
+            raise UsageError(f"attribute {name!r} of a CloudEvent is {event[name]!r}; it must be a text")
+    for name in ("time", "deadline"):
+        if name in event:
+            try:
+                _moment(event[name])
+            except (TypeError, ValueError) as error:
+                raise UsageError(
+                    f"attribute {name!r} of a CloudEvent is {event[name]!r}; it must be a time of RFC 3339"
+                ) from error
+    attempt = event.get("attempt", 1)
+    if not isinstance(attempt, int) or attempt < 1:
+        raise UsageError(f"attempt {attempt!r} of message {event['id']!r} is no number from 1 on")
+    if "data_base64" in event:
+        try:
+            base64.b64decode(event["data_base64"], validate=True)
+        except (binascii.Error, TypeError, ValueError) as error:
+            raise UsageError(f"'data_base64' of message {event['id']!r} is no base64: {error}") from error
+
+
+def _moment(value: Any) -> datetime:
+    if isinstance(value, datetime):
+        return value
+    found = datetime.fromisoformat(value)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def version(type_: str) -> Version | None:
@@ -248,19 +398,3 @@ def partition_of(key: str, partitions: int = PARTITIONS) -> int:
     55
     """
     return zlib.crc32(key.encode()) % partitions
-
-
-def _text(name: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise UsageError(f"attribute {name!r} of a CloudEvent is {value!r}; it must be a text")
-    return value
-
-
-def _time(name: str, value: Any) -> datetime | None:
-    if value is None:
-        return None
-    try:
-        found = datetime.fromisoformat(value)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"attribute {name!r} of a CloudEvent is {value!r}; it must be a time of RFC 3339") from error
-    return found if found.tzinfo else found.replace(tzinfo=UTC)

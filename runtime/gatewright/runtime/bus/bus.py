@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from gatewright.agents.envelopes import Message
 from gatewright.agents.errors import UsageError
@@ -34,6 +34,18 @@ LEASE = 3.0  # seconds
 PATIENCE = 10.0  # seconds that a publisher waits for room, and a request for its reply
 
 _REPLIES = Topic(retention=3600.0)
+
+
+class Carrier(Protocol):
+    """A way for messages between this log and others."""
+
+    def route(self, entry: Entry) -> Entry:
+        """What is put into the log for a message that is published."""
+        ...
+
+    def follow(self, topic: str) -> None:
+        """Bring what others publish to a topic, since somebody here listens to it."""
+        ...
 
 
 class _Side:
@@ -64,8 +76,11 @@ class Bus:
         models: Mapping[str, Models] | None = None,
         lease: float = LEASE,
         clock: Clock | None = None,
+        carrier: Carrier | None = None,
     ) -> None:
+        """`carrier`: takes messages to other databases, and brings theirs."""
         self._database = database
+        self._carrier = carrier
         self._configured = dict(settings or {})
         for topic in self._configured:
             topics.check(topic)
@@ -73,7 +88,7 @@ class Bus:
         self._clock = clock or Clock()
         self._lease = lease
         self.name = f"{socket.gethostname()}-{secrets.token_hex(6)}"
-        self._composer = Composer(source, self.settings, models)
+        self._composer = Composer(source, self.settings, models, None if carrier is None else carrier.route)
         self._main = _Side(database, writer, self._clock, self.settings, self.name)
         self._memory: _Side | None = None
         self._memory_database: Memory | None = None
@@ -121,7 +136,7 @@ class Bus:
 
     # publishing
 
-    async def publish(
+    def publish(
         self,
         topic: str,
         data: Any,
@@ -132,8 +147,8 @@ class Bus:
         subject: str | None = None,
         deadline: datetime | None = None,
         timeout: float = PATIENCE,
-    ) -> Message:
-        """Publish a message; it has the topic's durability when this returns.
+    ) -> Awaitable[Message]:
+        """Publish a message; await it: the message has the topic's durability when this returns.
 
         A handler that is to publish if and only if its message is acknowledged uses `Delivery.publish`. Whoever is
         cancelled meanwhile does not know whether it was published; publishing it again under the same id is safe.
@@ -149,9 +164,10 @@ class Bus:
             UsageError: the topic does not take it.
             UnavailableError: the database did not take it.
         """
-        composed = self._composer.compose(topic, data, key=key, id=id, type=type, subject=subject, deadline=deadline)
-        await self._side(topic).outgoing.publish(composed.entry, timeout)
-        return composed.message
+        message, entry = self._composer.compose(
+            topic, data, key=key, id=id, type=type, subject=subject, deadline=deadline
+        )
+        return self._side(topic).outgoing.publish(message, entry, timeout)
 
     def put(self, transaction: Transaction, topic: str, data: Any, **attributes: Any) -> Message:
         """Publish with another operation of the service's writer, in its transaction: both happen, or none.
@@ -164,9 +180,9 @@ class Bus:
         """
         if self.settings(topic).durability == "memory":
             raise UsageError(f"topic {topic!r} keeps its messages in memory; only a durable one takes part in this")
-        composed = self._composer.compose(topic, data, **attributes)
-        self._main.log.put(transaction, [composed.entry])
-        return composed.message
+        message, entry = self._composer.compose(topic, data, **attributes)
+        self._main.log.put(transaction, [entry])
+        return message
 
     def shape(self, topic: str, data: Any, *, type: str | None = None) -> tuple[str, Any]:
         """The type and the JSON form in which a topic takes a payload.
@@ -212,15 +228,14 @@ class Bus:
             deadline = min(deadline, handled.deadline)
         side = self._side(topic)
         await side.replies.open()
-        composed = self._composer.compose(
+        message, entry = self._composer.compose(
             topic, data, key=key, type=type, subject=subject, deadline=deadline, reply_to=side.replies.address
         )
-        message = composed.message
         reply = side.replies.expect(message.id)
         try:
             left = (deadline - datetime.now(UTC)).total_seconds()
             async with asyncio.timeout(max(0.0, left)):
-                await side.outgoing.publish(composed.entry, max(0.0, left))
+                await side.outgoing.publish(message, entry, max(0.0, left))
                 return await reply
         except TimeoutError:
             raise TimeoutError(
@@ -268,7 +283,14 @@ class Bus:
         )
         await subscription.open()
         self._subscriptions.append(subscription)
+        if self._carrier is not None:
+            self._carrier.follow(topic)
         return subscription
+
+    @property
+    def log(self) -> Log:
+        """The log of the service's own database."""
+        return self._main.log
 
     def look(self) -> None:
         """Look for what other processes have published, now."""
@@ -284,5 +306,5 @@ class Bus:
             return self._memory
         return self._main
 
-    async def _publish_all(self, entries: Sequence[Entry]) -> None:
-        await asyncio.gather(*(self._side(entry.topic).outgoing.append(entry) for entry in entries))
+    async def _publish_all(self, foreign: Sequence[tuple[Message, Entry]]) -> None:
+        await asyncio.gather(*(self._side(entry.topic).outgoing.append(message, entry) for message, entry in foreign))

@@ -6,7 +6,9 @@ import hashlib
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
+
+from pydantic import BaseModel
 
 from gatewright.agents.envelopes import Message
 
@@ -30,20 +32,18 @@ HANDLED: ContextVar[Handled | None] = ContextVar("gatewright_handled", default=N
 """The message that is being handled here."""
 
 
-class Composed(NamedTuple):
-    """A message, and how it goes into the log."""
-
-    message: Message
-    entry: Entry
-
-
 class Composer:
     """Makes messages of one `source`, by the schemas of the topics."""
 
     def __init__(
-        self, source: str, settings: Callable[[str], Topic], models: Mapping[str, Models] | None = None
+        self,
+        source: str,
+        settings: Callable[[str], Topic],
+        models: Mapping[str, Models] | None = None,
+        route: Callable[[Entry], Entry] | None = None,
     ) -> None:
         self.source = source
+        self._route = route
         self._settings = settings
         self._models = models or {}
         self._schemas: dict[str, Schemas] = {}
@@ -72,43 +72,57 @@ class Composer:
         subject: str | None = None,
         deadline: datetime | None = None,
         reply_to: str | None = None,
-    ) -> Composed:
-        """A message for a topic. `data` may be a whole `Message`; what else is given then replaces its parts.
+    ) -> tuple[Message, Entry]:
+        """A message for a topic, and how it goes into the log.
+
+        `data` may be a whole `Message`; what else is given then replaces its parts.
 
         Raises:
             UsageError: the topic does not take it.
         """
-        given = {
-            name: value
-            for name, value in (
-                ("key", key),
-                ("id", id),
-                ("subject", subject),
-                ("deadline", deadline),
-                ("reply_to", reply_to),
-            )
-            if value is not None
-        }
+        schemas = self._schemas.get(topic) or self.schemas(topic)
         if isinstance(data, Message):
-            type_, payload = self.schemas(topic).dump(type or data.type, data.data)
+            given = {
+                name: value
+                for name, value in (
+                    ("key", key),
+                    ("id", id),
+                    ("subject", subject),
+                    ("deadline", deadline),
+                    ("reply_to", reply_to),
+                )
+                if value is not None
+            }
+            type_, payload = schemas.dump(type or data.type, data.data)
             message = data.replace(type=type_, data=payload, **given)
-        else:
-            type_, payload = self.schemas(topic).dump(type, data)
-            message = Message(source=self.source, type=type_, data=payload, **{**_inherited(), **given})
-        new = id is None and not isinstance(data, Message)
-        return Composed(message, entry(topic, message.id, message.key, message.to_json(), new=new))
+            return message, self._entry(topic, message, new=False)
+        if schemas.typed or isinstance(data, BaseModel):
+            type, data = schemas.dump(type, data)
+        inherited: dict[str, Any] = {} if (handled := HANDLED.get()) is None else _inherited(handled.message)
+        message = Message(
+            source=self.source,
+            type=type or topic,
+            data=data,
+            id=id,
+            key=key,
+            subject=subject,
+            deadline=deadline,
+            reply_to=reply_to,
+            **inherited,
+        )
+        return message, self._entry(topic, message, new=id is None)
+
+    def _entry(self, topic: str, message: Message, *, new: bool) -> Entry:
+        made = entry(topic, message, new=new)
+        return made if self._route is None else self._route(made)
 
 
-def _inherited() -> dict[str, Any]:
-    handled = HANDLED.get()
-    if handled is None:
-        return {}
-    message = handled.message
+def _inherited(handled: Message) -> dict[str, str | None]:
     return {
-        "causation_id": message.id,
-        "correlation_id": message.correlation_id or message.id,
-        "tenant": message.tenant,
-        "traceparent": message.traceparent,
+        "causation_id": handled.id,
+        "correlation_id": handled.correlation_id or handled.id,
+        "tenant": handled.tenant,
+        "traceparent": handled.traceparent,
     }
 
 

@@ -11,13 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy import Executable
 
 from gatewright.runtime.store import schema
-from gatewright.runtime.store.database import Dialect
 from gatewright.runtime.store.writer import Transaction
-
-from .rowsets import rows, rowset
 
 Start = Literal["earliest", "latest"]
 
@@ -29,10 +25,15 @@ _JOIN = {
     'head."partition"), head.next)',
     "latest": "head.next",
 }
+_SINCE = {
+    "earliest": "0",
+    "latest": "coalesce((SELECT m.number FROM message m WHERE m.topic = head.topic "
+    'AND m."partition" = head."partition" ORDER BY m.number DESC LIMIT 1), 0)',
+}
 _BEGIN = {
     start: sa.text(
-        'INSERT INTO cursor (topic, "group", "partition", position, holder, epoch, until, reached, deaths) '
-        f'SELECT head.topic, :group, head."partition", {position}, NULL, 0, 0, 0, 0 FROM head '
+        'INSERT INTO cursor (topic, "group", "partition", position, since, holder, epoch, until, reached, deaths) '
+        f'SELECT head.topic, :group, head."partition", {position}, {_SINCE[start]}, NULL, 0, 0, 0, 0 FROM head '
         "WHERE head.topic = :topic ON CONFLICT DO NOTHING"
     )
     for start, position in _JOIN.items()
@@ -48,7 +49,9 @@ _RENEW = sa.text(
     'RETURNING "partition", epoch'
 )
 _FREE = (
-    sa.select(_CURSOR.c.partition, _CURSOR.c.position, _CURSOR.c.holder, _CURSOR.c.reached, _CURSOR.c.deaths)
+    sa.select(
+        _CURSOR.c.partition, _CURSOR.c.position, _CURSOR.c.since, _CURSOR.c.holder, _CURSOR.c.reached, _CURSOR.c.deaths
+    )
     .where(
         _CURSOR.c.topic == sa.bindparam("of"),
         _CURSOR.c.group == sa.bindparam("by"),
@@ -85,16 +88,11 @@ _ORPHAN = sa.text("UPDATE cursor SET until = 0 WHERE holder IS NOT NULL")
 _EMPTY = sa.text("DELETE FROM member WHERE until > 0")
 
 
-def _fence(dialect: Dialect) -> Executable:
-    given = rowset(dialect, partition="bigint", epoch="bigint", position="bigint")
-    return sa.text(
-        f"UPDATE cursor SET position = given.position FROM {given} "
-        'WHERE cursor.topic = :topic AND cursor."group" = :group AND cursor."partition" = given."partition" '
-        'AND cursor.epoch = given.epoch AND cursor.holder = :member RETURNING cursor."partition"'
-    )
-
-
-_FENCE: Mapping[Dialect, Executable] = {"sqlite": _fence("sqlite"), "postgresql": _fence("postgresql")}
+_FENCE = sa.text(
+    'UPDATE cursor SET position = :position, since = :since WHERE topic = :topic AND "group" = :group '
+    'AND "partition" = :part AND epoch = :epoch AND holder = :member'
+)
+_MINE = sa.text('SELECT "partition", epoch FROM cursor WHERE topic = :topic AND "group" = :group AND holder = :member')
 
 
 class Claim(NamedTuple):
@@ -103,6 +101,7 @@ class Claim(NamedTuple):
 
     partition: int
     position: int
+    since: int
     epoch: int
     deaths: int
     settled: frozenset[int]
@@ -122,6 +121,7 @@ class Stand(NamedTuple):
     partition: int
     epoch: int
     position: int
+    since: int
 
 
 class Group:
@@ -165,6 +165,7 @@ class Group:
         transaction: Transaction,
         part: int,
         position: int,
+        since: int,
         holder: str | None,
         reached: int,
         deaths: int,
@@ -176,15 +177,24 @@ class Group:
         claimed = transaction.one(_CLAIM, **self._me, part=part, until=until, deaths=deaths)
         assert claimed is not None, "the row is locked"
         settled = transaction.all(_STORED, **self._who, part=part, position=position)
-        return Claim(part, position, claimed[0], deaths, frozenset(offset for (offset,) in settled))
+        return Claim(part, position, since, claimed[0], deaths, frozenset(offset for (offset,) in settled))
 
     def fence(self, transaction: Transaction, stands: Sequence[Stand]) -> set[int]:
         """Bring the group's positions up to these; gives the partitions that still are this member's.
 
         For the others nothing may be written.
         """
-        found = transaction.all(_FENCE[transaction.dialect], **self._me, given=rows(stands))
-        return {part for (part,) in found}
+        changed = transaction.each(
+            _FENCE,
+            [
+                (stand.position, stand.since, self.topic, self.name, stand.partition, stand.epoch, self.member)
+                for stand in stands
+            ],
+        )
+        if changed == len(stands):
+            return {stand.partition for stand in stands}
+        mine = set(transaction.all(_MINE, **self._me))
+        return {stand.partition for stand in stands if (stand.partition, stand.epoch) in mine}
 
     def store(self, transaction: Transaction, ahead: Iterable[tuple[int, int]]) -> None:
         """Note messages (partition, offset) as settled that are ahead of the position."""

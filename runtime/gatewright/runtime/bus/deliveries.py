@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Protocol
+
+import orjson
 
 from gatewright.agents.envelopes import Message, Reject
 from gatewright.agents.errors import UsageError
 from gatewright.runtime.store.writer import Transaction
 
 from .composing import Composer, derived_id
-from .holdings import Holding, Lane, Work
-from .log import Entry
+from .holdings import Holding, Lane
+from .log import Entry, Row
 from .schemas import Schemas
 
 _DEADLINE = b'"deadline":'
@@ -32,7 +35,10 @@ class Consumer(Protocol):
     composer: Composer
     schemas: Schemas
     timeout: float
-    elsewhere: Callable[[str], bool]  # whether messages of a topic are kept in another database than the delivered one
+
+    def elsewhere(self, topic: str) -> bool:
+        """Whether messages of that topic are kept in another database than the delivered one."""
+        ...
 
 
 class Delivery:
@@ -42,32 +48,25 @@ class Delivery:
     good, and any other exception counts as a failed attempt.
     """
 
-    __slots__ = (
-        "_consumer",
-        "_data",
-        "_message",
-        "acknowledging",
-        "entries",
-        "expected",
-        "foreign",
-        "given_up",
-        "lane",
-        "work",
-        "works",
-    )
+    # Not slots: what is hardly ever set costs nothing as long as it is the class's.
+    expected = math.inf
+    given_up = ""
+    acknowledging = False
+    entries: list[Entry] | None = None
+    foreign: list[tuple[Message, Entry]] | None = None
+    works: list[Callable[[Transaction], object]] | None = None
+    _event: dict[str, Any] | None = None
+    _message: Message | None = None
+    _loaded: Any = None
 
-    def __init__(self, consumer: Consumer, lane: Lane, work: Work, expected: float) -> None:
+    def __init__(self, consumer: Consumer, lane: Lane, row: Row, attempt: int = 1, *, parked: bool = False) -> None:
         self._consumer = consumer
-        self._message: Message | None = None
-        self._data: Any = _UNREAD
         self.lane = lane
-        self.work = work
-        self.entries: list[Entry] | None = None
-        self.foreign: list[Entry] | None = None
-        self.works: list[Callable[[Transaction], object]] | None = None
-        self.expected = expected
-        self.acknowledging = False
-        self.given_up = ""
+        self.row = row
+        self.attempt = attempt
+        """How often it has been given to the group, this time included."""
+        self.parked = parked
+        """Whether it has waited in the database."""
 
     @property
     def holding(self) -> Holding:
@@ -77,27 +76,22 @@ class Delivery:
     @property
     def topic(self) -> str:
         """The topic it was published to."""
-        return self.work.row.topic
+        return self.row.topic
 
     @property
     def partition(self) -> int:
         """The partition of its key."""
-        return self.work.row.partition
+        return self.row.partition
 
     @property
     def offset(self) -> int:
         """Its place in the partition."""
-        return self.work.row.offset
+        return self.row.offset
 
     @property
     def key(self) -> str | None:
         """What its order is kept by."""
-        return self.work.row.key
-
-    @property
-    def attempt(self) -> int:
-        """How often it has been given to the group, this time included."""
-        return self.work.attempt
+        return self.row.key
 
     @property
     def message(self) -> Message:
@@ -108,10 +102,10 @@ class Delivery:
         """
         if self._message is None:
             try:
-                read = Message.from_json(self.work.row.body)
+                read = Message.from_event(self._read())
             except UsageError as error:
                 raise UnreadableError(str(error)) from error
-            self._message = read if self.work.attempt == 1 else read.replace(attempt=self.work.attempt)
+            self._message = read if self.attempt == 1 else read.replace(attempt=self.attempt)
         return self._message
 
     @property
@@ -121,12 +115,26 @@ class Delivery:
         Raises:
             UnreadableError: the topic does not take it.
         """
-        if self._data is _UNREAD:
+        if not self._consumer.schemas.typed:
+            event = self._event or self._read()
+            return event["data"] if "data" in event else self.message.data
+        if self._loaded is None:
             try:
-                self._data = self._consumer.schemas.check(self.message)
+                self._loaded = self._consumer.schemas.check(self.message)
             except Reject as error:
                 raise UnreadableError(str(error)) from error
-        return self._data
+        return self._loaded
+
+    def _read(self) -> dict[str, Any]:
+        if self._event is None:
+            try:
+                event = orjson.loads(self.row.body)
+            except orjson.JSONDecodeError as error:
+                raise UnreadableError(f"it is no JSON: {error}") from error
+            if not isinstance(event, dict):
+                raise UnreadableError(f"it is a JSON {type(event).__name__}, and no message")
+            self._event = event
+        return self._event
 
     def check(self) -> None:
         """Read the payload now.
@@ -139,12 +147,17 @@ class Delivery:
     @property
     def deadline(self) -> datetime | None:
         """When nobody needs it handled any more."""
-        return self.message.deadline if _DEADLINE in self.work.row.body else None
+        return self.message.deadline if _DEADLINE in self.row.body else None
+
+    @property
+    def plain(self) -> bool:
+        """Whether there is nothing to be done but to note that it is settled."""
+        return not (self.entries or self.works or self.foreign or _REPLY in self.row.body)
 
     @property
     def reply_to(self) -> str | None:
         """Where a request is answered: `topic/key`."""
-        return self.message.reply_to if _REPLY in self.work.row.body else None
+        return self.message.reply_to if _REPLY in self.row.body else None
 
     def publish(
         self,
@@ -169,14 +182,16 @@ class Delivery:
         elsewhere = consumer.elsewhere(topic)
         if elsewhere and id is None and not isinstance(data, Message):
             id = derived_id(self.message, consumer.group, len(self.foreign or ()))
-        composed = consumer.composer.compose(topic, data, key=key, id=id, type=type, subject=subject, deadline=deadline)
+        message, entry = consumer.composer.compose(
+            topic, data, key=key, id=id, type=type, subject=subject, deadline=deadline
+        )
         if elsewhere:
-            self.foreign = [*(self.foreign or ()), composed.entry]
+            self.foreign = [*(self.foreign or ()), (message, entry)]
         elif self.entries is None:
-            self.entries = [composed.entry]
+            self.entries = [entry]
         else:
-            self.entries.append(composed.entry)
-        return composed.message
+            self.entries.append(entry)
+        return message
 
     def transact(self, work: Callable[[Transaction], object]) -> None:
         """Do `work` in the transaction that acknowledges this message: exactly once, whatever dies and comes back.
@@ -192,10 +207,3 @@ class Delivery:
         """Take more time: `seconds` from now, or the subscription's time for a message once more."""
         loop = asyncio.get_running_loop()
         self.expected = loop.time() + (self._consumer.timeout if seconds is None else seconds)
-
-
-class _Unread:
-    pass
-
-
-_UNREAD = _Unread()

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
-from .cursors import Claim
-from .log import Row
+from .cursors import Claim, Stand
 from .parking import Parked
 
+if TYPE_CHECKING:
+    from .deliveries import Delivery
+
+KEPT = 64  # lanes of a partition that are kept for messages to come
 CAREFUL = 2  # deaths of holders in a row, from which on messages are started one at a time
-
-
-class Work(NamedTuple):
-    """A message to be handled: `attempt` counts from 1, `parked` says that it waited in the database."""
-
-    row: Row
-    attempt: int = 1
-    parked: bool = False
 
 
 class Lane:
@@ -31,7 +26,7 @@ class Lane:
     def __init__(self, holding: Holding, key: str | None) -> None:
         self.holding = holding
         self.key = key
-        self.works: deque[Work] = deque()
+        self.works: deque[Delivery] = deque()
         self.running = False
         self.parked: Parked | None = None
         self.behind = 0
@@ -41,7 +36,8 @@ class Holding:
     """What a member knows of a partition it holds.
 
     Everything below `position` is settled, and so is what is in `ahead`; `stored` is what the database has noted of
-    that. `next` is the offset to take next. Up to `suspect`, messages may have killed the process: while the holding is
+    that. `next` is the offset to take next; the numbers of those messages are above `scanned`, and those of messages
+    that are not settled above `since`. Up to `suspect`, messages may have killed the process: while the holding is
     `careful`, they are started one at a time. `waiting` are the lanes with a parked message.
     """
 
@@ -57,6 +53,8 @@ class Holding:
         "position",
         "returning",
         "running",
+        "scanned",
+        "since",
         "stored",
         "suspect",
         "waiting",
@@ -67,6 +65,7 @@ class Holding:
         self.epoch = claim.epoch
         self.position = claim.position
         self.next = claim.position
+        self.since = self.scanned = claim.since
         self.ahead = set(claim.settled)
         self.stored = set(claim.settled)
         self.lanes: dict[str, Lane] = {}
@@ -80,14 +79,20 @@ class Holding:
         self._absorb()
         self.next = self.position
 
-    def settle(self, offset: int) -> None:
+    def stand(self) -> Stand:
+        """How far it is."""
+        return Stand(self.partition, self.epoch, self.position, self.since)
+
+    def settle(self, offset: int, number: int) -> None:
         """Count a message as settled; the database does not know it yet."""
         if offset != self.position:
             if offset > self.position:
                 self.ahead.add(offset)
             return
         self.position += 1
-        self._absorb()
+        self.since = number
+        if self.ahead:
+            self._absorb()
 
     def skip(self, offset: int) -> None:
         """Go on at an offset: what is before it is not kept any more."""
@@ -114,6 +119,6 @@ class Holding:
         return found
 
     def tidy(self, lane: Lane) -> None:
-        """Forget a lane that nothing is left of."""
-        if lane.key is not None and not (lane.works or lane.running or lane.parked):
+        """Forget a lane that nothing is left of, if there are many."""
+        if len(self.lanes) > KEPT and lane.key is not None and not (lane.works or lane.running or lane.parked):
             self.lanes.pop(lane.key, None)

@@ -114,7 +114,7 @@ def redrive(transaction: Transaction, letter_id: str, *, now: int) -> None:
 def returning(transaction: Transaction, group: Group) -> list[tuple[int, Parked]]:
     """What is on its way back to a group, with the numbers of the letters."""
     return [
-        (number, Parked(part, offset, key, 0, None, bytes(body)))
+        (number, Parked(part, offset, key, 0, None, None, bytes(body)))
         for number, part, offset, key, body in transaction.all(_REDRIVING, of=group.topic, by=group.name)
     ]
 

@@ -10,15 +10,16 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Executable
 
+from gatewright.agents.envelopes import Message
 from gatewright.agents.errors import UnavailableError, UsageError
 from gatewright.runtime.clock import Clock
 from gatewright.runtime.store import schema
@@ -32,21 +33,12 @@ from .topics import Topic
 T = TypeVar("T")
 
 POLL = 0.1  # seconds between looks for what other processes have appended
+SCAN = 20_000  # numbers of messages looked at by one operation
 LARGEST = 1 << 20  # bytes of a message in JSON
 
 _MESSAGE = schema.Message.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 
 _INSERT = sa.insert(_MESSAGE)
-_READ = (
-    sa.select(_MESSAGE)
-    .where(
-        _MESSAGE.c.topic == sa.bindparam("of"),
-        _MESSAGE.c.partition == sa.bindparam("part"),
-        _MESSAGE.c.offset >= sa.bindparam("first"),
-    )
-    .order_by(_MESSAGE.c.offset)
-    .limit(sa.bindparam("most", type_=sa.Integer))
-)
 _KNOWN = sa.text("SELECT partitions FROM topic WHERE name = :topic")
 _DECLARE = sa.text(
     "INSERT INTO topic (name, partitions, created_at) VALUES (:topic, :partitions, :now) ON CONFLICT DO NOTHING"
@@ -54,6 +46,19 @@ _DECLARE = sa.text(
 _BEGIN = sa.text("INSERT INTO head (topic, partition, next) VALUES (:topic, :part, 0) ON CONFLICT DO NOTHING")
 _HEADS = sa.text("SELECT partition, next FROM head WHERE topic = :topic")
 _DIALECTS: tuple[Dialect, ...] = ("sqlite", "postgresql")
+_READ = {
+    dialect: sa.text(
+        "SELECT message.* FROM message WHERE topic = :topic AND number > :since AND number <= :last "
+        f'AND "partition" IN (SELECT given."partition" FROM {rowset(dialect, partition="bigint")}) '
+        "ORDER BY number LIMIT :most"
+    )
+    for dialect in _DIALECTS
+}
+_NEWEST = sa.text("SELECT max(number) FROM message WHERE topic = :topic")
+_NUMBERS: Mapping[Dialect, Executable] = {
+    "sqlite": sa.text("SELECT coalesce(max(number), 0) + 1, :count FROM message"),
+    "postgresql": sa.text("SELECT nextval('message_number_seq') FROM generate_series(1, :count)"),
+}
 _ALL_HEADS = {
     dialect: sa.text(
         f"SELECT head.topic, head.partition, head.next FROM {rowset(dialect, topic='text')} "
@@ -104,6 +109,7 @@ class Entry(NamedTuple):
 class Row(NamedTuple):
     """A message in the log; `created_at` in microseconds since the epoch."""
 
+    number: int
     topic: str
     partition: int
     offset: int
@@ -111,6 +117,14 @@ class Row(NamedTuple):
     key: str | None
     body: bytes
     created_at: int
+
+
+class Scan(NamedTuple):
+    """What was found up to the number `last`; `complete` says that there is nothing above it."""
+
+    rows: list[Row]
+    last: int
+    complete: bool
 
 
 class Listener(Protocol):
@@ -218,27 +232,41 @@ class Log:
 
     def _append(self, transaction: Transaction, entries: list[Entry]) -> Callable[[], None] | None:
         placed: dict[tuple[str, int], list[Entry]] = {}
-        partitions = self._partitions
+        partitions, crc32, new, count, of = self._partitions, zlib.crc32, True, 0, ""
         for entry in entries:
-            count = partitions.get(entry.topic) or self._declare(transaction, topic=entry.topic)
-            part = zlib.crc32((entry.key or entry.id).encode()) % count
-            placed.setdefault((entry.topic, part), []).append(entry)
+            if entry.topic != of:
+                of = entry.topic
+                count = partitions.get(of) or self._declare(transaction, topic=of)
+            place = (of, crc32((entry.key or entry.id).encode()) % count)
+            if place in placed:
+                placed[place].append(entry)
+            else:
+                placed[place] = [entry]
+            new = new and entry.new
         if self.dialect == "postgresql":
             transaction.all(_LOCK, given=rows(placed))
-        if not all(entry.new for entry in entries):
+        if not new:
             placed = self._unseen(transaction, placed)
             if not placed:
                 return None
         given = rows((*place, len(found)) for place, found in placed.items())
         heads = {(topic, part): head for topic, part, head in transaction.all(_ADVANCE[self.dialect], given=given)}
-        now = self.clock.now()
-        appended = [
-            Row(entry.topic, place[1], offset, entry.id, entry.key, entry.body, now)
-            for place, found in placed.items()
-            for offset, entry in enumerate(found, heads[place] - len(found))
-        ]
+        now, numbers = self.clock.now(), self._numbers(transaction, len(entries))
+        appended: list[tuple[Any, ...]] = []
+        for place, found in placed.items():
+            topic, part = place
+            offset = heads[place] - len(found)
+            for (_, id, key, body, _), number in zip(found, numbers, strict=False):
+                appended.append((number, topic, part, offset, id, key, body, now))
+                offset += 1
         transaction.many(_INSERT, appended)
         return partial(self._post, partial(self._tell, appended))
+
+    def _numbers(self, transaction: Transaction, count: int) -> Iterator[int]:
+        found = transaction.all(_NUMBERS[self.dialect], count=count)
+        if self.dialect == "sqlite":
+            return iter(range(found[0][0], found[0][0] + count))
+        return iter(sorted(number for (number,) in found))
 
     def _unseen(
         self, transaction: Transaction, placed: dict[tuple[str, int], list[Entry]]
@@ -256,15 +284,24 @@ class Log:
 
     # reading
 
-    def read(self, transaction: Transaction, topic: str, wanted: Mapping[int, int], most: int) -> list[Row]:
-        """Up to `most` messages from the offset that is `wanted` of each partition on."""
-        found: list[Row] = []
-        for part, first in wanted.items():
-            if most <= len(found):
-                break
-            rows = transaction.all(_READ, of=topic, part=part, first=first, most=most - len(found))
-            found += map(Row._make, rows)
-        return found
+    def read(self, transaction: Transaction, topic: str, parts: Iterable[int], since: int, most: int) -> Scan:
+        """Up to `most` messages of some partitions with numbers above `since`, of the next `SCAN` numbers."""
+        given = rows((part,) for part in parts)
+        found = [
+            Row(*row)
+            for row in transaction.all(
+                _READ[self.dialect], topic=topic, since=since, last=since + SCAN, given=given, most=most
+            )
+        ]
+        if len(found) == most:
+            return Scan(found, found[-1].number, False)
+        last, newest = since + SCAN, self.newest(transaction, topic)
+        return Scan(found, min(last, max(newest, since)), newest <= last)
+
+    def newest(self, transaction: Transaction, topic: str) -> int:
+        """The number of the newest message."""
+        found = transaction.one(_NEWEST, topic=topic)
+        return 0 if found is None or found[0] is None else int(found[0])
 
     def heads(self, transaction: Transaction, topic: str) -> dict[int, int]:
         """The offset that the next message of each partition gets."""
@@ -297,13 +334,15 @@ class Log:
         """Call on the event loop when an operation is done; a group of operations wakes it once."""
         future.add_done_callback(lambda done: self._post(partial(tell, done)))
 
-    def _tell(self, appended: list[Row]) -> None:
+    def _tell(self, appended: list[tuple[Any, ...]]) -> None:
         by_topic: dict[str, list[Row]] = {}
-        for row in appended:
-            if row.topic in self._listeners:
-                by_topic.setdefault(row.topic, []).append(row)
+        for row in map(Row._make, appended):
+            if row.topic in by_topic:
+                by_topic[row.topic].append(row)
+            else:
+                by_topic[row.topic] = [row]
         for topic, found in by_topic.items():
-            for listener in self._listeners[topic]:
+            for listener in self._listeners.get(topic, ()):
                 listener.appended(found)
 
     def _post(self, letter: Callable[[], None]) -> None:
@@ -320,15 +359,16 @@ class Log:
             self._letters.popleft()()
 
 
-def entry(topic: str, id: str, key: str | None, body: bytes, *, new: bool) -> Entry:
+def entry(topic: str, message: Message, *, new: bool) -> Entry:
     """A message for the log.
 
     Raises:
-        UsageError: it is too large.
+        UsageError: it is too large, or no JSON.
     """
+    body = message.to_json()
     if len(body) > LARGEST:
         raise UsageError(
-            f"message {id!r} for topic {topic!r} has {len(body)} bytes; at most {LARGEST} are taken: keep large values "
-            "elsewhere and publish their address"
+            f"message {message.id!r} for topic {topic!r} has {len(body)} bytes; at most {LARGEST} are taken: keep "
+            "large values elsewhere and publish their address"
         )
-    return Entry(topic, id, key, body, new)
+    return Entry(topic, message.id, message.key, body, new)

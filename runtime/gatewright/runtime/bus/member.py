@@ -16,12 +16,15 @@ from gatewright.runtime.store.writer import Transaction
 from .composing import Composer
 from .cursors import Group
 from .deliveries import Delivery
-from .holdings import Holding, Lane, Work
+from .holdings import Holding, Lane
 from .log import Log
+from .parking import Parked
 from .settling import Batch, Chain, Notes, Refusal, Settled, settle
 from .topics import Topic
 
 T = TypeVar("T")
+
+LINGER = 0.005  # seconds that what is settled may stay in memory, if nobody waits for it
 
 _log = logging.getLogger(__name__)
 
@@ -29,11 +32,22 @@ _log = logging.getLogger(__name__)
 class Member:
     """What is common to taking, handling and settling messages."""
 
-    def __init__(self, log: Log, group: Group, composer: Composer, settings: Callable[[str], Topic]) -> None:
+    def __init__(
+        self,
+        log: Log,
+        group: Group,
+        composer: Composer,
+        settings: Callable[[str], Topic],
+        *,
+        timeout: float,
+        elsewhere: Callable[[str], bool],
+    ) -> None:
         self.topic = group.topic
         self.group = group.name
         self.composer = composer
         self.schemas = composer.schemas(group.topic)
+        self.timeout = timeout
+        self._elsewhere = elsewhere
         self._log = log
         self._group = group
         self._settings = settings(group.topic)
@@ -49,14 +63,18 @@ class Member:
         self._bytes = 0
         self._waiting = 0  # lanes with a parked message
         self._batch = Batch()
-        self._flushing = False
+        self._flushing: asyncio.TimerHandle | None = None
         self._pending = 0  # batches on their way
         self._chain = Chain()
         self._attend_now = asyncio.Event()
 
+    def elsewhere(self, topic: str) -> bool:
+        """Whether messages of that topic are kept in another database than those of this subscription."""
+        return self._elsewhere(topic)
+
     # what waits in memory
 
-    def _push(self, lane: Lane, work: Work) -> None:
+    def _push(self, lane: Lane, work: Delivery) -> None:
         """Let a message wait for a worker."""
         self._buffered += 1
         self._bytes += len(work.row.body)
@@ -64,7 +82,7 @@ class Member:
         if not lane.running and len(lane.works) == 1:
             self._ready.append(lane)
 
-    def _pop(self, lane: Lane) -> Work:
+    def _pop(self, lane: Lane) -> Delivery:
         work = lane.works.popleft()
         self._buffered -= 1
         self._bytes -= len(work.row.body)
@@ -85,17 +103,22 @@ class Member:
 
     # settling
 
-    def _touch(self, holding: Holding) -> Batch:
-        """The batch, in which this partition takes part."""
-        self._batch.holdings[holding.partition] = holding
-        if not self._flushing:
-            self._flushing = True
+    def _touch(self, holding: Holding, *, urgent: bool = False) -> Batch:
+        """The batch, in which this partition takes part; it is written soon, or at once where somebody waits for it."""
+        batch = self._batch
+        batch.holdings[holding.partition] = holding
+        if self._flushing is None:
+            self._flushing = self._loop.call_later(LINGER, self._flush)
+        if urgent and not batch.urgent:
+            batch.urgent = True
             self._loop.call_soon(self._flush)
-        return self._batch
+        return batch
 
     def _flush(self) -> None:
         """Write the batch."""
-        self._flushing = False
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
         batch = self._batch
         if not batch.holdings:
             return
@@ -143,7 +166,7 @@ class Member:
             if not lane.holding.lost and lane.key is not None:
                 self._advanced(lane, settled.next.get((lane.holding.partition, lane.key)))
 
-    def _advanced(self, lane: Lane, offset: int | None) -> None:
+    def _advanced(self, lane: Lane, parked: Parked | None) -> None:
         """Go on with the next message of a key that waits in the database."""
         raise NotImplementedError
 

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 
 import sqlalchemy as sa
 
+from gatewright.agents.envelopes import Message
 from gatewright.agents.errors import BusyError, GatewrightError
 from gatewright.runtime.store.writer import Transaction
 
 from .log import Entry, Log
-from .topics import Durability, Topic
+from .topics import Topic
 
 PENDING = 4096  # messages of this process on their way to the database
 PENDING_BYTES = 64 << 20
@@ -126,6 +127,16 @@ class Backlog:
             self._measuring = None
 
 
+class _Batch:
+    """What was published since the last turn of the event loop, and who waits for it."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.waiters: list[asyncio.Future[Message]] = []
+        self.messages: list[Message] = []
+        self.bytes = 0
+
+
 class Outgoing:
     """What this process publishes to one log."""
 
@@ -134,44 +145,57 @@ class Outgoing:
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._backlogs: dict[str, Backlog] = {}
-        self._batches: dict[Durability, tuple[list[Entry], list[asyncio.Future[None]]]] = {}
+        self._batches: dict[bool, _Batch] = {}  # by whether it must survive the machine
         self._pending = 0
         self._bytes = 0
         self._waiters: deque[asyncio.Future[None]] = deque()
-        self._flushing = False
 
-    async def publish(self, entry: Entry, timeout: float) -> None:
-        """Append a message; it has the topic's durability when this returns.
+    def publish(self, message: Message, entry: Entry, timeout: float) -> Awaitable[Message]:
+        """Append a message; it has the topic's durability when it is given back.
 
         Raises:
             BusyError: for `timeout` seconds there was no room for it; nothing of it was stored.
             UnavailableError: the database did not take it.
         """
         backlog = self._backlogs.get(entry.topic)
+        if backlog is None or self._full() or not backlog.take():
+            return self._publish(message, entry, timeout, backlog)
+        return self.append(message, entry)
+
+    async def _publish(self, message: Message, entry: Entry, timeout: float, backlog: Backlog | None) -> Message:
+        end = self._loop.time() + timeout
         if backlog is None:
             await self._log.declare(entry.topic)
-            limit = self._settings(entry.topic).limit
-            backlog = self._backlogs.setdefault(entry.topic, Backlog(self._log, entry.topic, limit))
-        if self._pending >= PENDING or self._bytes >= PENDING_BYTES or self._waiters:
-            began = self._loop.time()
-            await self._room(timeout)
-            timeout -= self._loop.time() - began
+            backlog = self._backlogs.get(entry.topic)
+            if backlog is None:
+                settings = self._settings(entry.topic)
+                backlog = self._backlogs[entry.topic] = Backlog(self._log, entry.topic, settings.limit)
+        if self._full():
+            await self._room(end - self._loop.time())
         if not backlog.take():
-            await backlog.wait(timeout)
-        await self.append(entry)
+            await backlog.wait(end - self._loop.time())
+        return await self.append(message, entry)
 
-    def append(self, entry: Entry) -> asyncio.Future[None]:
+    def append(self, message: Message, entry: Entry) -> asyncio.Future[Message]:
         """Append a message without waiting for room; the future is done when it has the topic's durability."""
-        waiter: asyncio.Future[None] = self._loop.create_future()
-        self._pending += 1
-        self._bytes += len(entry.body)
-        batch = self._batches.setdefault(self._settings(entry.topic).durability, ([], []))
-        batch[0].append(entry)
-        batch[1].append(waiter)
-        if not self._flushing:
-            self._flushing = True
+        waiter: asyncio.Future[Message] = self._loop.create_future()
+        if not self._batches:
             self._loop.call_soon(self._flush)
+        durable = self._settings(entry.topic).durability == "disk"
+        batch = self._batches.get(durable)
+        if batch is None:
+            batch = self._batches[durable] = _Batch()
+        size = len(entry.body)
+        self._pending += 1
+        self._bytes += size
+        batch.bytes += size
+        batch.entries.append(entry)
+        batch.messages.append(message)
+        batch.waiters.append(waiter)
         return waiter
+
+    def _full(self) -> bool:
+        return self._pending >= PENDING or self._bytes >= PENDING_BYTES or bool(self._waiters)
 
     async def _room(self, timeout: float) -> None:
         waiter = self._loop.create_future()
@@ -190,29 +214,26 @@ class Outgoing:
                     self._waiters.remove(waiter)
 
     def _flush(self) -> None:
-        self._flushing = False
         batches, self._batches = self._batches, {}
-        for durability, (entries, waiters) in batches.items():
-            future = self._log.writer.submit(
-                partial(self._put, entries), durability="disk" if durability == "disk" else "process"
-            )
-            self._log.later(future, partial(self._done, entries, waiters))
+        for durable, batch in batches.items():
+            future = self._log.writer.submit(partial(self._put, batch), durability="disk" if durable else "process")
+            self._log.later(future, partial(self._done, batch))
 
-    def _put(self, entries: list[Entry], transaction: Transaction) -> None:
-        self._log.put(transaction, entries)
+    def _put(self, batch: _Batch, transaction: Transaction) -> None:
+        self._log.put(transaction, batch.entries)
 
-    def _done(self, entries: Sequence[Entry], waiters: Sequence[asyncio.Future[None]], done: Future[None]) -> None:
-        self._pending -= len(entries)
-        self._bytes -= sum([len(entry.body) for entry in entries])
+    def _done(self, batch: _Batch, done: Future[None]) -> None:
+        self._pending -= len(batch.entries)
+        self._bytes -= batch.bytes
         error = done.exception()
-        for waiter in waiters:
+        for waiter, message in zip(batch.waiters, batch.messages, strict=True):
             if waiter.done():  # whoever waited has been cancelled
                 continue
             if error is None:
-                waiter.set_result(None)
+                waiter.set_result(message)
             else:
                 waiter.set_exception(error)
-        for _ in range(min(len(self._waiters), PENDING - self._pending)):
+        for _ in range(min(len(self._waiters), max(0, PENDING - self._pending))):
             waiting = self._waiters.popleft()
             if not waiting.done():
                 waiting.set_result(None)

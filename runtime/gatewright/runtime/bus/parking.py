@@ -34,9 +34,7 @@ _BODY = (
         _PARKED.outerjoin(
             _MESSAGE,
             sa.and_(
-                _MESSAGE.c.topic == _PARKED.c.topic,
-                _MESSAGE.c.partition == _PARKED.c.partition,
-                _MESSAGE.c.offset == _PARKED.c.offset,
+                _MESSAGE.c.number == _PARKED.c.number,
             ),
         )
     )
@@ -45,12 +43,12 @@ _BODY = (
 _DUE = sa.update(_PARKED).where(*_ONE).values(due_at=sa.bindparam("due", type_=sa.BigInteger))
 _DROP = sa.delete(_PARKED).where(*_ONE)
 _NEXT = (
-    sa.select(_PARKED.c.offset)
+    sa.select(_PARKED.c.offset, _PARKED.c.number)
     .where(*_PLACE, _PARKED.c.key == sa.bindparam("of_key"))
     .order_by(_PARKED.c.offset)
     .limit(sa.literal_column("1"))
 )
-_HEADS = sa.select(_PARKED.c.offset, _PARKED.c.key, _PARKED.c.attempts, _PARKED.c.due_at).where(
+_HEADS = sa.select(_PARKED.c.offset, _PARKED.c.key, _PARKED.c.attempts, _PARKED.c.due_at, _PARKED.c.number).where(
     *_PLACE, _PARKED.c.due_at.is_not(None)
 )
 _BEHIND = sa.select(_PARKED.c.key, sa.func.count()).where(*_PLACE, _PARKED.c.due_at.is_(None)).group_by(_PARKED.c.key)
@@ -64,6 +62,7 @@ class Parked(NamedTuple):
     key: str | None
     attempts: int
     due: int | None
+    number: int | None
     body: bytes | None = None
 
 
@@ -80,7 +79,17 @@ def park(transaction: Transaction, group: Group, parked: Iterable[Parked]) -> No
     transaction.many(
         _PARK,
         [
-            (group.topic, group.name, entry.partition, entry.offset, entry.key, entry.attempts, entry.due, entry.body)
+            (
+                group.topic,
+                group.name,
+                entry.partition,
+                entry.offset,
+                entry.key,
+                entry.attempts,
+                entry.due,
+                entry.number,
+                entry.body,
+            )
             for entry in parked
         ],
     )
@@ -106,14 +115,14 @@ def drop(transaction: Transaction, group: Group, part: int, offset: int) -> None
     transaction.run(_DROP, **_place(group, part, offset))
 
 
-def advance(transaction: Transaction, group: Group, part: int, key: str, now: int) -> int | None:
-    """Make the next message of a key due now; gives its offset, or None where no more waits."""
+def advance(transaction: Transaction, group: Group, part: int, key: str, now: int) -> Parked | None:
+    """Make the next message of a key due now; None where no more waits."""
     found = transaction.one(_NEXT, of=group.topic, by=group.name, part=part, of_key=key)
     if found is None:
         return None
-    postpone(transaction, group, part, found[0], now)
-    offset: int = found[0]
-    return offset
+    offset, number = found
+    postpone(transaction, group, part, offset, now)
+    return Parked(part, offset, key, 0, now, number)
 
 
 def load(transaction: Transaction, group: Group, part: int) -> tuple[list[Parked], dict[str, int]]:

@@ -6,12 +6,11 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from functools import partial
 
 from gatewright.agents.envelopes import Message, partition_of
 from gatewright.runtime.store.writer import Transaction
 
-from .log import Log, Row
+from .log import Log, Row, Scan
 
 REPLIES = "gatewright.replies"
 MOST = 256  # replies read at once
@@ -30,6 +29,7 @@ class Replies:
         self._partition = 0
         self._next = 0
         self._head = 0
+        self._since = 0
         self._opening: asyncio.Task[None] | None = None
         self._reading = False
 
@@ -41,12 +41,12 @@ class Replies:
 
     async def _open(self) -> None:
         self._partition = partition_of(self._name, await self._log.declare(REPLIES))
-        heads = await self._log.write(partial(self._heads))
+        heads, self._since = await self._log.write(self._heads)
         self._next = self._head = heads[self._partition]
         self._log.listen(REPLIES, self)
 
-    def _heads(self, transaction: Transaction) -> dict[int, int]:
-        return self._log.heads(transaction, REPLIES)
+    def _heads(self, transaction: Transaction) -> tuple[dict[int, int], int]:
+        return self._log.heads(transaction, REPLIES), self._log.newest(transaction, REPLIES)
 
     def expect(self, request_id: str) -> asyncio.Future[Message]:
         """The reply to a request; `forget` it in any case."""
@@ -72,7 +72,7 @@ class Replies:
         self._catch_up()
 
     def _take(self, row: Row) -> None:
-        self._next = row.offset + 1
+        self._next, self._since = row.offset + 1, row.number
         if row.key != self._name:
             return
         message = Message.from_json(row.body)
@@ -87,16 +87,20 @@ class Replies:
             self._reading = True
             self._log.later(self._log.writer.submit(self._read, durability="process"), self._found)
 
-    def _read(self, transaction: Transaction) -> list[Row]:
-        return self._log.read(transaction, REPLIES, {self._partition: self._next}, MOST)
+    def _read(self, transaction: Transaction) -> Scan:
+        return self._log.read(transaction, REPLIES, [self._partition], self._since, MOST)
 
-    def _found(self, done: Future[list[Row]]) -> None:
+    def _found(self, done: Future[Scan]) -> None:
         self._reading = False
         if done.exception() is not None:
             return  # the next look finds them
-        rows = done.result()
-        for row in rows:
+        scan = done.result()
+        for row in scan.rows:
             if row.offset >= self._next:
                 self._take(row)
-        if rows:
-            self._catch_up()
+        if not scan.rows:
+            if scan.complete:
+                self._next = self._head  # nothing is left of what was there
+            else:
+                self._since = max(self._since, scan.last)
+        self._catch_up()

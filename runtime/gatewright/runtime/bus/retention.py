@@ -21,16 +21,18 @@ from .topics import Topic
 EVERY = 60.0  # seconds
 AT_ONCE = 1000  # messages removed by one operation, so that others are not kept waiting
 
-_TOPICS = sa.text("SELECT name, partitions FROM topic ORDER BY name")
+_TOPICS = sa.text("SELECT name FROM topic ORDER BY name")
+_OLDEST = sa.text(
+    "SELECT number, created_at FROM message WHERE topic = :topic AND number > :since ORDER BY number LIMIT :most"
+)
 _REMOVE = sa.text(
-    'DELETE FROM message WHERE topic = :topic AND "partition" = :part AND "offset" IN ('
-    'SELECT m."offset" FROM message m WHERE m.topic = :topic AND m."partition" = :part AND m.created_at < :before '
-    'AND m."offset" < (SELECT head.next - 1 FROM head WHERE head.topic = :topic AND head."partition" = :part) '
-    'AND NOT EXISTS (SELECT 1 FROM cursor WHERE cursor.topic = :topic AND cursor."partition" = :part '
-    'AND cursor.position <= m."offset") '
-    'AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.topic = :topic AND parked."partition" = :part '
-    'AND parked."offset" = m."offset") '
-    'ORDER BY m."offset" LIMIT :most)'
+    "DELETE FROM message WHERE topic = :topic AND number > :since AND number <= :last "
+    'AND EXISTS (SELECT 1 FROM head WHERE head.topic = message.topic AND head."partition" = message."partition" '
+    'AND message."offset" < head.next - 1) '
+    "AND NOT EXISTS (SELECT 1 FROM cursor WHERE cursor.topic = message.topic "
+    'AND cursor."partition" = message."partition" AND cursor.position <= message."offset") '
+    "AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.topic = message.topic "
+    'AND parked."partition" = message."partition" AND parked."offset" = message."offset")'
 )
 
 _log = logging.getLogger(__name__)
@@ -63,18 +65,22 @@ class Retention:
     async def remove(self) -> int:
         """Remove what may be removed now; gives the number of messages."""
         removed = 0
-        for topic, partitions in await self._log.write(lambda transaction: transaction.all(_TOPICS)):
+        for (topic,) in await self._log.write(lambda transaction: transaction.all(_TOPICS)):
             before = self._log.clock.now() - int(self._settings(topic).retention * MICROSECONDS)
-            for part in range(partitions):
-                while True:
-                    work = partial(self._remove, topic=topic, part=part, before=before)
-                    count = await self._log.write(work)
-                    removed += count
-                    if count < AT_ONCE:
-                        break
+            since: int | None = 0
+            while since is not None:
+                work = partial(self._remove, topic=topic, since=since, before=before)
+                count, since = await self._log.write(work)
+                removed += count
         now = self._log.clock.now()
         await self._log.write(lambda transaction: letters.purge(transaction, now=now))
         return removed
 
-    def _remove(self, transaction: Transaction, *, topic: str, part: int, before: int) -> int:
-        return transaction.run(_REMOVE, topic=topic, part=part, before=before, most=AT_ONCE)
+    def _remove(self, transaction: Transaction, *, topic: str, since: int, before: int) -> tuple[int, int | None]:
+        """Remove some; gives how many, and where to go on."""
+        oldest = transaction.all(_OLDEST, topic=topic, since=since, most=AT_ONCE)
+        numbers = [number for number, created_at in oldest if created_at < before]
+        if not numbers:
+            return 0, None
+        count = transaction.run(_REMOVE, topic=topic, since=since, last=numbers[-1])
+        return count, numbers[-1] if len(numbers) == AT_ONCE else None

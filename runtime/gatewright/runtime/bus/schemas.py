@@ -16,7 +16,7 @@ Models = Mapping[str, type[BaseModel]]
 
 
 class Schemas:
-    """The models of one topic. Without any, every payload passes as it is.
+    """The models of one topic; `typed` says whether there are any. Without, every payload passes as it is.
 
     Of one schema and major version there is one model, that of the highest minor version. Messages of other minor
     versions pass it too: minor versions only add what may be missing.
@@ -32,14 +32,10 @@ class Schemas:
             before = self._models.get(found[:2])
             if before is None or before[0] < found:
                 self._models[found[:2]] = (found, model)
+        self.typed = bool(self._models)
         self._types = {
             model: f"{name.schema}@{name.major}.{name.minor}" for name, model in reversed(self._models.values())
         }
-
-    @property
-    def typed(self) -> bool:
-        """Whether the topic takes only payloads of its models."""
-        return bool(self._models)
 
     def plain(self, type_: str, data: Any) -> tuple[str, Any]:
         """A type and the JSON form of a reply: its model's, where the topic knows it."""

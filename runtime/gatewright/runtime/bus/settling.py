@@ -60,7 +60,7 @@ class Batch:
 
     def stands(self) -> list[Stand]:
         """Where the group is in the partitions concerned."""
-        return [Stand(part, holding.epoch, holding.position) for part, holding in self.holdings.items()]
+        return [holding.stand() for holding in self.holdings.values()]
 
 
 class Notes(NamedTuple):
@@ -88,7 +88,7 @@ class Settled(NamedTuple):
     """The partitions that were still held, and which message of a key is the next one, by partition and key."""
 
     held: set[int]
-    next: dict[tuple[int, str], int | None]
+    next: dict[tuple[int, str], Parked | None]
 
 
 class Refusal(Exception):
@@ -150,7 +150,7 @@ def settle(
     entries = [published.entry for published in batch.published if published.partition in held]
     if entries:
         log.put(transaction, entries)
-    following: dict[tuple[int, str], int | None] = {}
+    following: dict[tuple[int, str], Parked | None] = {}
     for lane in batch.advanced:
         part, key = lane.holding.partition, lane.key
         if part in held and key is not None:

@@ -21,6 +21,7 @@ from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
+from gatewright.agents.envelopes import Message
 from gatewright.agents.errors import UnavailableError
 from gatewright.runtime.clock import MICROSECONDS
 from gatewright.runtime.store.writer import Transaction
@@ -28,8 +29,9 @@ from gatewright.runtime.store.writer import Transaction
 from . import letters, parking
 from .composing import Composer
 from .cursors import Attendance, Claim, Group, Start
-from .holdings import Holding, Work
-from .log import Entry, Log, Row
+from .deliveries import Delivery
+from .holdings import Holding
+from .log import Entry, Log, Row, Scan
 from .parking import Parked
 from .topics import Topic
 from .workers import Handler, Workers
@@ -73,12 +75,10 @@ class Subscription(Workers):
         terms: Terms,
         *,
         elsewhere: Callable[[str], bool],
-        foreign: Callable[[Sequence[Entry]], Awaitable[None]],
+        foreign: Callable[[Sequence[tuple[Message, Entry]]], Awaitable[None]],
         one_at_a_time: asyncio.Semaphore,
     ) -> None:
-        super().__init__(log, group, composer, settings)
-        self.timeout = terms.timeout
-        self.elsewhere = elsewhere
+        super().__init__(log, group, composer, settings, timeout=terms.timeout, elsewhere=elsewhere)
         self._handler = handler
         self._terms = terms
         self._foreign = foreign
@@ -208,12 +208,12 @@ class Subscription(Workers):
 
     def appended(self, rows: Sequence[Row]) -> None:
         """Messages that this process has appended: those that are next are taken as they are."""
-        heads = self._heads
+        heads, held = self._heads, self._held
         for row in rows:
             part, offset = row.partition, row.offset
             if offset >= heads.get(part, 0):
                 heads[part] = offset + 1
-            holding = self._held.get(part)
+            holding = held.get(part)
             if holding is None:
                 continue
             if offset == holding.next and not holding.leaving and self._room(holding):
@@ -221,7 +221,8 @@ class Subscription(Workers):
             elif offset >= holding.next:
                 self._lagging.add(part)
         self._wake()
-        self._catch_up()
+        if self._lagging:
+            self._catch_up()
 
     def heads(self, heads: Mapping[int, int]) -> None:
         """How far partitions reach by now, whoever has appended."""
@@ -246,15 +247,16 @@ class Subscription(Workers):
     def _take(self, holding: Holding, row: Row) -> None:
         offset = row.offset
         holding.next = offset + 1
+        holding.scanned = row.number
         if offset in holding.stored:
             return
         lane = holding.lane(row.key)
         if lane.parked is not None:
-            self._park(lane, [Parked(row.partition, offset, row.key, 0, None)])
+            self._park(lane, [Parked(row.partition, offset, row.key, 0, None, row.number)])
         elif holding.careful and offset < holding.suspect:
-            self._park(lane, [Parked(row.partition, offset, row.key, 0, self._log.clock.now())])
+            self._park(lane, [Parked(row.partition, offset, row.key, 0, self._log.clock.now(), row.number)])
         else:
-            self._push(lane, Work(row))
+            self._push(lane, Delivery(self, lane, row))
 
     def _catch_up(self) -> None:
         if not self._lagging or self._reading or self._closing:
@@ -271,41 +273,39 @@ class Subscription(Workers):
         if not held:
             return
         self._reading = True
-        wanted = {part: (holding.next, self._heads[part]) for part, holding in held.items()}
+        since = min(holding.scanned for holding in held.values())
+        firsts = {part: (holding.next, self._heads[part]) for part, holding in held.items()}
         most = BUFFER - self._buffered
         future = self._log.writer.submit(
-            lambda transaction: self._log.read(
-                transaction, self.topic, {part: first for part, (first, _) in wanted.items()}, most
-            ),
-            durability="process",
+            lambda transaction: self._log.read(transaction, self.topic, held, since, most), durability="process"
         )
-        self._log.later(future, partial(self._read, held, wanted, most))
+        self._log.later(future, partial(self._found, held, firsts))
 
-    def _read(
-        self,
-        held: Mapping[int, Holding],
-        wanted: Mapping[int, tuple[int, int]],
-        most: int,
-        done: Future[list[Row]],
-    ) -> None:
+    def _found(self, held: Mapping[int, Holding], firsts: Mapping[int, tuple[int, int]], done: Future[Scan]) -> None:
         self._reading = False
         if done.exception() is not None:
             self._loop.call_later(PAUSE, self._catch_up)
             return
-        rows = done.result()
-        for row in rows:
+        scan = done.result()
+        full: set[int] = set()
+        for row in scan.rows:
             holding = held[row.partition]
-            if holding.lost or holding.leaving or row.offset < holding.next or not self._room(holding):
+            if holding.lost or holding.leaving or row.offset < holding.next or row.partition in full:
+                continue
+            if not self._room(holding):
+                full.add(row.partition)
                 continue
             if row.offset > holding.next:
                 holding.skip(row.offset)
             self._take(holding, row)
-        if len(rows) < most:
-            found = {row.partition for row in rows}
-            for part, holding in held.items():
-                first, head = wanted[part]
-                if part not in found and holding.next == first and not holding.lost:
-                    holding.skip(head)  # nothing is left of what was there
-                    self._touch(holding)
+        for part, holding in held.items():
+            first, head = firsts[part]
+            if part in full or holding.lost or holding.next != first:
+                continue
+            if not scan.complete:  # there is something above, and whatever is still to be committed comes after it
+                holding.scanned = max(holding.scanned, scan.last)
+            else:  # nothing is left of what was there
+                holding.skip(head)
+                self._touch(holding)
         self._wake()
         self._catch_up()

@@ -17,8 +17,8 @@ from gatewright.runtime.clock import MICROSECONDS
 from gatewright.runtime.store.writer import Transaction
 
 from . import parking
-from .cursors import Stand
-from .holdings import Holding, Lane, Work
+from .deliveries import Delivery
+from .holdings import Holding, Lane
 from .letters import Letter
 from .log import Row
 from .member import Member
@@ -40,7 +40,7 @@ class Waiting(Member, ABC):
     _timer: asyncio.TimerHandle | None = None
 
     @abstractmethod
-    def _settled(self, lane: Lane, work: Work) -> None:
+    def _settled(self, delivery: Delivery) -> None:
         """Count a message as settled, and let the next one of its key have its turn."""
 
     def _park(self, lane: Lane, parked: Sequence[Parked]) -> None:
@@ -48,7 +48,8 @@ class Waiting(Member, ABC):
         holding = lane.holding
         self._touch(holding).parked += parked
         for entry in parked:
-            holding.settle(entry.offset)
+            assert entry.number is not None
+            holding.settle(entry.offset, entry.number)
         if lane.parked is None:
             lane.behind += len(parked) - 1
             self._wait_for(lane, parked[0])
@@ -73,13 +74,13 @@ class Waiting(Member, ABC):
         self._waiting -= 1
         self._forgive_if_done(holding)
 
-    def _advanced(self, lane: Lane, offset: int | None) -> None:
-        if offset is None:
+    def _advanced(self, lane: Lane, parked: Parked | None) -> None:
+        if parked is None:
             _log.error("%d messages of key %r of topic %r were lost sight of", lane.behind, lane.key, self.topic)
             self._lose(lane.holding)
             return
         lane.behind -= 1
-        self._wait_for(lane, Parked(lane.holding.partition, offset, lane.key, 0, self._log.clock.now()))
+        self._wait_for(lane, parked)
 
     def _take_up(self, holding: Holding, heads: Sequence[Parked], behind: Mapping[str, int]) -> None:
         """Go on with what waits in a partition that was claimed."""
@@ -131,10 +132,7 @@ class Waiting(Member, ABC):
     def _start(self, due: Sequence[tuple[Lane, Parked]]) -> Future[list[Started | None]]:
         """Count an attempt of these messages, where their partitions are still held."""
         self._flush()
-        stands = {
-            lane.holding.partition: Stand(lane.holding.partition, lane.holding.epoch, lane.holding.position)
-            for lane, _ in due
-        }
+        stands = {lane.holding.partition: lane.holding.stand() for lane, _ in due}
 
         def start(transaction: Transaction) -> list[Started | None]:
             held = self._group.fence(transaction, list(stands.values()))
@@ -150,11 +148,11 @@ class Waiting(Member, ABC):
             self._break(error)
             return
         for (lane, _), started in zip(due, done.result(), strict=True):
-            if (work := self._begun(lane, started)) is not None:
-                self._push(lane, work)
+            if (delivery := self._begun(lane, started)) is not None:
+                self._push(lane, delivery)
         self._wake()
 
-    def _begun(self, lane: Lane, started: Started | None) -> Work | None:
+    def _begun(self, lane: Lane, started: Started | None) -> Delivery | None:
         """What is to be handled of a message whose attempt was counted; None where it is not to be."""
         holding = lane.holding
         if holding.lost:
@@ -164,15 +162,15 @@ class Waiting(Member, ABC):
             self._attend_now.set()
             return None
         parked, attempts, body = started
-        row = Row(self.topic, parked.partition, parked.offset, _id(body), parked.key, body, 0)
-        work = Work(row, attempts, parked=True)
+        row = Row(parked.number or 0, self.topic, parked.partition, parked.offset, _id(body), parked.key, body, 0)
+        delivery = Delivery(self, lane, row, attempts, parked=True)
         if attempts > self._settings.attempts:
             detail = f"the process ended during its attempt number {attempts - 1}, which was the last one"
-            self._bury(lane, work, Letter.of(row, "crash", detail, None, attempts - 1))
+            self._bury(delivery, Letter.of(row, "crash", detail, None, attempts - 1))
             return None
-        return work
+        return delivery
 
-    def _bury(self, lane: Lane, work: Work, letter: Letter) -> None:
+    def _bury(self, delivery: Delivery, letter: Letter) -> None:
         """Make a dead letter of a message."""
         _log.error(
             "message %s of topic %r is a dead letter of group %r (%s): %s",
@@ -182,8 +180,8 @@ class Waiting(Member, ABC):
             letter.reason,
             letter.detail,
         )
-        self._touch(lane.holding).letters.append(letter)
-        self._settled(lane, work)
+        self._touch(delivery.holding).letters.append(letter)
+        self._settled(delivery)
 
     # what may have killed processes
 

@@ -15,9 +15,8 @@ from gatewright.runtime.store.writer import Transaction, arrival
 
 from . import parking
 from .composing import HANDLED
-from .cursors import Stand
 from .deliveries import Delivery, UnreadableError
-from .holdings import Holding, Lane, Work
+from .holdings import Holding
 from .letters import Letter, Reason
 from .log import Entry
 from .parking import Parked
@@ -47,10 +46,8 @@ class LateError(Refusal):
 class Workers(Waiting):
     """Has messages handled."""
 
-    timeout: float
-    elsewhere: Callable[[str], bool]
     _handler: Handler
-    _foreign: Callable[[Sequence[Entry]], Awaitable[None]]
+    _foreign: Callable[[Sequence[tuple[Message, Entry]]], Awaitable[None]]
     _one_at_a_time: asyncio.Semaphore
 
     async def _work(self) -> None:
@@ -73,31 +70,36 @@ class Workers(Waiting):
                 continue
             if self._ready and self._idle:
                 self._wake()
-            await self._handle(lane, self._pop(lane), task)
+            await self._handle(self._pop(lane), task)
             self._catch_up()
             turn += 1
             if turn >= TURN:
                 turn = 0
                 await asyncio.sleep(0)
 
-    async def _handle(self, lane: Lane, work: Work, task: asyncio.Task[None]) -> None:
+    async def _handle(self, delivery: Delivery, task: asyncio.Task[None]) -> None:
         """Have a message handled, and settle it or let it wait."""
+        lane = delivery.lane
         holding = lane.holding
         lane.running = True
         holding.running += 1
-        delivery = self._running[task] = Delivery(self, lane, work, self._loop.time() + self.timeout)
-        token = HANDLED.set(delivery)
+        self._running[task] = delivery
+        delivery.expected = self._loop.time() + self.timeout
+        HANDLED.set(delivery)
         try:
             if self.schemas.typed:
                 delivery.check()
             if (deadline := delivery.deadline) is not None and delivery.message.expired():
                 detail = f"its deadline was {deadline.isoformat()}"
-                self._bury(lane, work, Letter.of(work.row, "expired", detail, None, work.attempt - 1))
+                self._bury(delivery, Letter.of(delivery.row, "expired", detail, None, delivery.attempt - 1))
             else:
                 reply = await self._handler(delivery)
                 if delivery.given_up:
                     raise TimeoutError(delivery.given_up)
-                await self._acknowledge(delivery, reply)
+                if delivery.plain:
+                    self._settled(delivery)
+                else:
+                    await self._acknowledge(delivery, reply)
         except asyncio.CancelledError:
             if self._closing or not delivery.given_up:
                 raise
@@ -107,7 +109,6 @@ class Workers(Waiting):
         finally:
             if delivery.given_up:
                 task.uncancel()
-            HANDLED.reset(token)
             del self._running[task]
             lane.running = False
             holding.running -= 1
@@ -142,10 +143,9 @@ class Workers(Waiting):
         if delivery.holding.lost:
             return
         if delivery.entries:
-            batch = self._touch(delivery.holding)
+            batch = self._touch(delivery.holding, urgent=True)
             batch.published += [Published(delivery.partition, entry) for entry in delivery.entries]
-            batch.urgent = True
-        self._settled(delivery.lane, delivery.work)
+        self._settled(delivery)
 
     def _answer(self, delivery: Delivery, reply_to: str, reply: Any) -> None:
         request = delivery.message
@@ -153,7 +153,7 @@ class Workers(Waiting):
         if not isinstance(reply, Message):
             type_, data = self.schemas.plain(f"{request.type}.reply", reply)
             reply = Message(source=self.composer.source, type=type_, data=data)
-        composed = self.composer.compose(
+        _, entry = self.composer.compose(
             topic,
             reply.replace(
                 key=key or request.key,
@@ -163,13 +163,13 @@ class Workers(Waiting):
                 correlation_id=request.id,
             ),
         )
-        delivery.entries = [*(delivery.entries or ()), composed.entry]
+        delivery.entries = [*(delivery.entries or ()), entry]
 
     async def _transact(self, delivery: Delivery, works: Sequence[Callable[[Transaction], object]]) -> None:
         """Settle a message by itself, together with what its handler wanted done."""
-        holding, work = delivery.holding, delivery.work
+        holding = delivery.holding
         self._flush()
-        stand = Stand(holding.partition, holding.epoch, holding.position)
+        stand = holding.stand()
 
         def operation(transaction: Transaction) -> None:
             if not self._group.fence(transaction, [stand]):
@@ -179,7 +179,7 @@ class Workers(Waiting):
                     wanted(transaction)
             except Exception as error:
                 raise UndoneError(error) from error
-            if work.parked:
+            if delivery.parked:
                 parking.drop(transaction, self._group, delivery.partition, delivery.offset)
             else:
                 self._group.store(transaction, [(delivery.partition, delivery.offset)])
@@ -195,54 +195,57 @@ class Workers(Waiting):
         except Exception as error:
             self._break(error)
         else:
-            if not work.parked:
+            if not delivery.parked:
                 holding.stored.add(delivery.offset)
-            self._settled(delivery.lane, work, dropped=True)
+            self._settled(delivery, dropped=True)
 
-    def _settled(self, lane: Lane, work: Work, *, dropped: bool = False) -> None:
+    def _settled(self, delivery: Delivery, *, dropped: bool = False) -> None:
+        lane = delivery.lane
         holding = lane.holding
         if holding.lost:
             return
         batch = self._touch(holding)
-        if not work.parked:
-            holding.settle(work.row.offset)
+        if not delivery.parked:
+            holding.settle(delivery.row.offset, delivery.row.number)
             if holding.careful:
                 self._forgive_if_done(holding)
             return
         if not dropped:
-            batch.dropped.append((holding.partition, work.row.offset))
+            batch.dropped.append((holding.partition, delivery.offset))
         if lane.behind:
             batch.advanced.append(lane)
-            batch.urgent = True
+            self._touch(holding, urgent=True)
         else:
             self._resume(lane)
 
     def _fail(self, delivery: Delivery, error: Exception) -> None:
         """Try again later, or give the message up."""
-        lane, work = delivery.lane, delivery.work
+        lane, row, attempt = delivery.lane, delivery.row, delivery.attempt
         if lane.holding.lost:
             return
         if isinstance(error, Reject):
             reason: Reason = "invalid" if isinstance(error, UnreadableError) else "rejected"
-            self._bury(lane, work, Letter.of(work.row, reason, str(error), None, work.attempt))
+            self._bury(delivery, Letter.of(row, reason, str(error), None, attempt))
             return
-        if work.attempt >= self._settings.attempts:
+        if attempt >= self._settings.attempts:
             asked = isinstance(error, Retry)
             detail = str(error) if asked else f"{type(error).__name__}: {error}"
             stack = None if asked else "".join(traceback.format_exception(error))[-STACK:]
-            self._bury(lane, work, Letter.of(work.row, "attempts", detail, stack, work.attempt))
+            self._bury(delivery, Letter.of(row, "attempts", detail, stack, attempt))
             return
         after = error.after if isinstance(error, Retry) else None
-        seconds = self._settings.delay(work.attempt) if after is None else after
+        seconds = self._settings.delay(attempt) if after is None else after
         due = self._log.clock.now() + int(seconds * MICROSECONDS)
-        part, offset = delivery.partition, delivery.offset
-        if work.parked:
+        part, offset, number = row.partition, row.offset, row.number
+        if delivery.parked:
             self._touch(lane.holding).postponed.append(Postponed(part, offset, due))
-            self._wait_for(lane, Parked(part, offset, lane.key, work.attempt, due))
+            self._wait_for(lane, Parked(part, offset, lane.key, attempt, due, number or None))
             return
-        later = [Parked(part, left.row.offset, lane.key, 0, None) for left in lane.works if not left.parked]
+        later = [
+            Parked(part, left.row.offset, lane.key, 0, None, left.row.number) for left in lane.works if not left.parked
+        ]
         self._drop(lane)
-        self._park(lane, [Parked(part, offset, lane.key, work.attempt, due), *later])
+        self._park(lane, [Parked(part, offset, lane.key, attempt, due, number), *later])
 
     # one at a time
 
@@ -264,8 +267,8 @@ class Workers(Waiting):
             async with self._one_at_a_time:
                 try:
                     (started,) = await arrival(self._start([(lane, lane.parked)]))
-                    if (work := self._begun(lane, started)) is not None:
-                        await self._handle(lane, work, task)
+                    if (delivery := self._begun(lane, started)) is not None:
+                        await self._handle(delivery, task)
                     self._flush()
                     await self._log.write(lambda _: None)  # what became of it is durable
                 except UnavailableError as error:

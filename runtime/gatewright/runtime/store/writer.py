@@ -98,6 +98,14 @@ class Transaction:
             self._cursor.execute(self._statements.of_rows(compiled, count), parameters)
             done += count
 
+    def each(self, clause: Executable, rows: Sequence[Sequence[Any]]) -> int:
+        """Execute once for each row of values, in the order of the statement's parameters; gives the number of rows
+        that changed."""
+        self.flush()
+        self._cursor.executemany(self._statements.compile(clause).text, rows)
+        changed: int = self._cursor.rowcount
+        return changed
+
     def postpone(self, clause: Executable, /, **values: Any) -> None:
         """Insert a row later, together with others: before the next statement on its table, or with the group."""
         compiled = self._statements.compile(clause)
