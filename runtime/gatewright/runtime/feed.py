@@ -153,8 +153,10 @@ class Feed:
                     del self._watchers[run_id]
 
     async def _read(self, run_id: str, after: int) -> list[Event]:
-        given = {"run_id": run_id, "after": after}
-        rows = await self._query(lambda connection: list(connection.execute(_AFTER, given)))
+        def look(connection: Connection) -> list[Any]:
+            return list(connection.execute(_AFTER, {"run_id": run_id, "after": after}))
+
+        rows = await self._query(look)
         view = await self._view(run_id) if any(row.type == "run" for row in rows) else None
         return [Event(seq=row.seq, type=row.type, data=_loaded(orjson.loads(row.data), view)) for row in rows]
 
