@@ -11,22 +11,29 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+import sqlalchemy as sa
 
 from gatewright.runtime.cli.starting import STARTER
 from gatewright.runtime.config import Config, load
 from gatewright.runtime.people import digest
 from gatewright.runtime.service import Service
+from gatewright.runtime.store import database
 from gatewright.runtime.views import ApprovalView, RunView, Verb
 
+ON_BOTH = ("test_desk", "test_dues", "test_engine", "test_messages", "test_threads")
 GRAPHS = Path(__file__).parent / "graphs"
 HEAD = "apiVersion: gatewright/v1\nkind: RulePack\nname: test\nversion: 1\n"
 
 
 class House:
-    """A data directory, the rules in force there, and what its agents did to the world."""
+    """A data directory, the rules in force there, and what its agents did to the world.
 
-    def __init__(self, folder: Path) -> None:
+    `database` is the URL of a PostgreSQL database, empty for SQLite.
+    """
+
+    def __init__(self, folder: Path, database: str = "") -> None:
         self.folder = folder
+        self.database = database
         self.log = folder / "world.jsonl"
         self._rules = folder / "rules.yaml"
         self._shadow = folder / "shadow.yaml"
@@ -64,6 +71,7 @@ class House:
         return Config.model_validate(
             {
                 "data_dir": self.folder / "data",
+                "database": self.database,
                 "deployments": {"x": found},
                 "worker": {"retry_delay": 0.0, **worker},
                 **self._settings,
@@ -75,6 +83,15 @@ class House:
         """The service, with settings of its worker."""
         async with await Service.open(self.config(graph, **worker)) as service:
             yield service
+
+    def query(self, text: str) -> list[Any]:
+        """What the database answers; a change is kept."""
+        engine = database.of(self.database, self.folder / "data").connect()
+        with engine.begin() as connection:
+            found = connection.execute(sa.text(text))
+            rows = [tuple(row) for row in found] if found.returns_rows else []
+        engine.dispose()
+        return rows
 
     @property
     def done(self) -> list[Any]:
@@ -133,9 +150,18 @@ def _with_examples(rule: dict[str, Any]) -> dict[str, Any]:
     return rule
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Hold the tests of some modules on PostgreSQL too, apart from those that say themselves what they are held on."""
+    chosen = "house" in metafunc.fixturenames and metafunc.definition.path.stem in ON_BOTH
+    if chosen and not any(mark.args[0] == "house" for mark in metafunc.definition.iter_markers("parametrize")):
+        metafunc.parametrize("house", ["sqlite", "postgresql"], indirect=True)
+
+
 @pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
-    house = House(tmp_path)
+def house(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
+    """On SQLite, or on what the parameter says."""
+    on = getattr(request, "param", "sqlite")
+    house = House(tmp_path, request.getfixturevalue("database_url") if on == "postgresql" else "")
     monkeypatch.setenv("WORLD_LOG", str(house.log))
     return house
 

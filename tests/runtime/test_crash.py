@@ -218,10 +218,13 @@ def torment(host: Host, folder: Path, *, kills: int, seed: int) -> tuple[list[di
     return work, killed
 
 
-def check(host: Host, tmp_path: Path, *, kills: int, seed: int) -> None:
+def check(host: Host, tmp_path: Path, *, kills: int, seed: int, database: str = "") -> None:
+    """Compare what was disturbed, on a PostgreSQL database if one is given, with what was not, on SQLite."""
     disturbed, undisturbed = tmp_path / "disturbed", tmp_path / "undisturbed"
     disturbed.mkdir()
     undisturbed.mkdir()
+    if database:
+        (disturbed / "database").write_text(database, "utf-8")
     work, killed = torment(host, disturbed, kills=kills, seed=seed)
     host.start(undisturbed, work)
     assert host.finish() == 0
@@ -239,7 +242,7 @@ def check(host: Host, tmp_path: Path, *, kills: int, seed: int) -> None:
     unknown = [request for request in end.requests if request.kind == "unknown"]
     assert unknown, "no process was killed while the outcome of an effect was open"
     assert all(request.action["name"] not in REPEATABLE for request in unknown)
-    found = ledger.verify(disturbed / "data")
+    found = ledger.verify(disturbed / "data", url=database)
     assert found.ok, found.bad
     assert found.size == found.signed
 
@@ -247,6 +250,13 @@ def check(host: Host, tmp_path: Path, *, kills: int, seed: int) -> None:
 @pytest.mark.timeout(280)
 def test_killed_a_hundred_times_everything_ends_as_if_undisturbed(host: Host, tmp_path: Path) -> None:
     check(host, tmp_path, kills=100, seed=1)
+
+
+@pytest.mark.timeout(280)
+def test_killed_again_and_again_on_postgresql_everything_ends_as_if_undisturbed(
+    host: Host, tmp_path: Path, database_url: str
+) -> None:
+    check(host, tmp_path, kills=12, seed=1, database=database_url)  # each time, the dead process' lease must end first
 
 
 @pytest.mark.slow

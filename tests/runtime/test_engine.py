@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,6 @@ import pytest
 from gatewright.agents.errors import ConflictError, UnavailableError
 from gatewright.runtime import claims
 from gatewright.runtime.service import Service
-from gatewright.runtime.store.sqlite import FILE
 from gatewright.runtime.views import RunView
 
 ODD = "../crash_graphs/odd"
@@ -51,11 +48,6 @@ def wake() -> None:
 def ask_for_every_payment(house: Any, **approval: Any) -> None:
     more = {"approval": approval} if approval else {}
     house.rules({"id": "look", "on": {"hook": "tool.before", "name": "pay"}, "then": "ask", **more})
-
-
-def query(house: Any, text: str) -> list[Any]:
-    with closing(sqlite3.connect(house.folder / "data" / FILE)) as connection:
-        return connection.execute(text).fetchall()
 
 
 # agents that misbehave
@@ -144,10 +136,9 @@ async def test_a_run_that_kills_its_process_is_given_up_in_the_end(house: Any) -
     settings = pickle.dumps(house.config(f"{ODD}:dies"))
     ended = subprocess.run([sys.executable, "-c", script], input=settings, timeout=60, check=False)
     assert ended.returncode == 7
-    with closing(sqlite3.connect(house.folder / "data" / FILE)) as connection, connection:
-        assert connection.execute("SELECT status, crashes FROM run").fetchall() == [("running", 0)]
-        deaths = claims.MAX_CRASHES - 1  # that came before
-        connection.execute("UPDATE run SET crashes = ?, epoch = 9", (deaths,))
+    assert house.query("SELECT status, crashes FROM run") == [("running", 0)]
+    deaths = claims.MAX_CRASHES - 1  # that came before
+    house.query(f"UPDATE run SET crashes = {deaths}, epoch = 9")
     async with house.open(f"{ODD}:dies") as service:
         run = await service.wait("r", timeout=30)
         assert run.error is not None
@@ -277,7 +268,7 @@ async def test_a_drained_run_goes_on_in_the_next_process_and_repeats_nothing(hou
     run = await service.start_run("x", {"amount": 1})
     await begun(house)
     await service.close(drain=0.0)
-    assert query(house, "SELECT status, crashes FROM run") == [("queued", 0)]
+    assert house.query("SELECT status, crashes FROM run") == [("queued", 0)]
     gate(house, "open")
     async with house.open(f"{ODD}:slow") as service:
         run = await service.wait(run.id, timeout=30)
@@ -293,7 +284,7 @@ async def test_everything_that_was_accepted_while_the_service_stopped_ends_in_th
     outcomes = await asyncio.gather(*accepted, return_exceptions=True)
     kept = [outcome.id for outcome in outcomes if isinstance(outcome, RunView)]
     assert all(isinstance(outcome, RunView | UnavailableError) for outcome in outcomes)
-    assert query(house, "SELECT count(*) FROM run WHERE status = 'running'") == [(0,)]
+    assert house.query("SELECT count(*) FROM run WHERE status = 'running'") == [(0,)]
     async with house.open(f"{ODD}:pays") as service:
         for run_id in kept:
             assert (await service.wait(run_id, timeout=30)).status == "succeeded"
@@ -351,6 +342,7 @@ async def test_a_retry_is_not_put_off_by_a_clock_that_is_set_back_meanwhile(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
+@pytest.mark.parametrize("house", ["sqlite"], indirect=True)
 async def test_a_full_disk_refuses_clearly_loses_nothing_and_is_got_over(house: Any) -> None:
     folder = house.folder / "data"
     folder.mkdir()

@@ -47,8 +47,9 @@ def config(folder: Path) -> Config:
     deployments["team"] = Deployment(team=f"{FILE}:team", rules=rules)
     return Config(
         data_dir=folder / "data",
+        database=url.read_text("utf-8") if (url := folder / "database").exists() else "",
         deployments=deployments,
-        worker=Worker(concurrency=8, retry_delay=0.02, max_attempts=5),
+        worker=Worker(concurrency=8, lease=1.0, retry_delay=0.02, max_attempts=5),
     )
 
 
