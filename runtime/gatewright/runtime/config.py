@@ -16,6 +16,7 @@ from typing import Annotated, Any, cast, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from gatewright.agents.errors import UnavailableError, UsageError
+from gatewright.agents.subscriptions import Subscription
 
 from .addresses import Origin, PublicURL
 from .bus.topics import NAME as TOPIC
@@ -77,7 +78,8 @@ class Deployment(Section):
     a plain LangGraph graph as `path/to/file.py:attribute` or `module:attribute` (as in `langgraph.json`). One of the
     two is needed. `rules` replaces the team's own rule pack; `shadow` is one on trial, whose verdicts are recorded
     beside those that count and change nothing. `guards` are external ones, by the name that rules know their scores by.
-    `owner` is the person who answers for the agents, and does not approve what they ask for.
+    `owner` is the person who answers for the agents, and does not approve what they ask for. `subscriptions` are topics
+    whose messages the agents are given, beside those of the team.
     """
 
     team: str = ""
@@ -90,6 +92,8 @@ class Deployment(Section):
     guards: dict[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")], ExternalGuard] = Field(
         default_factory=dict
     )
+
+    subscriptions: tuple[Subscription, ...] = ()
 
     @field_validator("rules", "shadow", mode="before")
     @classmethod
@@ -175,13 +179,15 @@ class Ledger(Section):
     """The log of decision records. A checkpoint is signed after `checkpoint_records` or `checkpoint_seconds`.
 
     `key` is the file with the signing key; without, `ledger.key` in `data_dir`. The first service on a new database
-    makes the key, for a log called `origin`; one that finds none later signs nothing.
+    makes the key, for a log called `origin`; one that finds none later signs nothing. Records are published on `topic`
+    where one is named.
     """
 
     origin: str = "gatewright.local/decisions"
     key: Path | None = None
     checkpoint_records: Annotated[int, Field(ge=1)] = 1024
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 5.0
+    topic: Annotated[str, Field(pattern=f"^({TOPIC.pattern})?$")] = ""
 
 
 class Config(Section):
@@ -189,11 +195,14 @@ class Config(Section):
 
     `database` is the URL of a PostgreSQL database that several processes share; without one, everything is in a SQLite
     file of the data directory. `topics` are those of the message bus whose settings are not the default ones.
-    `python_path` holds folders that graphs and teams are imported from, beside the installed packages.
+    `bus` is the address of the Kafka cluster that carries them, `kafka://HOST:PORT,…`, and `kafka` what kafka-python is
+    told besides (`security_protocol`, `sasl_mechanism`, …); without one, they stay in the database. `python_path` holds folders that graphs and teams are imported from, beside the installed packages.
     """
 
     data_dir: Path = Path(".gatewright")
     database: Annotated[str, Field(repr=False)] = ""
+    bus: Annotated[str, Field(pattern=r"^(kafka://[^/\s]+)?$")] = ""
+    kafka: Annotated[dict[str, Any], Field(repr=False)] = Field(default_factory=dict)
     topics: dict[Annotated[str, Field(pattern=f"^{TOPIC.pattern}$")], Topic] = Field(default_factory=dict)
     python_path: tuple[Path, ...] = ()
     deployments: dict[str, Deployment] = Field(default_factory=lambda: {"support": Deployment(team="support")})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import hashlib
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import sqlalchemy as sa
 
@@ -19,7 +20,7 @@ from gatewright.agents.worlds import Conversation
 from . import codec, deployments, interception, ledger, models, prices, runs
 from .approvals import dues, roster
 from .approvals.desk import Desk
-from .bus import Bus
+from .bus import Bus, Topic
 from .checkpoints import GroupCommitSaver, open_saver
 from .clock import Clock, moment
 from .config import Config
@@ -32,6 +33,7 @@ from .history import Cases
 from .hub import Hub
 from .intake import Intake
 from .ledger import Signatory
+from .ledger.publishing import Publisher
 from .meters import Meters
 from .notices import outbox
 from .notices.channels import Channel, channels
@@ -41,12 +43,16 @@ from .policy import library
 from .recording import Office
 from .store import bell, database, schema
 from .store.writer import Transaction, Writer
+from .subscriptions.subscribers import Subscribers
 from .views import FINAL, Event, LedgerView, Overview, RunView
 from .workers import registry
 from .workers.duties import Duties, Held, Work
 from .workers.membership import Membership
 from .workers.registry import Identity, Kind
 from .workers.views import WorkerView
+
+if TYPE_CHECKING:
+    from .bridge import Bridge
 
 T = TypeVar("T")
 
@@ -83,6 +89,8 @@ class Service(Intake, Desk, Switches):
         self._engine: Engine
         self._hub: Hub
         self._bus: Bus
+        self._bridge: Bridge | None = None
+        self._subscribers: Subscribers
         self._membership: Membership
         self._keys: ledger.Keys
         self._sequencer: ledger.Sequencer
@@ -141,14 +149,7 @@ class Service(Intake, Desk, Switches):
             chosen = self.config.worker.deployments or tuple(self.config.deployments)
             for name, settings in ((name, self.config.deployments[name]) for name in chosen):
                 self._deployments[name] = deployments.load(name, settings, data_dir=self._folder, saver=self._saver)
-            self._bus = Bus(
-                self._database,
-                self._writer,
-                settings=self.config.topics,
-                lease=self.config.worker.lease,
-                clock=self._clock,
-            )
-            await self._bus.open(alone=not self._database.shared)
+            self._bus = await self._open_bus()
             self._office = Office(
                 writer=self._writer,
                 cases=Cases(self._writer),
@@ -162,6 +163,7 @@ class Service(Intake, Desk, Switches):
             )
             for deployment in self._deployments.values():
                 deployment.meters = self._meters(deployment)
+            self._subscribers = Subscribers(self._deployments.values())
             self._engine = Engine(self._office, self._hub, self._saver, self._deployments, self.config.worker)
             # What has been loaded by now stays: the garbage collector need not walk through it again and again while
             # runs make and drop objects. A third of the CPU time of a run went there.
@@ -193,10 +195,13 @@ class Service(Intake, Desk, Switches):
             await self._membership.join()
             if execute:
                 await self._engine.start(self._membership.who.id)
+                await self._subscribers.open(self._office, self._query)
         except BaseException:
             await self._fall_silent()
             if hasattr(self, "_membership"):
                 await self._membership.leave()
+            if self._bridge is not None:
+                await self._bridge.close(0.0)
             if hasattr(self, "_bus"):
                 await self._bus.close(0.0)
             if hasattr(self, "_saver"):
@@ -222,6 +227,34 @@ class Service(Intake, Desk, Switches):
             models.substitute(name)  # a model that is not known is found out now
         return meters
 
+    async def _open_bus(self) -> Bus:
+        """The message bus: in this database, and over Kafka where one is configured."""
+        topics, bridge = dict(self.config.topics), None
+        if self.config.bus:
+            bridge = self._bridge = self._build_bridge(topics)
+        bus = Bus(
+            self._database,
+            self._writer,
+            settings=topics,
+            carrier=bridge,
+            lease=self.config.worker.lease,
+            clock=self._clock,
+        )
+        await bus.open(alone=not self._database.shared)
+        if bridge is not None:
+            await bridge.open(bus)
+        return bus
+
+    def _build_bridge(self, topics: dict[str, Topic]) -> Bridge:
+        """The way to Kafka; adds its outbox to the topics."""
+        from .bridge import Bridge, outboxes  # needs an extra
+        from .kafka import Settings
+
+        for name, topic in outboxes().items():
+            topics.setdefault(name, topic)
+        who = hashlib.sha256(str(self._keys.verifier).encode()).hexdigest()[:16]
+        return Bridge(Settings.parse(self.config.bus, self.config.kafka), topics, group=f"gatewright-{who}")
+
     def _duties(self) -> dict[str, Work]:
         """What this process does for all while no other does."""
         offered: dict[str, Work] = {"dues": self._let_happen, "deadlines": self._expire}
@@ -229,6 +262,10 @@ class Service(Intake, Desk, Switches):
             offered["places"] = lambda duty: self._sequencer.run(duty.check)
         if self._signatory is not None:
             offered["checkpoints"] = partial(self._sign, self._signatory)
+        if self.config.ledger.topic:
+            topic, origin = self.config.ledger.topic, self._keys.verifier.name
+            publisher = Publisher(self._bus, self._writer, self._query, topic=topic, origin=origin)
+            offered["decisions"] = lambda duty: publisher.run(duty.check)
         if self.config.notices:
             ways = channels(self.config.notices, self.config.mail, public_url=self.config.server.public_url)
             offered["notices"] = partial(self._tell, ways)
@@ -307,6 +344,7 @@ class Service(Intake, Desk, Switches):
             return
         self.draining = True
         self._membership.drain()
+        await self._subscribers.close()
         await self._engine.drain(self.config.worker.drain if drain is None else drain)
         self._hub.close()
         with suppress(UnavailableError):
@@ -318,6 +356,8 @@ class Service(Intake, Desk, Switches):
                 deployment.world.close()
             if deployment.scoring is not None:
                 deployment.scoring.close()
+        if self._bridge is not None:
+            await self._bridge.close()
         await self._bus.close()
         await self._saver.close()
         self._writer.close()

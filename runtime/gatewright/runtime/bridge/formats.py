@@ -1,0 +1,98 @@
+"""Records of Kafka as CloudEvents, and back: structured and binary mode, and what others write who know of neither.
+
+Sources: CloudEvents 1.0, "Kafka Protocol Binding" (1.0.2): content modes by `content-type`, attributes as `ce_…`.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from gatewright.agents.envelopes import BYTES, CONTENT_TYPE, JSON
+from gatewright.runtime.bus.log import Entry
+from gatewright.runtime.kafka import Received, Record
+
+_HEADERS = (("content-type", CONTENT_TYPE.encode()),)
+_PREFIX = "ce_"
+
+
+def outbound(topic: str, key: str | None, body: bytes) -> Record:
+    """The record of a message: structured mode, the envelope as it is in the log."""
+    return Record(topic, None if key is None else key.encode(), body, _HEADERS)
+
+
+def inbound(record: Received) -> Entry:
+    """The message of a record, as it goes into the log.
+
+    A record that is no CloudEvent becomes the data of one (`type` its topic, `id` its place in Kafka, so that it is
+    there once). What cannot be read at all goes in as it is, for every group to make a dead letter of.
+    """
+    headers = {name.lower(): value for name, value in record.headers}
+    place = f"{record.topic}/{record.partition}/{record.offset}"
+    key = None if record.key is None else record.key.decode("utf-8", "replace")
+    value = b"" if record.value is None else record.value
+    if f"{_PREFIX}specversion" in headers:
+        return _entry(record, place, key, _binary(headers, value))
+    kind = headers.get("content-type", b"").partition(b";")[0].strip()
+    try:
+        found = orjson.loads(value) if value else None
+    except orjson.JSONDecodeError:
+        if kind == CONTENT_TYPE.encode():
+            return Entry(record.topic, place, key, value, False)
+        found = _Raw
+    if kind == CONTENT_TYPE.encode() or (isinstance(found, dict) and "specversion" in found):
+        return _entry(record, place, key, found, body=value)
+    return _entry(record, place, key, _wrapped(record, place, kind.decode("ascii", "replace"), found, value))
+
+
+class _Raw:
+    """Stands for bytes that are no JSON."""
+
+
+def _wrapped(record: Received, place: str, kind: str, found: Any, value: bytes) -> dict[str, Any]:
+    event: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": place,
+        "source": f"kafka:{record.topic}",
+        "type": record.topic,
+        "time": datetime.fromtimestamp(max(record.timestamp, 0) / 1000, UTC),
+    }
+    if found is _Raw:
+        return {**event, "datacontenttype": kind or BYTES, "data_base64": base64.b64encode(value).decode("ascii")}
+    return {**event, "datacontenttype": JSON, "data": found}
+
+
+def _binary(headers: Mapping[str, bytes], value: bytes) -> dict[str, Any]:
+    event: dict[str, Any] = {
+        name.removeprefix(_PREFIX): text.decode("utf-8", "replace")
+        for name, text in headers.items()
+        if name.startswith(_PREFIX)
+    }
+    kind = headers.get("content-type", b"").decode("ascii", "replace")
+    if kind:
+        event["datacontenttype"] = kind
+    if not value:
+        return event
+    if kind.partition(";")[0].strip() in ("", JSON) or kind.partition(";")[0].strip().endswith("+json"):
+        try:
+            return {**event, "data": orjson.loads(value)}
+        except orjson.JSONDecodeError:
+            pass
+    return {**event, "data_base64": base64.b64encode(value).decode("ascii")}
+
+
+def _entry(record: Received, place: str, key: str | None, event: Any, *, body: bytes | None = None) -> Entry:
+    """The event with the record's key, where it names none itself."""
+    if not isinstance(event, dict):
+        return Entry(record.topic, place, key, body or b"", False)
+    named = event.get("partitionkey")
+    if named is None and key is not None:
+        event, body = {**event, "partitionkey": key}, None
+    id = event.get("id")
+    # Ids are unique with their source; ours and those of others may be alike otherwise.
+    known = id if isinstance(id, str) and id else place
+    return Entry(record.topic, known, named if isinstance(named, str) else key, body or orjson.dumps(event), False)

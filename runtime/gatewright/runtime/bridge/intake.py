@@ -1,0 +1,115 @@
+"""Reading Kafka into the log: as one member of this database's group, from the positions that the database holds."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from gatewright.agents.errors import UnavailableError
+from gatewright.runtime.bus.log import Log
+from gatewright.runtime.kafka import Batch, Consumer, Partition, Settings
+from gatewright.runtime.store.writer import Transaction
+
+from . import formats, positions
+
+RETRY = 1.0  # seconds before reading is begun again after an error
+CLOSING = 5.0  # seconds
+
+_log = logging.getLogger(__name__)
+
+
+class Intake:
+    """Brings topics of Kafka into the log. Several processes share the partitions by Kafka's group protocol."""
+
+    def __init__(self, settings: Settings, log: Log, group: str) -> None:
+        self._settings = settings
+        self._log = log
+        self._group = group
+        self._topics: set[str] = set()
+        self._changed = asyncio.Event()
+        self._next: dict[Partition, int | None] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def follow(self, topic: str) -> None:
+        """Read this topic too."""
+        if topic not in self._topics:
+            self._topics.add(topic)
+            self._changed.set()
+            if self._task is None:
+                self._task = asyncio.create_task(self._run(), name="kafka intake")
+
+    async def close(self) -> None:
+        """Read no more; what is on its way to the database goes on."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            self._changed.clear()
+            reading = asyncio.create_task(self._read(sorted(self._topics)))
+            changed = asyncio.create_task(self._changed.wait())
+            try:
+                await asyncio.wait([reading, changed], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in (reading, changed):
+                    task.cancel()
+                await asyncio.wait([reading, changed])
+            if not reading.cancelled() and (error := reading.exception()) is not None:
+                _log.warning("reading from Kafka begins again: %s", error)
+                await asyncio.sleep(RETRY)
+
+    async def _read(self, topics: Sequence[str]) -> None:
+        consumer = Consumer(
+            self._settings, group=self._group, topics=topics, assigned=self._assigned, revoked=self._revoked
+        )
+        try:
+            async for batch in consumer.batches():
+                if await self._take(batch):
+                    consumer.release(batch)
+        finally:
+            await asyncio.shield(consumer.close(deadline=time.monotonic() + CLOSING))
+
+    async def _assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int | None]:
+        def read(transaction: Transaction) -> dict[Partition, int | None]:
+            return {partition: positions.read(transaction, partition) for partition in partitions}
+
+        while True:
+            try:
+                found = await self._log.write(read)
+            except UnavailableError:  # the database is away; Kafka waits
+                await asyncio.sleep(RETRY)
+            else:
+                self._next |= found
+                return found
+
+    async def _revoked(self, partitions: Sequence[Partition]) -> None:
+        for partition in partitions:
+            self._next.pop(partition, None)
+
+    async def _take(self, batch: Batch) -> bool:
+        """Put a batch into the log; false where its partition is another's by now."""
+        entries = [formats.inbound(record) for record in batch.records]
+        while batch.partition in self._next:
+            before = self._next[batch.partition]
+
+            def put(transaction: Transaction, before: int | None = before) -> None:
+                positions.move(transaction, batch.partition, before, batch.following)
+                self._log.put(transaction, entries)
+
+            try:
+                await self._log.write(put)
+            except positions.OvertakenError:
+                with suppress(KeyError):
+                    del self._next[batch.partition]
+                raise
+            except UnavailableError:
+                await asyncio.sleep(RETRY)
+            else:
+                if batch.partition in self._next:
+                    self._next[batch.partition] = batch.following
+                return True
+        return False

@@ -1,0 +1,198 @@
+"""The outbox on its way to Kafka: whole batches in the order of the log, as a member of a group like any other.
+
+A handler for each message would keep the order of keys by waiting for Kafka between two messages of a key. Kafka keeps
+it for all that is sent in order, so many are under way at once; positions move when all of a batch have arrived.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+from gatewright.agents.errors import UnavailableError
+from gatewright.runtime.bus import letters
+from gatewright.runtime.bus.cursors import Attendance, Group, Stand
+from gatewright.runtime.bus.letters import Letter
+from gatewright.runtime.bus.log import Log, Row
+from gatewright.runtime.bus.parking import Parked
+from gatewright.runtime.clock import MICROSECONDS
+from gatewright.runtime.store.writer import Transaction
+
+MOST = 1024  # messages of a batch
+LEASE = 5.0  # seconds
+PAUSE = 1.0  # seconds, after the database was away
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Place:
+    """How far a partition is that this process holds. What is left of it has numbers above `since`."""
+
+    epoch: int
+    position: int
+    since: int
+
+
+class Refused(NamedTuple):
+    """A message that will never be taken, and why."""
+
+    row: Row
+    reason: str
+
+
+class Relay:
+    """Gives the messages of one topic to `send`, which returns when they have arrived, however long that takes.
+
+    What it says will never be taken becomes a dead letter.
+    """
+
+    def __init__(self, log: Log, group: Group, send: Callable[[Sequence[Row]], Awaitable[list[Refused]]]) -> None:
+        self._log = log
+        self._group = group
+        self._send = send
+        self._places: dict[int, _Place] = {}
+        self._news = asyncio.Event()
+        self._partitions = 0
+        self._returning: list[tuple[int, Parked]] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def open(self) -> None:
+        """Join the group and begin."""
+        self._partitions = await self._log.declare(self._group.topic)
+        await self._log.write(lambda transaction: self._group.begin(transaction, "earliest"))
+        self._log.listen(self._group.topic, self)
+        self._tasks = [asyncio.create_task(self._stay()), asyncio.create_task(self._carry())]
+
+    async def close(self) -> None:
+        """Hand the partitions back. What was under way is sent again, unless its arrival was noted."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._log.unlisten(self._group.topic, self)
+        with suppress(UnavailableError):  # then the lease will be over by itself
+            now = self._log.clock.now()
+            await self._log.write(lambda transaction: self._group.leave(transaction, now=now))
+
+    def appended(self, rows: Sequence[Row]) -> None:
+        """Messages have been published by this process."""
+        self._news.set()
+
+    def heads(self, heads: Mapping[int, int]) -> None:
+        """Messages may have been published, by whomever."""
+        if any(place.position < heads.get(part, 0) for part, place in self._places.items()):
+            self._news.set()
+
+    async def _stay(self) -> None:
+        while True:
+            try:
+                await self._attend()
+            except UnavailableError as error:
+                _log.warning("the outbox cannot reach the database: %s", error)
+            await asyncio.sleep(LEASE / 3)
+
+    async def _attend(self) -> None:
+        known = {part: place.epoch for part, place in self._places.items()}
+
+        def attend(transaction: Transaction) -> tuple[Attendance, list[tuple[int, Parked]]]:
+            now = self._log.now(transaction)
+            until = now + int(LEASE * MICROSECONDS)
+            attended = self._group.attend(transaction, known, partitions=self._partitions, now=now, until=until)
+            surplus = list(attended.held)[attended.share :]
+            self._group.release(transaction, {part: attended.held.pop(part) for part in surplus})
+            return attended, letters.returning(transaction, self._group)
+
+        attended, self._returning = await self._log.write(attend)
+        for part, epoch in known.items():
+            if part not in attended.held:
+                self._forget(part, epoch)
+        for claim in attended.claims:
+            self._places[claim.partition] = _Place(claim.epoch, claim.position, claim.since)
+        self._news.set()
+
+    def _forget(self, part: int, epoch: int) -> None:
+        place = self._places.get(part)
+        if place is not None and place.epoch == epoch:
+            del self._places[part]
+
+    async def _carry(self) -> None:
+        while True:
+            self._news.clear()
+            try:
+                while await self._carry_some():
+                    pass
+            except UnavailableError as error:
+                _log.warning("the outbox cannot reach the database: %s", error)
+                await asyncio.sleep(PAUSE)
+                continue
+            except Exception:
+                _log.exception("the outbox begins anew")
+                await asyncio.sleep(PAUSE)
+                continue
+            await self._news.wait()
+
+    async def _carry_some(self) -> bool:
+        """Bring one batch to Kafka; false where there is none."""
+        places = dict(self._places)
+        await self._carry_back()
+        rows = await self._log.write(lambda transaction: self._read(transaction, places))
+        if rows:
+            await self._settle(places, rows, await self._send(rows))
+        return rows is not None
+
+    async def _carry_back(self) -> None:
+        """Carry dead letters that were redriven; what is refused again is a dead letter again."""
+        returning, self._returning = self._returning, []
+        for number, parked in returning:
+            if not await self._log.write(partial(letters.take, number=number)):
+                continue
+            row = Row(0, self._group.topic, parked.partition, parked.offset, "", parked.key, parked.body or b"", 0)
+            if refused := await self._send([row]):
+                await self._log.write(partial(self._bury, refused=refused))
+
+    def _read(self, transaction: Transaction, places: Mapping[int, _Place]) -> list[Row] | None:
+        """The next messages of the partitions held; None where there are none, empty where more may follow."""
+        heads = self._log.heads(transaction, self._group.topic)
+        behind = {part: place for part, place in places.items() if place.position < heads.get(part, 0)}
+        if not behind:
+            return None
+        since = min(place.since for place in behind.values())
+        scan = self._log.read(transaction, self._group.topic, behind, since, MOST)
+        rows = [row for row in scan.rows if row.offset >= behind[row.partition].position]
+        seen = {row.partition for row in rows}
+        for part, place in behind.items():
+            if part not in seen and scan.complete:  # nothing is left of what was there
+                place.position = heads[part]
+            elif part not in seen:  # what is left of it, or will be committed, has numbers above
+                place.since = max(place.since, scan.last)
+        return rows
+
+    def _bury(self, transaction: Transaction, *, refused: Sequence[Refused]) -> None:
+        dead = [Letter.of(row, "rejected", reason, None, 1) for row, reason in refused]
+        letters.add(transaction, self._group, dead, now=self._log.clock.now())
+
+    async def _settle(self, places: Mapping[int, _Place], rows: Sequence[Row], refused: Sequence[Refused]) -> None:
+        last = {row.partition: row for row in rows}
+        stands = [
+            Stand(part, places[part].epoch, row.offset + 1, row.number)
+            for part, row in last.items()
+            if self._places.get(part) is places[part]
+        ]
+
+        def settle(transaction: Transaction) -> set[int]:
+            held = self._group.fence(transaction, stands)
+            self._bury(transaction, refused=[each for each in refused if each.row.partition in held])
+            return held
+
+        held = await self._log.write(settle)
+        for stand in stands:
+            if stand.partition in held:
+                place = places[stand.partition]
+                place.position, place.since = stand.position, stand.since
+            else:
+                self._forget(stand.partition, stand.epoch)
