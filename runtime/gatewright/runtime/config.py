@@ -194,9 +194,10 @@ class Config(Section):
     """The whole configuration. Relative paths are relative to the folder of `gatewright.toml`.
 
     `database` is the URL of a PostgreSQL database that several processes share; without one, everything is in a SQLite
-    file of the data directory. `topics` are those of the message bus whose settings are not the default ones.
-    `bus` is the address of the Kafka cluster that carries them, `kafka://HOST:PORT,…`, and `kafka` what kafka-python is
-    told besides (`security_protocol`, `sasl_mechanism`, …); without one, they stay in the database. `python_path` holds folders that graphs and teams are imported from, beside the installed packages.
+    file of the data directory. `bus` is the address of the Kafka cluster that carries messages, `kafka://HOST:PORT,…`,
+    and `kafka` what kafka-python is told besides (`security_protocol`, `sasl_mechanism`, …); without one, messages stay
+    in the database. `topics` are those of the bus whose settings are not the default ones. `python_path` holds folders
+    that graphs and teams are imported from, beside the installed packages.
     """
 
     data_dir: Path = Path(".gatewright")
