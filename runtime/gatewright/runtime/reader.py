@@ -12,7 +12,7 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, exc
 
-from gatewright.agents.errors import NotFoundError
+from gatewright.agents.errors import NotFoundError, UsageError
 
 from . import ledger
 from .clock import moment
@@ -199,9 +199,17 @@ class Reader:
             with self._read.connect() as connection:
                 return read(connection)
 
+        loop = asyncio.get_running_loop()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._readers, query)
-        except exc.DatabaseError as error:
+            try:
+                return await loop.run_in_executor(self._readers, query)
+            except exc.DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                return await loop.run_in_executor(self._readers, query)  # the server was restarted since the last one
+        except exc.DataError as error:
+            raise UsageError(f"the database cannot look for that: {error.orig}") from error
+        except (exc.DatabaseError, exc.TimeoutError) as error:
             raise self._database.unavailable(error) from error
 
 
