@@ -49,9 +49,8 @@ async def _examined(given: argparse.Namespace, folder: Path, backend: Backend, n
     once = [(f"calm-{given.seed}-{n}", script.id) for n, script in enumerate(known[: given.threads])]
     print("undisturbed:", len(once), "conversations", file=sys.stderr)
     async with Installation(folder / "calm", "sqlite", serves=1, workers=0, network=None) as calm:
-        courses = trial.courses(
-            await trial.Trial(calm, seed=given.seed, customers=1).hold(once, [], seconds=1), given.seed
-        )
+        undisturbed = await trial.Trial(calm, seed=given.seed, customers=1).hold(once, [], seconds=1)
+    courses = trial.courses(undisturbed, given.seed)
     cut = network if isinstance(network, Network) else None
     serves, workers = (1, 0) if backend == "sqlite" else (2, 4)
     faults = _faults(given, backend, cut, serves, workers)

@@ -12,6 +12,7 @@ the worker's namespace goes down, and up again after `lasts`."""
 FIRST = 3.0  # seconds in which nothing is disturbed, so that work is under way
 EVERY = 4.0  # seconds between two deaths of workers, on average
 LEASE = 3.0  # seconds; the `worker.lease` that services under chaos are configured with
+AWAY = (9.0, 13.0)  # seconds that PostgreSQL stays dead: about as long as writers wait for it before they refuse
 SPARE = 4.0  # seconds that a worker has at least, between two faults of its own
 
 
@@ -45,7 +46,7 @@ def plan(
     chance = random.Random(seed)
     faults: list[Fault] = []
     if postgresql:
-        faults.append(_fault(chance, seconds, (0.55, 0.65), "kill postgresql", 1, (1.0, 3.0)))
+        faults.append(_fault(chance, seconds, (0.55, 0.65), "kill postgresql", 1, AWAY))
     if kafka:
         faults.append(_fault(chance, seconds, (0.25, 0.35), "kill kafka", 1, (1.0, 4.0)))
         faults.append(_fault(chance, seconds, (0.75, 0.85), "kill kafka", 1, (1.0, 4.0)))

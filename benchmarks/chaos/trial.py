@@ -17,7 +17,7 @@ import httpx
 
 from . import clients, outside
 from .conversations import scripts
-from .history import Accepted, Course, Ending, Final, History
+from .history import Accepted, Course, Ending, Final, History, check
 from .installation import Installation
 from .people import People
 from .processes import PROGRAM, ROOT, search_path
@@ -182,10 +182,14 @@ async def _customers(order: Path) -> None:
 
 
 def courses(history: History, seed: int) -> dict[str, Course]:
-    """The courses of conversations from a history in which nothing was disturbed."""
+    """The courses of conversations from a history in which nothing was disturbed.
+
+    Raises:
+        RuntimeError: it went wrong all the same, so nothing can be compared with it.
+    """
     said = {script.id: script.said for script in scripts(seed)}
     held = {one.case: history.customers[one.customer] for one in history.accepted}
-    return {
+    found = {
         conversation: Course(
             conversation=conversation,
             runs=len(said[conversation]),
@@ -194,6 +198,10 @@ def courses(history: History, seed: int) -> dict[str, Course]:
         )
         for case, conversation in held.items()
     }
+    wrong = {name: some[:3] for name, some in check(history, found).violations.items() if some}
+    if wrong or not any(course.changes for course in found.values()):
+        raise RuntimeError(f"undisturbed conversations went wrong: {wrong or 'they changed nothing'}")
+    return found
 
 
 def audit(installation: Installation) -> Audit:
