@@ -157,7 +157,7 @@ class Queue:
 
 
 def _claimed(row: tuple[Any, ...]) -> Claimed:
-    return Claimed(*row[2:-1], bool(row[-1]))
+    return Claimed(*row[2:])._replace(opens=bool(row[-1]))
 
 
 def recover(transaction: Transaction, lost: Sequence[str], *, now: int, latest: int) -> int:
