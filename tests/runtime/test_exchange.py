@@ -72,7 +72,11 @@ async def test_a_time_out_of_nothing_is_refused(house: House, monkeypatch: pytes
     async with house.open("teams:asking_briefly") as service:
         teams = next(module for name, module in sys.modules.items() if name.startswith("gatewright_agents_teams"))
         ask = teams.ask
-        monkeypatch.setattr(teams, "ask", lambda agent, payload, timeout: ask(agent, payload, timeout=-timeout))
+
+        def backwards(agent: str, payload: Any, *, timeout: float) -> Any:
+            return ask(agent, payload, timeout=-timeout)
+
+        monkeypatch.setattr(teams, "ask", backwards)
         run = await house.finish(service, JOB)
 
     assert run.error is not None and "-0.2" in run.error.message

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 MICROSECONDS = 1_000_000  # in a second
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock:
@@ -29,6 +31,12 @@ class Clock:
             if told > self._told:
                 self._told, self._at = told, at
             return self._told
+
+
+def microseconds(at: datetime) -> int:
+    """A time as database columns hold it; without a time zone it is taken for UTC."""
+    aware = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return (aware - _EPOCH) // timedelta(microseconds=1)
 
 
 def moment(microseconds: int) -> datetime:

@@ -25,6 +25,7 @@ from pydantic import PydanticUserError, TypeAdapter
 
 from gatewright.agents import Resources, Team
 from gatewright.agents.errors import GatewrightError, UsageError
+from gatewright.agents.subscriptions import Subscription
 from gatewright.agents.worlds import Conversation, World
 from gatewright.safety.rules.guard import Guard
 from gatewright.safety.rules.packs import Pack
@@ -117,9 +118,10 @@ class LoadedDeployment:
         shadow: Guard | None = None,
         scoring: Scoring | None = None,
         owner: str = "",
+        subscriptions: Sequence[Subscription] = (),
     ) -> None:
         """`shadow`: rules on trial; what they say is recorded and changes nothing. `scoring`: its external guards.
-        `owner`: who answers for it."""
+        `owner`: who answers for it. `subscriptions`: the topics whose messages it is given."""
         self.name = name
         self.entry = entry
         self.agents = dict(agents)
@@ -129,6 +131,7 @@ class LoadedDeployment:
         self.meters: Meters | None = None  # the service that counts sets them
         self.world = world
         self.owner = owner
+        self.subscriptions = tuple(subscriptions)
 
     @property
     def packs(self) -> tuple[Pack, ...]:
@@ -178,6 +181,7 @@ def load(
         shadow=shadow,
         scoring=scoring,
         owner=settings.owner,
+        subscriptions=(*(() if team is None else team.subscriptions), *settings.subscriptions),
     )
 
 

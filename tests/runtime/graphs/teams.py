@@ -14,6 +14,7 @@ from gatewright.agents import (
     Agent,
     Choice,
     DecisionPoint,
+    Subscription,
     Team,
     ask,
     decide,
@@ -77,6 +78,41 @@ def charge(amount: int) -> str:
 async def acharge(amount: int) -> str:
     happen("acharge", amount)
     return f"charged {amount}"
+
+
+class Letter(TypedDict, total=False):
+    text: str
+    number: int
+    read: Annotated[list[str], operator.add]
+
+
+@effect(labels={"idempotent"})
+def note(text: str) -> str:
+    if text == "deadly" and not os.path.exists(os.environ["WORLD_LOG"] + ".died"):
+        open(os.environ["WORLD_LOG"] + ".died", "w").close()
+        os._exit(1)
+    happen("note", text)
+    return text
+
+
+def _reading(state: Letter) -> Letter:
+    return {"read": [note(state["text"])]}
+
+
+def _desk(resources: object) -> Any:
+    builder = StateGraph(Letter)
+    builder.add_node("read", _reading)
+    builder.add_edge(START, "read")
+    builder.add_edge("read", END)
+    return builder
+
+
+reading = Team(
+    name="office",
+    agents=(Agent(name="desk", build=_desk), Agent(name="archive", build=_desk)),
+    entry="desk",
+    subscriptions=(Subscription(topic="letters"),),
+)
 
 
 def graph(*nodes: Callable[[Job], Any]) -> Any:

@@ -26,6 +26,13 @@ INTERRUPTED = 130
 SAMPLES = "support"
 
 
+def _placed(command: Any) -> Any:
+    bus = click.option(
+        "--bus", default="", help="Carry messages over this Kafka cluster: kafka://HOST:PORT,… (or GATEWRIGHT_BUS)."
+    )
+    return bus(command)
+
+
 def _listening(command: Any) -> Any:
     for option in (
         click.option(
@@ -43,45 +50,50 @@ def _listening(command: Any) -> Any:
 
 @click.command(cls=Command)
 @_listening
+@_placed
 @click.option("--no-execute", is_flag=True, help="Leave the runs to `gatewright worker` processes.")
 @desk
-def serve(desk: Desk, host: str | None, port: int | None, unsafe: bool, no_execute: bool) -> int:
+def serve(desk: Desk, host: str | None, port: int | None, unsafe: bool, no_execute: bool, bus: str) -> int:
     """Serve the HTTP API and the console, and execute runs, until SIGTERM or Ctrl-C.
 
     Then: streams are ended, requests finish, running steps are finished or handed back. On a PostgreSQL database any
     number of these and of `gatewright worker` processes share the work.
     """
-    return _run(_serve(desk, _configured(desk, host, port), unsafe=unsafe, execute=not no_execute))
+    return _run(_serve(desk, _configured(desk, host, port, bus), unsafe=unsafe, execute=not no_execute))
 
 
 @click.command(cls=Command)
 @_listening
+@_placed
 @click.option("--open", "browser", is_flag=True, help="Open the console in a browser.")
 @desk
-def dev(desk: Desk, host: str | None, port: int | None, unsafe: bool, browser: bool) -> int:
+def dev(desk: Desk, host: str | None, port: int | None, unsafe: bool, browser: bool, bus: str) -> int:
     """Serve, and on first use hold the sample conversations of the support team.
 
     One approval is left waiting, for you to decide in the console.
     """
-    return _run(_serve(desk, _configured(desk, host, port), unsafe=unsafe, samples=True, browser=browser))
+    return _run(_serve(desk, _configured(desk, host, port, bus), unsafe=unsafe, samples=True, browser=browser))
 
 
 @click.command(cls=Command)
 @click.option(
     "--deployment", "names", multiple=True, help="Execute this deployment's runs alone; may be repeated."
 )
+@_placed
 @desk
-def worker(desk: Desk, names: tuple[str, ...]) -> int:
+def worker(desk: Desk, names: tuple[str, ...], bus: str) -> int:
     """Execute runs, without HTTP, until SIGTERM or Ctrl-C.
 
     With --deployment no other deployment's code is loaded into this process.
     """
-    return _run(_work(desk, desk.config(worker={"deployments": list(names)} if names else {})))
+    named: dict[str, Any] = {"bus": bus} if bus else {}
+    return _run(_work(desk, desk.config(worker={"deployments": list(names)} if names else {}, **named)))
 
 
-def _configured(desk: Desk, host: str | None, port: int | None) -> Config:
+def _configured(desk: Desk, host: str | None, port: int | None, bus: str) -> Config:
     given = {"host": host, "port": port}
-    return desk.config(server={name: value for name, value in given.items() if value is not None})
+    named: dict[str, Any] = {"bus": bus} if bus else {}
+    return desk.config(server={name: value for name, value in given.items() if value is not None}, **named)
 
 
 def _run(main: Coroutine[Any, Any, int | None]) -> int:

@@ -22,6 +22,7 @@ from sqlalchemy import Connection
 from gatewright.agents.effects import Kind
 from gatewright.agents.errors import NotFoundError
 from gatewright.runtime import codec, exchange, history, requests, results
+from gatewright.runtime.causes import Cause
 from gatewright.runtime.clock import moment
 from gatewright.runtime.store import schema
 from gatewright.safety import canonical
@@ -134,7 +135,15 @@ class _Reading:
         self._rows = _rows(connection, case_id)
         self._asked = _asked(connection, case_id)
         self._runs = connection.execute(
-            sa.select(_RUN.c.id, _RUN.c.thread_id, _RUN.c.agent, _RUN.c.deployment, _RUN.c.started_at, _RUN.c.input)
+            sa.select(
+                _RUN.c.id,
+                _RUN.c.thread_id,
+                _RUN.c.agent,
+                _RUN.c.deployment,
+                _RUN.c.started_at,
+                _RUN.c.input,
+                _RUN.c.cause,
+            )
             .where(_RUN.c.case_id == case_id, _RUN.c.started_at.is_not(None))
             .order_by(_RUN.c.number)
         ).all()
@@ -176,7 +185,9 @@ class _Reading:
             self._lost += 1
             return
         started = moment(run.started_at)
-        root = run.thread_id == self._case_id
+        cause = Cause.load(run.cause)
+        topic = "" if cause is None else cause.topic
+        root = run.thread_id == self._case_id and not topic
         guard = None if row is None else row.record.guard
         common: dict[str, Any] = {
             "name": run.agent,
@@ -188,7 +199,7 @@ class _Reading:
         if root:
             self._past.append((started, Past(kind="human", name="user", result=history.words(value), time=started)))
         plain: Any = canonical.json_value(value)
-        sender = "" if root else exchange.sender(run.thread_id, self._case_id, self._entry)
+        sender = topic or ("" if root else exchange.sender(run.thread_id, self._case_id, self._entry))
         self._add(
             row,
             Event(

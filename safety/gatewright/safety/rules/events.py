@@ -336,6 +336,16 @@ def clean(text: str) -> str:
     return _replaced(text) if "\0" in text or not text.isascii() else text
 
 
+def presentable(value: Any) -> Any:
+    """A JSON value as expressions can be given it, text without NUL characters.
+
+    Raises:
+        UsageError: it is no JSON value, or nested too deeply.
+        LimitError: it holds more than `MAX_VALUES` others.
+    """
+    return _presentable(value).value
+
+
 def _presentable(value: Any) -> _View:
     """`value` as CEL can hold it without losing any of it, and its size in bytes of JSON.
 

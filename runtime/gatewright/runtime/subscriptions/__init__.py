@@ -1,0 +1,1 @@
+"""Subscriptions of deployments: messages of the bus become runs."""
