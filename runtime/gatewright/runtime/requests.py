@@ -19,6 +19,8 @@ from gatewright.safety.ledger import records
 from gatewright.safety.verdicts import Decision
 
 from . import claims, codec, identifiers
+from .approvals import entries
+from .approvals.rows import Row
 from .clock import MICROSECONDS, moment
 from .interop import questions
 from .notices import telling
@@ -203,6 +205,8 @@ def open_request(
         due_at=_due(request),
     )
     _summon(transaction, number, request)
+    row = Row(number, run_id, place.thread_id, place.case_id, place.deployment, place.agent, key)
+    entries.opened(transaction, row, request, now=now)
     telling.opened(transaction, request, now=now)
 
 
@@ -306,18 +310,6 @@ def answers(transaction: Transaction, run_id: str) -> dict[str, Given]:
         if request.state == "answered":
             found[key.removeprefix(QUESTION)] = Given(request.id, request.vote.by, request.vote.value)
     return found
-
-
-class Row(NamedTuple):
-    """Where a request belongs."""
-
-    number: int
-    run_id: str
-    thread_id: str
-    case_id: str
-    deployment: str
-    agent: str
-    key: str
 
 
 def find(transaction: Transaction, request_id: str) -> tuple[approvals.Request, Row]:

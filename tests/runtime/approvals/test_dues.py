@@ -52,12 +52,12 @@ async def look(service: Service) -> list[dues.Moved]:
 
 
 async def told(service: Service, request_id: str) -> list[tuple[str, list[str]]]:
-    """What the ledger says of a request, in order: what happened, and who was called."""
+    """What the ledger says of a request since it opened, in order: what happened, and who was called."""
     found = await service.records(kind="approval", limit=1000)
     return [
         (view.record["detail"]["event"], view.record["detail"].get("to", []))
         for view in found
-        if view.record["approval"]["id"] == request_id
+        if view.record["approval"]["id"] == request_id and view.record["detail"]["event"] != "opened"
     ]
 
 

@@ -118,6 +118,15 @@ async def test_what_was_performed_on_votes_that_nobody_cast_does_not(house: Hous
             "request",
         ),
         ("UPDATE approval SET request = '{' WHERE state = 'consumed'", "request"),
+        ("UPDATE approval SET request = json_set(request, '$.owner', 'cyd') WHERE state = 'open'", "request"),
+        (
+            "UPDATE approval SET request = json_set(request, '$.terms.excluded', json('[]')) WHERE state = 'open'",
+            "request",
+        ),
+        (
+            "UPDATE approval SET request = json_set(request, '$.terms.stages[0].any', 2) WHERE state = 'consumed'",
+            "request",
+        ),
         ("UPDATE \"grant\" SET place = '', grant_ = json_set(grant_, '$.reach', 'until', '$.place', '')", "grant"),
         ("UPDATE \"grant\" SET grant_ = json_set(grant_, '$.args.amount', 9)", "grant"),
         ("UPDATE \"grant\" SET grant_ = json_set(grant_, '$.pack', 'other')", "grant"),
@@ -141,6 +150,23 @@ async def test_what_was_changed_behind_its_back_does_not(house: House, statement
     behind_its_back(house, statement)
 
     assert any(problem.startswith(f"{found} ") and "not as the records say" in problem for problem in problems(house))
+
+
+async def test_terms_that_were_others_while_people_voted_do_not(house: House) -> None:
+    rules(house, quorum=2)
+    lower = "UPDATE approval SET request = json_set(request, '$.terms.stages[0].any', {}) WHERE id = ?"
+    async with house.open("gates:paying") as service:
+        id = await pays(house, service)
+    assert problems(house) == []
+    behind_its_back(house, lower.format(1), id)
+    async with house.open("gates:paying") as service:
+        await service.decide(id, "approve", voter=ADA)
+        assert (await service.wait((await service.approval(id)).run_id, timeout=30)).status == "succeeded"
+    behind_its_back(house, lower.format(2), id)
+
+    (found,) = problems(house)
+
+    assert f"request {id!r} had other terms than when it opened" in found
 
 
 async def test_a_vote_for_somebody_who_never_said_so_does_not(house: House) -> None:

@@ -1,4 +1,5 @@
-"""What the ledger says about approvals: a record for each vote, grant, delegation, reminder, escalation and expiry."""
+"""What the ledger says about approvals: a record for each request, vote, grant, delegation, reminder, escalation and
+expiry."""
 
 from __future__ import annotations
 
@@ -6,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
+from pydantic import TypeAdapter
 
 from gatewright.runtime import codec, leaves
 from gatewright.runtime.clock import moment
-from gatewright.runtime.requests import Row
 from gatewright.runtime.store.appending import Seal
 from gatewright.runtime.store.writer import Transaction
 from gatewright.safety import canonical
@@ -18,6 +19,26 @@ from gatewright.safety.approvals.deadlines import Happening
 from gatewright.safety.approvals.delegations import Delegation
 from gatewright.safety.approvals.grants import Grant
 from gatewright.safety.ledger import records
+
+from .rows import Row
+
+_REQUEST = TypeAdapter(Request)
+_CONDITIONS = {"kind", "terms", "opened", "requester", "owner", "editors", "rules", "irreversible", "about"}
+
+
+def conditions(request: Request) -> str:
+    """The digest of what says who may decide a request, and when: all of it that stays as it was when it was opened.
+
+    Defaults are left out, so that a version with further conditions gives the same.
+    """
+    value = _REQUEST.dump_python(request, include=_CONDITIONS, exclude_defaults=True)
+    return canonical.digest(canonical.json_value(value))
+
+
+def opened(transaction: Transaction, row: Row, request: Request, *, now: int) -> None:
+    """A request that is put before people."""
+    part = records.ApprovalPart(id=request.id, verdict=request.state, by="")
+    _write(transaction, row, part, {"event": "opened", **_about(row, request), "state": request.state}, now=now)
 
 
 def voted(transaction: Transaction, row: Row, request: Request, decided: Request, vote: Vote, *, now: int) -> None:
@@ -98,6 +119,7 @@ def _about(row: Row, request: Request) -> dict[str, Any]:
         "name": request.action.name,
         "key": row.key,
         "asked": request.action.digest,
+        "conditions": conditions(request),
     }
 
 

@@ -21,6 +21,8 @@ from gatewright.safety.approvals.delegations import Delegation
 from gatewright.safety.approvals.grants import Grant
 from gatewright.safety.ledger import records
 
+from . import entries
+
 _SEALED = schema.Sealed.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 _APPROVAL = schema.Approval.__table__  # type: ignore[attr-defined]
 _GRANT = schema.Grant.__table__  # type: ignore[attr-defined]
@@ -48,8 +50,9 @@ class _Given(NamedTuple):
 
 @dataclass
 class _Said:
-    """What the ledger says, read from its beginning. `votes` and `states` are by request."""
+    """What the ledger says, read from its beginning. `conditions`, `votes` and `states` are by request."""
 
+    conditions: dict[str, str] = field(default_factory=dict[str, str])
     votes: dict[str, list[records.Record]] = field(default_factory=dict[str, list[records.Record]])
     states: dict[str, str] = field(default_factory=dict[str, str])
     grants: dict[str, _Given] = field(default_factory=dict[str, _Given])
@@ -73,6 +76,8 @@ class _Said:
                 self.states[part.id] = str(said.get("state"))
                 if event == "vote":
                     self.votes.setdefault(part.id, []).append(record)
+                if self.conditions.setdefault(part.id, str(said.get("conditions"))) != said.get("conditions"):
+                    return f"{stored.name}: when this was said, request {part.id!r} had other terms than when it opened"
                 if (absent := said.get("on_behalf_of")) and not self._stands_in(part.by, absent):
                     return f"{stored.name}: {part.by!r} voted for {absent!r}, who never said so"
         return ""
@@ -129,6 +134,8 @@ def _checked(what: str, id: str, holds: Callable[[], bool]) -> Iterator[Problem]
 
 def _request_holds(said: _Said, row: Any) -> bool:
     state, request = row.state, requests.load(row.request)
+    if said.conditions.get(row.id) != entries.conditions(request):
+        return False
     last = said.states.get(request.id, "open")
     if state != last and state not in _FOLLOWING.get(last, ()):
         return False

@@ -11,8 +11,9 @@ from sqlalchemy import Connection
 
 from gatewright.agents.errors import ConflictError, NotFoundError
 from gatewright.runtime import identifiers, requests
+from gatewright.runtime.approvals.rows import Row
 from gatewright.runtime.clock import MICROSECONDS, moment
-from gatewright.runtime.requests import Place, Row
+from gatewright.runtime.requests import Place
 from gatewright.runtime.store import schema
 from gatewright.runtime.store.writer import Transaction
 from gatewright.runtime.views import GrantView

@@ -6,10 +6,10 @@ import dataclasses
 from typing import NamedTuple
 
 from gatewright.runtime import identifiers, requests, runs
+from gatewright.runtime.approvals.rows import Row
 from gatewright.runtime.clock import moment
 from gatewright.runtime.interop import questions
 from gatewright.runtime.notices import telling
-from gatewright.runtime.requests import Row
 from gatewright.runtime.store.writer import Transaction
 from gatewright.safety import approvals
 from gatewright.safety.approvals import deadlines
