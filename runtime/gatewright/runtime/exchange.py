@@ -119,8 +119,7 @@ class Exchange:
 
         def write(transaction: Transaction) -> None:
             self._fence(transaction)
-            bus.check_room(transaction, topic)
-            bus.put(transaction, topic, message)
+            bus.put(transaction, topic, message, bounded=True)
 
         end = time.monotonic() + PATIENCE
         while True:

@@ -169,18 +169,24 @@ class Bus:
         )
         return self._side(topic).outgoing.publish(message, entry, timeout)
 
-    def put(self, transaction: Transaction, topic: str, data: Any, **attributes: Any) -> Message:
+    def put(
+        self, transaction: Transaction, topic: str, data: Any, *, bounded: bool = False, **attributes: Any
+    ) -> Message:
         """Publish with another operation of the service's writer, in its transaction: both happen, or none.
 
         Args:
-            attributes: those of `publish`, without a time-out: it does not wait for room.
+            bounded: whether to refuse where the topic is full; it does not wait for room.
+            attributes: those of `publish`, without a time-out.
 
         Raises:
+            BusyError: there is no room.
             UsageError: the topic does not take it, or keeps its messages in memory.
         """
         if self.settings(topic).durability == "memory":
             raise UsageError(f"topic {topic!r} keeps its messages in memory; only a durable one takes part in this")
         message, entry = self._composer.compose(topic, data, **attributes)
+        if bounded:
+            check_room(transaction, entry.topic, self.settings(entry.topic).limit)
         self._main.log.put(transaction, [entry])
         return message
 
@@ -191,14 +197,6 @@ class Bus:
             UsageError: it does not take it.
         """
         return self._composer.schemas(topic).dump(type, data)
-
-    def check_room(self, transaction: Transaction, topic: str) -> None:
-        """Check that a topic has room for another message; for those who `put` one, since that does not wait.
-
-        Raises:
-            BusyError: it has none.
-        """
-        check_room(transaction, topic, self.settings(topic).limit)
 
     async def request(
         self,

@@ -94,9 +94,8 @@ class Publisher:
         rows = transaction.all(_NEW, first=first, most=MOST)
         if not rows:
             return first, 0
-        self._bus.check_room(transaction, self._topic)
         for row in rows:
-            self._bus.put(transaction, self._topic, self._message(*row))
+            self._bus.put(transaction, self._topic, self._message(*row), bounded=row is rows[0])
         following: int = rows[-1][0] + 1
         transaction.run(_NOTE, topic=self._topic, position=following)
         return following, len(rows)
