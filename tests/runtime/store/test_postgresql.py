@@ -299,6 +299,25 @@ def test_while_the_database_is_away_callers_are_told_in_time_and_the_writer_come
     assert _done(database) == [1, 4]
 
 
+def test_a_server_that_has_become_a_standby_is_left_and_looked_for_again(
+    writer: Writer, database: PostgreSQL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writers, "PATIENCE", 0.3)
+    writer.submit(do(1)).result()
+    name = database.place.split("'")[1]
+    with _connected(database) as connection:
+        connection.execute(sa.text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
+    _cut(writer, database)
+    with pytest.raises(UnavailableError, match="name the primary server"):
+        writer.submit(do(2)).result(timeout=30)
+    with _connected(database) as connection:
+        connection.execute(sa.text("SET TRANSACTION READ WRITE"))
+        connection.execute(sa.text(f"ALTER DATABASE {name} RESET default_transaction_read_only"))
+    while writer.submit(do(3)).exception(timeout=30) is not None:
+        time.sleep(0.1)
+    assert _done(database) == [1, 3]
+
+
 def test_closing_while_the_database_is_away_ends(own_server: Server) -> None:
     database = _prepared(PostgreSQL(own_server.create_database("closing")))
     with _opened(database) as writer:

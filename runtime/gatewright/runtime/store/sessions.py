@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import psycopg
 
 
+_FORGOTTEN = 7 * 24 * 3600 * 1_000_000  # microseconds after which a row in table `commit` is a dead process'
+
+
 class Session(ABC):
     """One connection. Only the writer's thread uses it.
 
@@ -119,11 +122,18 @@ class PostgreSQLSession(Session):
         self._id = uuid4().hex
         self._number = 0
         self._adopt()
+        self.cursor.execute("DELETE FROM commit WHERE at < %s", [_now() - _FORGOTTEN])
 
     def begin(self, *, durable: bool) -> None:
         self._number += 1
         setting = "" if durable else "SET LOCAL synchronous_commit = off; "
-        self.cursor.execute(f"BEGIN; {setting}{self._count(self._number)}", prepare=False)  # one round trip
+        from psycopg.errors import ReadOnlySqlTransaction
+
+        try:
+            self.cursor.execute(f"BEGIN; {setting}{self._count(self._number)}", prepare=False)  # one round trip
+        except ReadOnlySqlTransaction:  # the server is a standby by now: connect again, to the primary
+            self._connection.close()
+            raise
 
     def commit(self) -> None:
         self.cursor.execute("COMMIT", prepare=False)
@@ -160,7 +170,8 @@ class PostgreSQLSession(Session):
 
         if isinstance(error, psycopg.DataError):
             return UsageError(f"the database cannot store a value: {error}")
-        if isinstance(error, psycopg.ProgrammingError | psycopg.IntegrityError | psycopg.InternalError):
+        own = psycopg.ProgrammingError | psycopg.IntegrityError | psycopg.errors.InFailedSqlTransaction
+        if isinstance(error, own):
             return error
         return super().translate(error)
 
@@ -180,9 +191,13 @@ class PostgreSQLSession(Session):
 
     def _count(self, number: int) -> str:
         return (
-            f"INSERT INTO commit (writer, number, at) VALUES ('{self._id}', {number}, {time.time_ns() // 1000}) "
+            f"INSERT INTO commit (writer, number, at) VALUES ('{self._id}', {number}, {_now()}) "
             "ON CONFLICT (writer) DO UPDATE SET number = greatest(commit.number, excluded.number), at = excluded.at"
         )
+
+
+def _now() -> int:
+    return time.time_ns() // 1000
 
 
 def open_session(database: Database) -> Session:
