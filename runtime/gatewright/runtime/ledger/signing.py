@@ -76,7 +76,7 @@ def keys(database: Database, folder: Path, *, path: Path | None, origin: str) ->
         _log.warning("no checkpoints of ledger %s are signed here: there is no signing key at %s", known, path)
     elif str(signer.verifier) != known:
         raise UsageError(
-            f"the signing key {str(path)!r} is that of {str(signer.verifier)!r}, and the ledger in {database.place!r} "
+            f"the signing key {str(path)!r} is that of {str(signer.verifier)!r}, and the ledger in {database.place} "
             f"is signed by {known!r}: put that key there, or take this one away to work without signing"
         )
     verifier = VerifierKey.parse(known)

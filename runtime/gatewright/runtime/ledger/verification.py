@@ -83,7 +83,9 @@ def verify(
     """
     store = database.of(url, folder)
     if not store.exists():
-        raise UnavailableError(f"there is no ledger in {store.place!r}; name the data directory of a service")
+        raise UnavailableError(
+            f"there is no ledger in {store.place}; name the data directory or the database of a service"
+        )
     engine = store.connect(readonly=True)
     try:
         with engine.connect() as connection:
