@@ -53,7 +53,7 @@ class Bridge:
 
     async def open(self, bus: Bus) -> None:
         """Begin to carry, as one of the processes that do."""
-        self._intake = Intake(self._settings, bus.log, self._group)
+        self._intake = Intake(self._settings, bus.log, self._group, self._exists)
         for out in outboxes():
             relay = Relay(bus.log, Group(out, "kafka", bus.name), self._send)
             await relay.open()
@@ -89,13 +89,16 @@ class Bridge:
         pause = 0.1
         while True:
             try:
-                for topic in {record.topic for record in records}:
-                    await self._exists(topic)
-                await self._producer.send_many(records, deadline=time.monotonic() + PATIENCE)
+                await self._give(records)
                 return
             except UnavailableError:  # nobody knows what Kafka has; whoever reads a message twice drops the second
                 await asyncio.sleep(random.uniform(0.5, 1.0) * pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _give(self, records: Sequence[Record]) -> None:
+        for topic in {record.topic for record in records}:
+            await self._exists(topic)
+        await self._producer.send_many(records, deadline=time.monotonic() + PATIENCE)
 
     async def _exists(self, topic: str) -> None:
         """See to it that a topic is there, once in the life of this process."""

@@ -92,7 +92,7 @@ def _entry(record: Received, place: str, key: str | None, event: Any, *, body: b
     named = event.get("partitionkey")
     if named is None and key is not None:
         event, body = {**event, "partitionkey": key}, None
-    id = event.get("id")
-    # Ids are unique with their source; ours and those of others may be alike otherwise.
-    known = id if isinstance(id, str) and id else place
+    id, source = event.get("id"), event.get("source")
+    # An id is its source's own: two producers may use the same one.
+    known = f"{source}#{id}" if isinstance(id, str) and id and source != f"kafka:{record.topic}" else place
     return Entry(record.topic, known, named if isinstance(named, str) else key, body or orjson.dumps(event), False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 
 from gatewright.agents.errors import UnavailableError
@@ -24,7 +24,9 @@ _log = logging.getLogger(__name__)
 class Intake:
     """Brings topics of Kafka into the log. Several processes share the partitions by Kafka's group protocol."""
 
-    def __init__(self, settings: Settings, log: Log, group: str) -> None:
+    def __init__(self, settings: Settings, log: Log, group: str, exists: Callable[[str], Awaitable[None]]) -> None:
+        """`exists`: sees to it that a topic is there; a member of a group would hear of it only minutes later."""
+        self._exists = exists
         self._settings = settings
         self._log = log
         self._group = group
@@ -63,6 +65,7 @@ class Intake:
                 await asyncio.sleep(RETRY)
 
     async def _read(self, topics: Sequence[str]) -> None:
+        await asyncio.gather(*(self._exists(topic) for topic in topics))
         consumer = Consumer(
             self._settings, group=self._group, topics=topics, assigned=self._assigned, revoked=self._revoked
         )
