@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import math
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
-from gatewright.runtime.bus import Bus, Delivery, Topic
+import sqlalchemy as sa
+
+from gatewright.runtime.bus import Bus, Delivery, Subscription, Topic
+from gatewright.runtime.bus.cursors import Group, Stand
 from gatewright.runtime.bus.schemas import Models
 from gatewright.runtime.store.database import Database
 from gatewright.runtime.store.writer import Transaction, Writer, arrival
@@ -48,8 +52,14 @@ class Site:
         writer = self._open_writer() if self.database.shared else self.writer
         bus = kind(self.database, writer, source="test", settings={"t": SOON, **topics}, models=models, lease=lease)
         await bus.open()
+        if not self.database.shared:  # for the bus there are no others then, and so it does not look for them
+            bus._main.log.watch()  # pyright: ignore[reportPrivateUsage]
         self._stack.push_async_callback(bus.close, 0.2)
         return bus
+
+    async def query_nothing(self, text: Any) -> None:
+        """Execute a statement that gives no rows."""
+        await arrival(self.writer.submit(lambda transaction: transaction.run(text)))
 
     async def query(self, text: Any, **values: Any) -> list[tuple[Any, ...]]:
         """Rows of the database; the statement is a constant."""
@@ -92,3 +102,50 @@ async def until(true: Callable[[], Awaitable[bool] | bool]) -> None:
             if found if isinstance(found, bool) else await found:
                 return
             await asyncio.sleep(0.01)
+
+
+class Unfenced(Group):
+    """A group that believes every member and notes nothing: the negative control of what epochs are for."""
+
+    def fence(self, transaction: Transaction, stands: Sequence[Stand]) -> set[int]:
+        for stand in stands:
+            transaction.run(
+                _BELIEVE,
+                topic=self.topic,
+                group=self.name,
+                part=stand.partition,
+                position=stand.position,
+                since=stand.since,
+            )
+        return {stand.partition for stand in stands}
+
+    def store(self, transaction: Transaction, ahead: Iterable[tuple[int, int]]) -> None:
+        del transaction, ahead
+
+
+_BELIEVE = sa.text(
+    "UPDATE cursor SET position = :position, since = :since "
+    'WHERE topic = :topic AND "group" = :group AND "partition" = :part'
+)
+
+
+class UnfencedBus(Bus):
+    """The bus with the fences taken out."""
+
+    group_type = Unfenced
+
+
+def freeze(subscription: Subscription) -> None:
+    """Let a member renew its leases no more, as if its process were stopped; what it handles goes on."""
+    attending = subscription._tasks[-2]  # pyright: ignore[reportPrivateUsage]
+    attending.cancel()
+    subscription._lease_end = math.inf  # pyright: ignore[reportPrivateUsage]
+
+
+async def die(subscription: Subscription) -> None:
+    """Let a member end as if its process were killed: it hands nothing back, and writes nothing more."""
+    subscription._closing = True  # pyright: ignore[reportPrivateUsage]
+    subscription._chain.broken = True  # pyright: ignore[reportPrivateUsage]
+    for task in subscription._tasks:  # pyright: ignore[reportPrivateUsage]
+        task.cancel()
+    await asyncio.gather(*subscription._tasks, return_exceptions=True)  # pyright: ignore[reportPrivateUsage]

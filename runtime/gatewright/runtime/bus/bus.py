@@ -114,7 +114,8 @@ class Bus:
         if alone:
             await self._main.log.write(take_over)
         for side in self._sides():
-            side.log.start()
+            if side.log.shared:
+                side.log.watch()
             side.retention.start()
 
     async def close(self, grace: float = 10.0) -> None:

@@ -79,6 +79,11 @@ class Delivery:
         return self.row.topic
 
     @property
+    def id(self) -> str:
+        """The message's id."""
+        return self.row.id
+
+    @property
     def partition(self) -> int:
         """The partition of its key."""
         return self.row.partition

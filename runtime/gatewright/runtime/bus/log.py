@@ -154,10 +154,9 @@ class Log:
         self._poller: asyncio.Task[None] | None = None
         self._look_now = asyncio.Event()
 
-    def start(self) -> None:
-        """Begin to look for what other processes append, where there may be any."""
-        if self.shared:
-            self._poller = asyncio.create_task(self._poll())
+    def watch(self) -> None:
+        """Begin to look for what others append."""
+        self._poller = asyncio.create_task(self._poll())
 
     async def close(self) -> None:
         """Look no more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -67,6 +68,7 @@ class Member:
         self._pending = 0  # batches on their way
         self._chain = Chain()
         self._attend_now = asyncio.Event()
+        self._lease_end = math.inf  # by the event loop's clock
 
     def elsewhere(self, topic: str) -> bool:
         """Whether messages of that topic are kept in another database than those of this subscription."""
@@ -183,6 +185,18 @@ class Member:
         if self._batch.holdings.get(holding.partition) is holding:
             self._batch.forget(holding.partition)
         self._withdraw([holding])
+
+    def _expired(self, now: float) -> bool:
+        """Whether the leases are over, because the process was stopped or the database away: then nothing more is
+        begun, since others may have begun it."""
+        if now < self._lease_end:
+            return False
+        _log.warning("group %r of topic %r could not renew its leases in time", self.group, self.topic)
+        for holding in list(self._held.values()):
+            self._lose(holding)
+        self._lease_end = math.inf
+        self._attend_now.set()
+        return True
 
     def _withdraw(self, holdings: Sequence[Holding]) -> None:
         """Take messages of these partitions away from their handlers."""

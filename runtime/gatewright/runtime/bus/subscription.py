@@ -149,9 +149,11 @@ class Subscription(Workers):
 
     async def _attend_once(self) -> None:
         known = {part: holding.epoch for part, holding in self._held.items()}
+        asked = self._loop.time()
         attended = await self._log.write(partial(self._attendance, known))
         if self._closing:
             return
+        self._lease_end = asked + self._terms.lease
         attendance = attended.attendance
         for part, epoch in known.items():
             holding = self._held.get(part)

@@ -70,21 +70,25 @@ class Workers(Waiting):
                 continue
             if self._ready and self._idle:
                 self._wake()
-            await self._handle(self._pop(lane), task)
+            now = self._loop.time()
+            if self._expired(now):
+                self._drop(lane)
+                continue
+            await self._handle(self._pop(lane), task, now)
             self._catch_up()
             turn += 1
             if turn >= TURN:
                 turn = 0
                 await asyncio.sleep(0)
 
-    async def _handle(self, delivery: Delivery, task: asyncio.Task[None]) -> None:
+    async def _handle(self, delivery: Delivery, task: asyncio.Task[None], now: float) -> None:
         """Have a message handled, and settle it or let it wait."""
         lane = delivery.lane
         holding = lane.holding
         lane.running = True
         holding.running += 1
         self._running[task] = delivery
-        delivery.expected = self._loop.time() + self.timeout
+        delivery.expected = now + self.timeout
         HANDLED.set(delivery)
         try:
             if self.schemas.typed:
@@ -267,8 +271,9 @@ class Workers(Waiting):
             async with self._one_at_a_time:
                 try:
                     (started,) = await arrival(self._start([(lane, lane.parked)]))
-                    if (delivery := self._begun(lane, started)) is not None:
-                        await self._handle(delivery, task)
+                    delivery = self._begun(lane, started)
+                    if delivery is not None and not self._expired(now := self._loop.time()):
+                        await self._handle(delivery, task, now)
                     self._flush()
                     await self._log.write(lambda _: None)  # what became of it is durable
                 except UnavailableError as error:
