@@ -179,7 +179,7 @@ async def test_a_consumer_goes_on_after_its_broker_was_killed(
     member = join(f"{name}.readers", [name], on=settings)
     for number in range(3):
         await producer.send(Record(name, b"k", b"%d" % number), deadline=soon())
-        await member.until(lambda seen=number: len(member.received) > seen)  # type: ignore[misc]
+        await member.until(lambda seen=number: len(member.received) > seen)
         await asyncio.to_thread(kafka_broker.kill)
         await asyncio.to_thread(kafka_broker.restart)
     await producer.send(Record(name, b"k", b"3"), deadline=soon())

@@ -16,11 +16,11 @@ try:
     from kafka import errors
     from kafka.consumer.subscription_state import ConsumerRebalanceListener
     from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-    from kafka.net.compat import KafkaNetClient
-    from kafka.net.inet import KafkaNetSocket
     from kafka.partitioner.default import murmur2
     from kafka.protocol.consumer import OffsetSpec
     from kafka.structs import OffsetAndMetadata, TopicPartition
+
+    from . import network
 except ModuleNotFoundError as missing:
     raise UnavailableError(
         f"Kafka needs the module {missing.name!r}, which is not installed; run: pip install 'gatewright[kafka]'"
@@ -48,26 +48,6 @@ kafka_errors: Any = errors
 KafkaError: type[Exception] = kafka_errors.KafkaError
 RebalanceListener: Any = ConsumerRebalanceListener
 
-DIRECT = "direct://"
-
-
-class _DirectSocket(KafkaNetSocket):  # type: ignore[misc]  # kafka-python has no annotations
-    """A connection without a proxy. Unlike kafka-python's own it closes what could not be connected.
-
-    kafka-python leaves those to the garbage collector, for as long as a broker is away. It finds this class by the
-    scheme of the proxy.
-    """
-
-    SCHEMES = ("direct",)
-
-    async def sock_connect(self, net: Any, sock: Any, sockaddr: Any, timeout_at: float | None = None) -> Any:
-        try:
-            return await super().sock_connect(net, sock, sockaddr, timeout_at=timeout_at)
-        except BaseException:
-            sock.close()
-            raise
-
-
 _REFUSALS: tuple[type[Exception], ...] = (
     kafka_errors.AuthorizationError,
     kafka_errors.SaslAuthenticationFailedError,
@@ -93,10 +73,10 @@ def connect(kind: Callable[..., Any], **options: Any) -> Any:
     made: list[Any] = []
 
     def net_client(**more: Any) -> Any:
-        made.append(KafkaNetClient(**more))
+        made.append(network.client(**more))
         return made[-1]
 
-    options.setdefault("proxy_url", DIRECT)
+    options.setdefault("proxy_url", network.DIRECT)
     try:
         return kind(
             bootstrap_timeout_ms=int(CONNECTING * 1000),
@@ -104,8 +84,12 @@ def connect(kind: Callable[..., Any], **options: Any) -> Any:
             kafka_client=net_client,
             **options,
         )
-    except BaseException:
+    except BaseException as error:
         for client in made:  # the constructor that failed leaves its sockets open and its thread running
             with suppress(Exception):
                 client.close()
+        if isinstance(error, kafka_errors.KafkaTimeoutError) and "SASL" in options.get("security_protocol", ""):
+            raise kafka_errors.KafkaTimeoutError(
+                f"{error}; it may also have closed the connection because it does not take the user or the password"
+            ) from error
         raise

@@ -8,9 +8,10 @@ records are not released in time are paused too, while polling goes on and keeps
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
@@ -39,9 +40,17 @@ Reset = Literal["earliest", "latest", "error"]
 SLICE = 200  # milliseconds of a poll; there is no way to interrupt one
 SHORT_SLICE = 20  # milliseconds while some partition waits for room or for its position
 NAP = 0.05  # seconds between polls while all do; what they wait for ends it
-POLL_RECORDS = 1000
+SPIN = 0.5  # share of a poll that gave nothing in which the processor was busy
+CALM = 1.0  # seconds without long polls after that
+LARGEST_BATCH = 1000  # records
 FETCH_WAIT = 100  # milliseconds; a partition that is resumed waits behind the fetch that is under way
 FETCH_MOST = 8 * 1024 * 1024  # bytes
+EVERYTHING = sys.maxsize
+"""Records of a poll: all that was fetched.
+
+What a poll leaves of a partition that is paused then, kafka-python 3.0 may never give after it is resumed (`Fetcher`
+takes back what it laid aside only while it holds no records at all, and it takes an emptied holder for records).
+"""
 METADATA_AGE = 30_000  # milliseconds after which topics and partitions that were made meanwhile are seen
 COMMIT_INTERVAL = 1.0  # seconds
 LEAVE_MOST = 2000  # milliseconds
@@ -100,6 +109,7 @@ class Poller(threading.Thread):
         self._epoch = 0
         self._done: dict[Partition, int] = {}  # to be committed
         self._commit_at = 0.0
+        self._calm_until = 0.0
 
     def place(self, positions: dict[Partition, tuple[int, int | None]]) -> None:
         """Begin partitions, by (epoch, offset), at an offset, or None where the topic's policy says."""
@@ -178,9 +188,9 @@ class Poller(threading.Thread):
         self._wake.clear()
         self._obey(client)
         waiting = sum(share.full or not share.placed for share in self._shares.values())
-        idle = waiting and waiting == len(self._shares)
+        idle = bool(waiting and waiting == len(self._shares)) or time.monotonic() < self._calm_until
         try:
-            polled = client.poll(timeout_ms=1 if idle else SHORT_SLICE if waiting else SLICE, max_records=POLL_RECORDS)
+            polled = self._poll(client, 1 if idle else SHORT_SLICE if waiting else SLICE)
         except kafka_errors.OffsetOutOfRangeError as error:
             self._move(client, {partition: None for partition in error.args[0]}, error)
             return
@@ -195,6 +205,18 @@ class Poller(threading.Thread):
         self._commit(client)
         if idle and not polled:
             self._wake.wait(NAP)
+
+    def _poll(self, client: Any, slice_: int) -> Mapping[Any, list[Any]]:
+        """All that was fetched.
+
+        While heartbeats get no answer, kafka-python's `poll` does not sleep: then its slices are made short.
+        """
+        began, busy = time.monotonic(), time.thread_time()
+        polled: Mapping[Any, list[Any]] = client.poll(timeout_ms=slice_, max_records=EVERYTHING)
+        passed = time.monotonic() - began
+        if not polled and passed > SLICE / 2000 and time.thread_time() - busy > SPIN * passed:
+            self._calm_until = time.monotonic() + CALM
+        return polled
 
     def _judge(self, error: Exception) -> None:
         if is_refusal(error) or isinstance(error, kafka_errors.CorruptRecordError):
@@ -258,11 +280,12 @@ class Poller(threading.Thread):
         share = self._shares.get(partition := Partition(*found))
         if share is None or not share.placed:
             return
-        received, size = unpacked(records)
-        batch = Batch(partition, share.epoch, received)
-        if share.hold(batch, size):
-            client.pause(found)
-        self._post(batch)
+        for start in range(0, len(records), LARGEST_BATCH):
+            received, size = unpacked(records[start : start + LARGEST_BATCH])
+            batch = Batch(partition, share.epoch, received)
+            if share.hold(batch, size):
+                client.pause(found)
+            self._post(batch)
 
     def _commit(self, client: Any) -> None:
         """Tell Kafka how far we are: only for whoever displays the lag, so a failure does not matter."""

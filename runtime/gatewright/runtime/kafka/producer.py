@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 
 from gatewright.agents.errors import UnavailableError, UsageError
 
@@ -121,7 +122,7 @@ class Producer:
         waiter: asyncio.Future[list[Position]] = self._loop.create_future()
         submission = Submission(records, size, self._era, waiter)
         timer = self._loop.call_at(deadline, self._expire, submission)
-        waiter.add_done_callback(lambda _: timer.cancel())
+        waiter.add_done_callback(partial(self._leave, submission, timer))
         self._outstanding.add(submission)
         self._drained.clear()
         self._collected.append(submission)
@@ -134,12 +135,16 @@ class Producer:
             collected, self._collected = self._collected, []
             self._sender.submit(collected)
 
+    def _leave(self, submission: Submission, timer: asyncio.TimerHandle, _: object) -> None:
+        timer.cancel()
+        submission.waiter = None  # its error would hold the frames of whoever waited, for as long as Kafka is away
+
     def _expire(self, submission: Submission) -> None:
-        if not submission.waiter.done():
+        if submission.waiter is not None and not submission.waiter.done():
             submission.waiter.set_exception(
                 UnknownOutcomeError(
-                    f"Kafka has not answered for {submission.count} records by the deadline; they may arrive "
-                    "yet, send them again"
+                    f"Kafka has not answered for {submission.count} records by the deadline; they may arrive yet, "
+                    "send them again"
                 )
             )
 
@@ -154,7 +159,7 @@ class Producer:
         if submission.failure is not None:
             self._era = max(self._era, submission.era)
         waiter = submission.waiter
-        if waiter.done():
+        if waiter is None or waiter.done():
             return
         if submission.failure is not None:
             waiter.set_exception(submission.failure)

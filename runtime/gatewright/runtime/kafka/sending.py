@@ -57,7 +57,7 @@ class Submission:
         self.count = len(records)
         self.size = size
         self.era = era
-        self.waiter = waiter
+        self.waiter: asyncio.Future[list[Position]] | None = waiter  # the event loop's; None when nobody waits
         self.futures: list[Any] = []
         self.failure: GatewrightError | None = None
         self.finished = False  # the event loop's
