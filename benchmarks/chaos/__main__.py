@@ -46,6 +46,7 @@ async def main(given: argparse.Namespace, folder: Path) -> int:
 async def _examined(given: argparse.Namespace, folder: Path, backend: Backend, network: Network | str) -> int:
     known = scripts(given.seed)
     customers = [(f"chaos-{given.seed}-{n}", known[n % VARIANTS].id) for n in range(given.threads)]
+    keys = [f"key-{given.seed}-{n}" for n in range(max(4, given.threads // 10))]
     once = [(f"calm-{given.seed}-{n}", script.id) for n, script in enumerate(known[: given.threads])]
     print("undisturbed:", len(once), "conversations", file=sys.stderr)
     async with Installation(folder / "calm", "sqlite", serves=1, workers=0, network=None) as calm:
@@ -57,7 +58,7 @@ async def _examined(given: argparse.Namespace, folder: Path, backend: Backend, n
     print(f"disturbed: {len(customers)} conversations, {len(faults)} faults", file=sys.stderr)
     async with Installation(folder / "chaos", backend, serves=serves, workers=workers, network=cut) as installation:
         trying = trial.Trial(installation, seed=given.seed, customers=2)
-        history = await trying.hold(customers, faults, seconds=given.seconds)
+        history = await trying.hold(customers, faults, seconds=given.seconds, keys=keys)
         await asyncio.to_thread(installation.stop_processes)
         audit = await asyncio.to_thread(trial.audit, installation)
     (folder / "history.json").write_text(history.model_dump_json(), "utf-8")

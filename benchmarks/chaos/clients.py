@@ -13,27 +13,30 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import httpx
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from .conversations import Script, message, scripts
-from .history import Accepted
+from .history import Accepted, Step
 
 DEPLOYMENT = "support"
+STEPS = "steps"
 ANSWER = 15.0  # seconds to wait for an answer
 PAUSE = 0.2  # seconds between two tries
 HASTE = 2.0  # seconds at most between two things that a customer says
 
 
 class Order(BaseModel):
-    """What one process does: hold what `customers` say, by their scripts, begun within `seconds`.
+    """What one process does: hold what `customers` say, by their scripts, and send `steps` of each of `keys`.
 
-    It gives up `patience` seconds later.
+    All is begun within `seconds`, and given up `patience` seconds later.
     """
 
     services: list[str]
     record: Path
     seed: int
     customers: list[tuple[str, str]]
+    keys: list[str]
+    steps: int
     seconds: float
     patience: float
 
@@ -61,6 +64,8 @@ class Customers:
                 for customer, script in self._order.customers:
                     delay = self._chance.uniform(0, self._order.seconds)
                     group.create_task(self._hold(customer, self._scripts[script], delay, record))
+                for key in self._order.keys:
+                    group.create_task(self._send(key, record))
 
     async def _hold(self, customer: str, script: Script, delay: float, record: BinaryIO) -> None:
         """Hold a conversation: on a thread of a name that the customer chose, or one that the first run creates."""
@@ -79,6 +84,15 @@ class Customers:
             noted = Accepted(run=run, customer=customer, case=case, number=number, via=promise.via)
             record.write(noted.model_dump_json().encode() + b"\n")
             await asyncio.sleep(self._chance.uniform(0, HASTE))
+
+    async def _send(self, key: str, record: BinaryIO) -> None:
+        """Send the steps of a key, one after the other: their runs share a thread, which keeps them in order."""
+        for sequence in range(1, self._order.steps + 1):
+            await asyncio.sleep(self._chance.uniform(0, 2 * self._order.seconds / self._order.steps))
+            run, given = f"{key}.{sequence}", {"key": key, "sequence": sequence}
+            body = {"deployment": STEPS, "thread_id": f"sender-{key}", "run_id": run, "input": given}
+            await self._promised("/v1/runs", body)
+            record.write(Step(run=run, key=key, sequence=sequence).model_dump_json().encode() + b"\n")
 
     async def _promised(self, path: str, body: dict[str, Any], *, known: int = 0) -> _Promise:
         """Ask until some service promises. `known`: the status that says it was heard before."""
@@ -106,12 +120,15 @@ async def hold(order: Order) -> None:
             await Customers(order, client).hold()
 
 
-def accepted(record: Path) -> list[Accepted]:
+_PROMISED: TypeAdapter[Accepted | Step] = TypeAdapter(Accepted | Step)
+
+
+def promised(record: Path) -> list[Accepted | Step]:
     """What was promised so far. A line that is being written is not counted."""
     if not record.exists():
         return []
     lines = record.read_text("utf-8").splitlines(keepends=True)
-    return [Accepted.model_validate_json(line) for line in lines if line.endswith("\n")]
+    return [_PROMISED.validate_json(line) for line in lines if line.endswith("\n")]
 
 
 if __name__ == "__main__":

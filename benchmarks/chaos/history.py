@@ -87,19 +87,29 @@ class Course(BaseModel):
     final: Final
 
 
+class Step(BaseModel):
+    """A step of a keyed sequence, per key 1, 2, 3, …, that a service promised to pass on; `run` publishes it."""
+
+    run: str
+    key: str
+    sequence: int
+
+
 class Mark(BaseModel):
-    """One step of a keyed sequence that reached the outside world; per key they count 1, 2, 3, …"""
+    """A step that reached the outside world; not `performed` where it had come under its idempotency key before."""
 
     number: int
     key: str
     sequence: int
+    by: str = ""
+    performed: bool = True
 
 
 class History(BaseModel):
     """Everything that was noted.
 
-    `customers`: the conversation that each set out to hold · `finals`: by case · `sent`: how many steps of each key
-    were acknowledged.
+    `customers`: the conversation that each set out to hold · `keys`: how many steps of each were to be sent · `finals`:
+    by case.
     """
 
     customers: dict[str, str] = Field(default_factory=dict[str, str])
@@ -109,7 +119,8 @@ class History(BaseModel):
     endings: list[Ending] = Field(default_factory=list[Ending])
     finals: dict[str, Final] = Field(default_factory=dict[str, Final])
     marks: list[Mark] = Field(default_factory=list[Mark])
-    sent: dict[str, int] = Field(default_factory=dict[str, int])
+    keys: dict[str, int] = Field(default_factory=dict[str, int])
+    steps: list[Step] = Field(default_factory=list[Step])
 
 
 class Findings(BaseModel):
@@ -201,7 +212,10 @@ def _check_runs(found: Findings, history: History, courses: Mapping[str, Course]
         missing = set(range(courses[conversation].runs)) - numbers[customer]
         found.unaccepted += [f"{customer} run {number}" for number in sorted(missing)]
     found.threads = len({one.case for one in history.accepted})
-    promised = dict.fromkeys(one.run for one in history.accepted)
+    sent = {(step.key, step.sequence) for step in history.steps}
+    for key, steps in history.keys.items():
+        found.unaccepted += [f"key {key}: step {step}" for step in range(1, steps + 1) if (key, step) not in sent]
+    promised = dict.fromkeys([*(one.run for one in history.accepted), *(step.run for step in history.steps)])
     found.accepted = len(promised)
     status = {ending.run: ending.status for ending in history.endings}
     for run in promised:
@@ -221,7 +235,7 @@ def _check_changes(found: Findings, history: History, cases: Mapping[str, Course
     leave = Counter(
         (answer.case, _change(answer.tool, answer.args)) for answer in history.answers if answer.said != "happened"
     )
-    found.calls_by = dict(Counter(one.by for one in history.invocations))
+    found.calls_by = dict(Counter([*(one.by for one in history.invocations), *(mark.by for mark in history.marks)]))
     found.unknown_outcomes = len({answer.request for answer in history.answers})
     for case in sorted(of_case.keys() | cases.keys()):
         wanted = [_change(one.tool, one.args) for one in cases[case].changes] if case in cases else []
@@ -261,15 +275,21 @@ def out_of_order(wanted: Sequence[_Change], happened: Sequence[_Change]) -> list
 
 
 def _check_steps(found: Findings, history: History) -> None:
-    """Keyed sequences: every acknowledged step once, in its order."""
+    """Keyed sequences: every accepted step once, in its order."""
     of_key: dict[str, list[int]] = defaultdict(list)
     for mark in sorted(history.marks, key=lambda one: one.number):
-        of_key[mark.key].append(mark.sequence)
-    for key in sorted(of_key.keys() | history.sent.keys()):
-        seen, sent = of_key[key], history.sent.get(key, 0)
+        if mark.performed:
+            of_key[mark.key].append(mark.sequence)
+        else:
+            found.keyed_again += 1
+    sent: dict[str, set[int]] = defaultdict(set)
+    for one in history.steps:
+        sent[one.key].add(one.sequence)
+    for key in sorted(of_key.keys() | sent.keys()):
+        seen = of_key[key]
         found.steps += len(seen)
         times = Counter(seen)
-        found.lost += [f"key {key}: step {step}" for step in range(1, sent + 1) if not times[step]]
+        found.lost += [f"key {key}: step {step}" for step in sorted(sent[key]) if not times[step]]
         found.repeated += [f"key {key}: step {step}" for step, n in sorted(times.items()) for _ in range(n - 1)]
         furthest = 0
         for step in dict.fromkeys(seen):

@@ -13,6 +13,7 @@ from . import services
 from .processes import ROOT, Outside, Process, Serve, Worker
 from .schedule import LEASE, Fault
 from .services import Backend, Killable, Network
+from .steps import TOPIC
 from .team import rules
 
 _CONFIGURATION = """\
@@ -23,6 +24,13 @@ python_path = [{root!r}]
 team = "benchmarks.chaos.team:team"
 rules = {rules!r}
 world = {{ socket = {socket!r} }}
+
+[deployments.steps]
+team = "benchmarks.chaos.steps:team"
+world = {{ socket = {socket!r} }}
+
+[topics."{topic}"]
+durability = "disk"
 
 [worker]
 lease = {lease}
@@ -161,6 +169,7 @@ class Installation:
                 root=str(ROOT),
                 rules=str(pack),
                 socket=str(self.socket),
+                topic=TOPIC,
                 lease=LEASE,
             ),
             "utf-8",

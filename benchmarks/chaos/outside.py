@@ -24,6 +24,7 @@ from gatewright.environments.airline.catalogue import CATALOGUE
 from .history import KEYLESS, Invocation, Mark
 
 LONGEST_WAY = 1.0  # seconds that a call or its answer is on its way: then callers may die without an answer
+LONGEST_STEP = 0.1  # seconds; of one key they come one after the other
 PATIENCE = 30.0  # seconds a caller waits for the answer
 
 
@@ -45,6 +46,7 @@ class Airline:
         self._base = dataset.load(dataset.BUILT_IN)
         self._rows: dict[str, _Rows] = {}
         self._results: dict[tuple[str, str], str] = {}
+        self._marked: set[str] = set()
         self._number = 0
 
     def call(self, tool: str, args: dict[str, Any], *, case: str, key: str, run: str, by: str) -> str:
@@ -79,10 +81,12 @@ class Airline:
         self._note("call", noted)
         return result
 
-    def mark(self, key: str, sequence: int) -> None:
-        """Note a step of a keyed sequence, as often as it comes."""
+    def mark(self, key: str, sequence: int, *, once: str, by: str) -> None:
+        """Note a step of a keyed sequence; under the idempotency key `once` it counts once."""
+        new = once not in self._marked
+        self._marked.add(once)
         self._number += 1
-        self._note("mark", Mark(number=self._number, key=key, sequence=sequence))
+        self._note("mark", Mark(number=self._number, key=key, sequence=sequence, by=by, performed=new))
 
     def rows(self, case: str) -> dict[str, str]:
         """What the case has changed, by table and key."""
@@ -155,9 +159,9 @@ async def _answered(airline: Airline, question: dict[str, Any], ways: random.Ran
     if asks == "rows":
         return airline.rows(question["case"])
     if asks == "mark":
-        await asyncio.sleep(ways.uniform(0, LONGEST_WAY))
-        airline.mark(question["key"], question["sequence"])
-        await asyncio.sleep(ways.uniform(0, LONGEST_WAY))
+        await asyncio.sleep(ways.uniform(0, LONGEST_STEP))
+        airline.mark(**question)
+        await asyncio.sleep(ways.uniform(0, LONGEST_STEP))
         return None
     if "reads" in CATALOGUE[question["tool"]].labels:
         return airline.call(**question)

@@ -17,13 +17,14 @@ import httpx
 
 from . import clients, outside
 from .conversations import scripts
-from .history import Accepted, Course, Ending, Final, History, check
+from .history import Accepted, Course, Ending, Final, History, Step, check
 from .installation import Installation
 from .people import People
 from .processes import PROGRAM, ROOT, search_path
 from .schedule import Fault
 
 QUIET = 180.0  # seconds without any progress after which a trial is given up
+STEPS = 20  # of each key
 LOOK = 1.0  # seconds between two looks
 PAGE = 1000
 
@@ -47,9 +48,16 @@ class Trial:
         self.people = People(installation.urls, installation.record, certain=installation.certain)
         self.ended_by_themselves: list[str] = []
 
-    async def hold(self, customers: Sequence[tuple[str, str]], faults: Sequence[Fault], *, seconds: float) -> History:
-        """Hold what customers say (name and script), begun within `seconds`, while faults happen; then wait until all
-        is quiet.
+    async def hold(
+        self,
+        customers: Sequence[tuple[str, str]],
+        faults: Sequence[Fault],
+        *,
+        seconds: float,
+        keys: Sequence[str] = (),
+    ) -> History:
+        """Hold what customers say (name and script) and send the steps of `keys`, begun within `seconds`, while faults
+        happen; then wait until all is quiet.
 
         What has not ended when nothing has moved for `QUIET` seconds is left so, and shows in the history.
 
@@ -61,13 +69,13 @@ class Trial:
         watch = asyncio.create_task(self._watch())
         suffering = [asyncio.create_task(self._suffer(fault, began)) for fault in faults]
         try:
-            await asyncio.gather(*self._start_customers(customers, seconds), *suffering)
+            await asyncio.gather(*self._start_customers(customers, keys, seconds), *suffering)
             await self._quiet()
         finally:
             for task in (desk, watch, *suffering):
                 task.cancel()
             await asyncio.gather(desk, watch, *suffering, return_exceptions=True)
-        return await self._history(dict(customers))
+        return await self._history(dict(customers), dict.fromkeys(keys, STEPS))
 
     async def _suffer(self, fault: Fault, began: float) -> None:
         await asyncio.sleep(max(0.0, began + fault.at - time.monotonic()))
@@ -79,7 +87,7 @@ class Trial:
             await asyncio.sleep(2.0)
             self.ended_by_themselves += self._installation.revive()
 
-    def _start_customers(self, customers: Sequence[tuple[str, str]], seconds: float) -> list[Any]:
+    def _start_customers(self, customers: Sequence[tuple[str, str]], keys: Sequence[str], seconds: float) -> list[Any]:
         started: list[Any] = []
         for number in range(self._customers):
             folder = self._installation.folder
@@ -88,6 +96,8 @@ class Trial:
                 record=folder / f"accepted-{number}.jsonl",
                 seed=self._seed,
                 customers=list(customers[number :: self._customers]),
+                keys=list(keys[number :: self._customers]),
+                steps=STEPS,
                 seconds=seconds,
                 patience=600.0,
             )
@@ -96,31 +106,34 @@ class Trial:
             started.append(_customers(path))
         return started
 
-    @property
-    def accepted(self) -> list[Accepted]:
-        """What was promised so far."""
+    def _promised(self) -> list[Accepted | Step]:
         files = sorted(self._installation.folder.glob("accepted-*.jsonl"))
-        return [one for file in files for one in clients.accepted(file)]
+        return [one for file in files for one in clients.promised(file)]
 
     async def _quiet(self) -> None:
-        """Until no run is under way."""
+        """Until no run is under way, and all steps have been noted."""
         moved, last = time.monotonic(), ""
+        steps = {(one.key, one.sequence) for one in self._promised() if isinstance(one, Step)}
         async with httpx.AsyncClient(timeout=30.0) as client:
             while True:
                 counts = (await self._read(client, "/v1/overview"))["runs"]
-                if not any(counts.get(status) for status in ("queued", "running", "waiting")):
+                invocations, marks = outside.recorded(self._installation.record)
+                busy = any(counts.get(status) for status in ("queued", "running", "waiting"))
+                if not busy and steps <= {(mark.key, mark.sequence) for mark in marks}:
                     return
-                seen = json.dumps([counts, outside.recorded(self._installation.record)[0][-1:].__repr__()])
+                seen = json.dumps([counts, len(invocations), len(marks)])
                 if seen != last:
                     moved, last = time.monotonic(), seen
                 if time.monotonic() - moved > QUIET:
-                    print(f"nothing has moved for {QUIET:g} s: {counts}", file=sys.stderr)
+                    steps_left = len(steps - {(mark.key, mark.sequence) for mark in marks})
+                    print(f"nothing has moved for {QUIET:g} s: {counts}, {steps_left} steps left", file=sys.stderr)
                     return
                 await asyncio.sleep(LOOK)
 
-    async def _history(self, customers: dict[str, str]) -> History:
+    async def _history(self, customers: dict[str, str], keys: dict[str, int]) -> History:
         """Everything that was noted, and how everything ended."""
-        accepted = self.accepted
+        promised = self._promised()
+        accepted = [one for one in promised if isinstance(one, Accepted)]
         invocations, marks = outside.recorded(self._installation.record)
         async with httpx.AsyncClient(timeout=30.0) as client:
             status = {run["id"]: run["status"] async for run in self._all(client, "/v1/runs?")}
@@ -137,7 +150,9 @@ class Trial:
             accepted=accepted,
             invocations=invocations,
             answers=self.people.answers,
-            endings=[Ending(run=one.run, status=status.get(one.run, "unknown")) for one in accepted],
+            keys=keys,
+            steps=[one for one in promised if isinstance(one, Step)],
+            endings=[Ending(run=one.run, status=status.get(one.run, "unknown")) for one in promised],
             finals=finals,
             marks=marks,
         )

@@ -17,6 +17,7 @@ from benchmarks.chaos.history import (
     History,
     Invocation,
     Mark,
+    Step,
     check,
 )
 from hypothesis import given
@@ -38,7 +39,10 @@ def course_of(name: str, tools: list[str], runs: int = 2) -> Course:
 
 def undisturbed(courses: dict[str, Course], threads: dict[str, str], keys: dict[str, int]) -> History:
     """The history of threads that hold these conversations, change by change in turn, and of keyed steps."""
-    history = History(sent=dict(keys))
+    history = History(keys=dict(keys))
+    for key, steps in keys.items():
+        history.steps += [Step(run=f"{key}.{n}", key=key, sequence=n) for n in range(1, steps + 1)]
+    history.endings += [Ending(run=step.run, status="succeeded") for step in history.steps]
     for thread, conversation in threads.items():
         course = courses[conversation]
         for number in range(course.runs):
@@ -81,7 +85,7 @@ def test_an_undisturbed_history_has_no_findings(made: tuple[History, dict[str, C
     history, courses = made
     found = check(history, courses)
     assert found.kept, found
-    assert found.accepted == found.finished == len(history.accepted)
+    assert found.accepted == found.finished == len(history.accepted) + len(history.steps)
     assert found.changes == len(history.invocations)
     assert found.steps == len(history.marks)
 
@@ -208,8 +212,23 @@ def test_a_thread_that_ends_otherwise_than_undisturbed_is_found(
     ],
 )
 def test_steps_of_a_key_are_expected_once_each_and_in_order(steps: list[int], expected: set[str]) -> None:
-    marks = [Mark(number=place, key="k", sequence=step) for place, step in enumerate(steps)]
-    assert wrong(check(History(marks=marks, sent={"k": 3}), {})) == expected
+    history = undisturbed({}, {}, {"k": 3})
+    history.marks = [Mark(number=place, key="k", sequence=step) for place, step in enumerate(steps)]
+    assert wrong(check(history, {})) == expected
+
+
+def test_a_step_that_comes_again_under_its_idempotency_key_is_no_fault() -> None:
+    history = undisturbed({}, {}, {"k": 3})
+    history.marks.append(Mark(number=99, key="k", sequence=1, performed=False))
+    found = check(history, {})
+    assert found.kept
+    assert (found.steps, found.keyed_again) == (3, 1)
+
+
+def test_a_step_that_was_never_accepted_is_found() -> None:
+    history = undisturbed({}, {}, {"k": 3})
+    history.keys["k"] = 4
+    assert wrong(check(history, {})) == {"unaccepted"}
 
 
 def keyless(times: int, answers: list[Any]) -> Findings:

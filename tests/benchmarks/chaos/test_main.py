@@ -31,5 +31,6 @@ def test_a_service_that_is_killed_keeps_its_promises_to_whoever_looks_from_outsi
     assert found["changes"] > 6
     assert [found[name] for name in VIOLATIONS] == [[]] * len(VIOLATIONS)
     history = History.model_validate_json((tmp_path / "kept" / "history.json").read_text("utf-8"))
-    assert len(history.accepted) == found["accepted"]
+    assert len(history.accepted) + len(history.steps) == found["accepted"]
+    assert found["steps"] == len(history.steps) > 0
     assert len([one for one in history.invocations if one.performed]) == found["changes"]

@@ -90,10 +90,12 @@ async def test_callers_at_the_same_time_get_their_own_answers(served: Path, tmp_
 
     results = await asyncio.gather(*(send(number) for number in range(20)))
     assert len(set(results)) == 1, "each is the first certificate of its case"
-    await asyncio.to_thread(outside.asked, served, {"asks": "mark", "key": "k", "sequence": 1})
+    step = {"asks": "mark", "key": "k", "sequence": 1, "once": "one", "by": "worker"}
+    for _ in range(2):
+        await asyncio.to_thread(outside.asked, served, step)
     noted, marks = outside.recorded(tmp_path / "record")
     assert sorted(one.case for one in noted) == sorted(f"case-{number}" for number in range(20))
     assert [one.number for one in noted] == list(range(1, 21))
-    assert [(mark.key, mark.sequence) for mark in marks] == [("k", 1)]
+    assert [(mark.key, mark.sequence, mark.performed) for mark in marks] == [("k", 1, True), ("k", 1, False)]
     rows = await asyncio.to_thread(outside.asked, served, {"asks": "rows", "case": "case-0"})
     assert json.loads(next(iter(rows.values())))["payment_methods"]
