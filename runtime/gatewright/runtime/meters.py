@@ -1,14 +1,17 @@
 """Budgets and circuit breakers of a deployment as its effects meet them: reserved, performed, settled.
 
-Amounts are reserved in memory before an effect is performed, and settled in the transaction that records it: after a
-crash the stored counters say what the records say, and what was under way is performed, and reserved, again. Circuits
-are not stored: a process that begins finds out for itself what fails.
+Amounts are reserved before an effect is performed, and settled in the transaction that records it: after a crash the
+stored counters say what the records say, and what was under way is performed, and reserved, again. They are reserved in
+memory, or in the database where several processes share it. Circuits are not stored: a process that begins finds out
+for itself what fails.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from gatewright.agents.effects import Kind
@@ -23,7 +26,8 @@ from .clock import Clock
 from .counters import Counters, Holder, Settled
 from .courses import Step
 from .prices import PriceBook, Tokens
-from .store.writer import Writer
+from .reservations import Amount, Booking, Reservations, end
+from .store.writer import Transaction, Writer
 
 L = TypeVar("L", Budget, Breaker)
 
@@ -58,16 +62,33 @@ class _Pass(NamedTuple):
     trial: bool
 
 
+@dataclass(frozen=True)
+class Settlement:
+    """What an effect took, on its way to the disk. `booking`: where that was reserved in the database."""
+
+    settled: Settled
+    booking: str | None
+
+    def write(self, transaction: Transaction) -> None:
+        """Store it; in the operation that appends the effect's record."""
+        self.settled.write(transaction)
+        if self.booking is not None:
+            end(transaction, self.booking)
+
+
 class Reservation:
     """What is set aside for one effect until it is over: settle it once, or release it."""
 
-    def __init__(self, meters: Meters, holds: Sequence[_Hold], passes: Sequence[_Pass]) -> None:
+    def __init__(
+        self, meters: Meters, holds: Sequence[_Hold], passes: Sequence[_Pass], booking: str | None = None
+    ) -> None:
         self._meters = meters
         self._holds = holds
         self._passes = passes
+        self._booking = booking
         self._open = True
 
-    def settle(self, usage: records.UsagePart | None, duration_ms: int, *, ok: bool, now: int) -> Settled:
+    def settle(self, usage: records.UsagePart | None, duration_ms: int, *, ok: bool, now: int) -> Settlement:
         """Count what the effect took in place of what was reserved.
 
         What a model does not say counts as it was reserved; a call that failed took no tokens and no money.
@@ -77,15 +98,16 @@ class Reservation:
             now: the time of its record.
         """
         if not self._open:
-            return Settled(())
+            return Settlement(Settled(()), None)
         self._open = False
-        return self._meters.settle(self._holds, self._passes, _taken(usage, duration_ms, ok), ok=ok, now=now)
+        settled = self._meters.settle(self._holds, self._passes, _taken(usage, duration_ms, ok), ok=ok, now=now)
+        return Settlement(settled, self._booking)
 
     def release(self) -> None:
         """Give back what was reserved for an effect that was not performed; nothing once it is settled."""
         if self._open:
             self._open = False
-            self._meters.release(self._holds, self._passes)
+            self._meters.release(self._holds, self._passes, self._booking)
 
 
 class Reserved(NamedTuple):
@@ -106,24 +128,40 @@ class Meters:
     """The budgets and breakers of one deployment. Safe to share between threads."""
 
     def __init__(
-        self, deployment: str, packs: Sequence[Pack], *, writer: Writer, clock: Clock, prices: PriceBook
+        self,
+        deployment: str,
+        packs: Sequence[Pack],
+        *,
+        writer: Writer,
+        clock: Clock,
+        prices: PriceBook,
+        worker: Callable[[], str] | None = None,
     ) -> None:
+        """`worker`: where several processes share the database, as whom this one works now."""
         self._clock = clock
         self._prices = prices
         self._counters = Counters(deployment, writer)
+        self._reservations = None if worker is None else Reservations(deployment, writer, worker)
         self._budgets = [budget for pack in packs for budget in _named(pack, pack.budgets, packs)]
         self._circuits = [(each, Circuit(each)) for pack in packs for each in _named(pack, pack.breakers, packs)]
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._largest: dict[tuple[str, str], int] = {}  # of one call, by budget and what was called
 
     @classmethod
     def of(
-        cls, deployment: str, packs: Sequence[Pack], *, writer: Writer, clock: Clock, prices: PriceBook
+        cls,
+        deployment: str,
+        packs: Sequence[Pack],
+        *,
+        writer: Writer,
+        clock: Clock,
+        prices: PriceBook,
+        worker: Callable[[], str] | None = None,
     ) -> Meters | None:
         """The meters of a deployment; None where its packs limit nothing."""
         if not any(pack.budgets or pack.breakers for pack in packs):
             return None
-        return cls(deployment, packs, writer=writer, clock=clock, prices=prices)
+        return cls(deployment, packs, writer=writer, clock=clock, prices=prices, worker=worker)
 
     @property
     def models(self) -> frozenset[str]:
@@ -145,16 +183,20 @@ class Meters:
             title = model or name
             bare = name if model is None else model.rpartition(":")[2]
             holders = [_holder(budget, run) for budget in self._budgets if budget.counts(kind, bare)]
-            counters = yield from self._counters.load(holders)
-            weighing = _Weighing(title, self._clock.now(), over | passed.keys(), insist)
+            breakers = [each for each in self._circuits if each[0].on.includes(kind, bare)]
+            begin = partial(_Weighing, title, over | passed.keys(), insist)
+            weigh = partial(self._weigh, holders, breakers, begin)
+            booking: Booking | None = None
+            if self._reservations is not None and holders:
+                booking = yield from self._reservations.book(run.run_id, holders, weigh, now=self._clock.now())
+            counters = yield from self._counters.load(holders if booking is None else [])
             with self._lock:
-                for holder, counter in zip(holders, counters, strict=True):
-                    weighing.budget(holder, counter, self._expected(holder.budget, title))
-                for breaker, circuit in self._circuits:
-                    if breaker.on.includes(kind, bare):
-                        weighing.breaker(breaker, circuit)
+                weighing = weigh(counters) if booking is None else booking.weighing
+                if booking is not None and not weighing.passable:  # another call tries a circuit by now
+                    self._give_back(booking.id)
+                    continue
                 if not weighing.degraded:
-                    return self._reserved(weighing, tuple(passed.values()), model)
+                    return self._reserved(weighing, tuple(passed.values()), model, booking)
             # Weighed again with the other model: its price differs, and so may the budgets that count it.
             passed |= {hit.rule_id: hit for _model, hit in weighing.degraded}
             models = sorted({model for model, _hit in weighing.degraded})
@@ -164,14 +206,36 @@ class Meters:
                 return Reserved(hits=tuple(passed.values()), findings=(finding,))
             (model,) = models
 
-    def _reserved(self, weighing: _Weighing, passed: tuple[RuleHit, ...], model: str | None) -> Reserved:
+    def _weigh(
+        self,
+        holders: Sequence[Holder],
+        breakers: Sequence[tuple[Breaker, Circuit]],
+        begin: Callable[[int], _Weighing],
+        counters: Sequence[Counter],
+    ) -> _Weighing:
+        weighing = begin(self._clock.now())
+        with self._lock:
+            for holder, counter in zip(holders, counters, strict=True):
+                weighing.budget(holder, counter, self._expected(holder.budget, weighing.title))
+            for breaker, circuit in breakers:
+                weighing.breaker(breaker, circuit)
+        return weighing
+
+    def _reserved(
+        self, weighing: _Weighing, passed: tuple[RuleHit, ...], model: str | None, booking: Booking | None
+    ) -> Reserved:
         hits = (*passed, *weighing.hits)
         if weighing.hits or weighing.findings:
             return Reserved(hits=hits, findings=tuple(weighing.findings), terms=tuple(weighing.terms))
         for hold in weighing.holds:
             hold.counter.reserve(hold.amount)
-        passes = [_Pass(circuit, circuit.admit(weighing.now)) for circuit in weighing.circuits]
-        return Reserved(Reservation(self, weighing.holds, passes), hits=hits, model=model)
+        passes = [_Pass(circuit, circuit.admit(weighing.now)) for _breaker, circuit in weighing.circuits]
+        place = None if booking is None else booking.id
+        return Reserved(Reservation(self, weighing.holds, passes, place), hits=hits, model=model)
+
+    def _give_back(self, booking: str | None) -> None:
+        if booking is not None and self._reservations is not None:
+            self._reservations.release(booking)
 
     def _expected(self, budget: Budget, title: str) -> int | None:
         """What a call may take: as much as the largest like it since the process began; None where nobody knows."""
@@ -197,8 +261,9 @@ class Meters:
                 circuit.settle(trial, ok, now)
         return Settled(rows, now if begins else None)
 
-    def release(self, holds: Sequence[_Hold], passes: Sequence[_Pass]) -> None:
+    def release(self, holds: Sequence[_Hold], passes: Sequence[_Pass], booking: str | None) -> None:
         """See `Reservation.release`."""
+        self._give_back(booking)
         with self._lock:
             for hold in holds:
                 hold.counter.release(hold.amount)
@@ -209,17 +274,31 @@ class Meters:
 class _Weighing:
     """What the limits say to one effect, before anything is reserved."""
 
-    def __init__(self, title: str, now: int, exempt: frozenset[str], insist: bool) -> None:
+    def __init__(self, title: str, exempt: frozenset[str], insist: bool, now: int) -> None:
         self.title = title
         self.now = now
         self.holds: list[_Hold] = []
-        self.circuits: list[Circuit] = []
+        self.circuits: list[tuple[Breaker, Circuit]] = []
         self.hits: list[RuleHit] = []
         self.findings: list[Finding] = []
         self.terms: list[ApprovalTerms] = []
         self.degraded: list[tuple[str, RuleHit]] = []
         self._exempt = exempt
         self._insist = insist
+
+    @property
+    def wanted(self) -> list[Amount] | None:
+        """What is to be reserved; None where the call may not be made as it is."""
+        if self.hits or self.findings or self.degraded:
+            return None
+        return [Amount(hold.holder, hold.amount) for hold in self.holds]
+
+    @property
+    def passable(self) -> bool:
+        """Whether what was let through by circuits still is."""
+        return self.wanted is None or all(
+            self._passes(breaker.rule_id) or circuit.passes(self.now) for breaker, circuit in self.circuits
+        )
 
     def budget(self, holder: Holder, counter: Counter, amount: int | None) -> None:
         budget = holder.budget
@@ -239,7 +318,7 @@ class _Weighing:
             self._ask(budget)
 
     def breaker(self, breaker: Breaker, circuit: Circuit) -> None:
-        self.circuits.append(circuit)
+        self.circuits.append((breaker, circuit))
         if not self._passes(breaker.rule_id) and not circuit.passes(self.now):
             reason = circuit.refusal(self.now)
             self.hits.append(RuleHit(rule_id=breaker.rule_id, verdict=breaker.then, reason=reason))

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from gatewright.agents.errors import IntegrityError, NotFoundError, UnavailableError, UsageError
 from gatewright.agents.worlds import Conversation
 
-from . import codec, deployments, interception, ledger, models, prices, runs
+from . import codec, deployments, feed, interception, ledger, models, prices, reservations, runs
 from .approvals import dues, roster
 from .approvals.desk import Desk
 from .bus import Bus, Topic
@@ -59,6 +59,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 LATENESS = 0.25  # seconds between looks for runs whose deadline is over
+UPKEEP = 60.0  # seconds between two looks for what can be dropped
 HEARTBEAT = 15.0  # seconds after which a silent stream of events looks whether the run has ended elsewhere
 
 _RUN = schema.Run.__table__  # type: ignore[attr-defined]  # SQLModel adds it
@@ -222,6 +223,7 @@ class Service(Intake, Desk, Switches):
             writer=office.writer,
             clock=office.clock,
             prices=office.prices,
+            worker=(lambda: self._membership.who.id) if self._database.shared else None,
         )
         for name in meters.models if meters is not None else ():
             models.substitute(name)  # a model that is not known is found out now
@@ -260,6 +262,7 @@ class Service(Intake, Desk, Switches):
         offered: dict[str, Work] = {"dues": self._let_happen, "deadlines": self._expire}
         if self._database.shared:
             offered["places"] = lambda duty: self._sequencer.run(duty.check)
+            offered["upkeep"] = self._keep_up
         if self._signatory is not None:
             offered["checkpoints"] = partial(self._sign, self._signatory)
         if self.config.ledger.topic:
@@ -299,6 +302,19 @@ class Service(Intake, Desk, Switches):
                         self._hub.publish(run_id, "run", {"run": await self.run(run_id)})
                     self._engine.wake()
             await asyncio.sleep(LATENESS)
+
+    async def _keep_up(self, duty: Held) -> None:
+        """Drop what processes have left in the database for a while."""
+
+        def drop(transaction: Transaction) -> None:
+            duty.check(transaction)
+            feed.prune(transaction, now=self._clock.now())
+            reservations.prune(transaction, now=self._clock.now())
+
+        while True:
+            with suppress(UnavailableError):  # the next round tries again
+                await self._write(drop)
+            await asyncio.sleep(UPKEEP)
 
     async def _tell(self, ways: Mapping[str, Channel], duty: Held) -> None:
         """Send what waits in the outbox."""

@@ -243,6 +243,22 @@ class Meter(Table, table=True):
     expires_at: int | None = Field(default=None, sa_type=BigInteger)
 
 
+class Reservation(Table, table=True):
+    """What a call under way may take of a budget, where several processes share the database. `worker` makes the call,
+    in the run that it executes; once it was found lost this counts no longer. `id` is that of the call."""
+
+    __table_args__ = (Index("reservation_holder", "deployment", "budget", "holder"),)
+
+    id: str = Field(primary_key=True)
+    deployment: str
+    budget: str = Field(primary_key=True)
+    holder: str
+    amount: int = Field(sa_type=BigInteger)
+    worker: str
+    run_id: str
+    created_at: int = Field(sa_type=BigInteger)
+
+
 class Pause(Table, table=True):
     """A deployment that performs no effects until somebody resumes it."""
 

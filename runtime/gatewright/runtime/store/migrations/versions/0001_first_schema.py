@@ -412,6 +412,21 @@ def upgrade() -> None:
         batch_op.create_index("meter_expiry", ["expires_at"], unique=False)
 
     op.create_table(
+        "reservation",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("deployment", sa.String(), nullable=False),
+        sa.Column("budget", sa.String(), nullable=False),
+        sa.Column("holder", sa.String(), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.Column("worker", sa.String(), nullable=False),
+        sa.Column("run_id", sa.String(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", "budget"),
+    )
+    with op.batch_alter_table("reservation", schema=None) as batch_op:
+        batch_op.create_index("reservation_holder", ["deployment", "budget", "holder"], unique=False)
+
+    op.create_table(
         "pause",
         sa.Column("deployment", sa.String(), nullable=False),
         sa.Column("by", sa.String(), nullable=False),
