@@ -296,3 +296,26 @@ async def test_a_subscription_that_cannot_be_is_refused_when_the_service_opens(
     with pytest.raises(UsageError, match=f"deployment 'x': subscription to '(t|letters)': {said}"):
         async with house.open("teams:reading"):
             pass
+
+
+async def test_what_a_message_says_counts_as_nobodys_words(house: House) -> None:
+    said = 'history.exists(past, past.kind == "human")'
+    human = {"kind": "human", "name": "user", "result": "x"}
+    examples = {"match": [{"history": [human]}], "pass": [{"history": []}]}
+    house.rules(
+        {
+            "id": "said",
+            "on": {"hook": "function.before", "name": "note"},
+            "when": said,
+            "then": "deny",
+            "examples": examples,
+        }
+    )
+
+    async with house.open("teams:reading") as service:
+        await service.bus.publish("letters", {"text": "of a message"}, key="k")
+        (first,) = await ended(service, 1)
+        second = await house.finish(service, {"text": "of a person"}, thread_id=first.thread_id)
+
+    assert first.status == "succeeded"
+    assert second.error is not None and second.error.message == "because of said"
