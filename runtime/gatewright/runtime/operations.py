@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from gatewright.agents import Conversation
 from gatewright.safety.approvals.ballots import Voter
 
+from .bus.views import DeadLetterView, LagView, LetterState, TopicView
 from .config import Config
 from .controls.views import DeploymentView, ScopeView, WaiverView
 from .notices.views import NoticeView, State
@@ -201,6 +202,28 @@ class Operations(Protocol):
     async def notices(self, *, state: State | None = None, limit: int = 100, offset: int = 0) -> list[NoticeView]: ...
 
     async def retry_notice(self, notice_id: str) -> None: ...
+
+    async def topics(self) -> list[TopicView]: ...
+
+    async def create_topic(self, name: str) -> TopicView: ...
+
+    async def lag(self) -> list[LagView]: ...
+
+    async def dead_letters(
+        self,
+        *,
+        topic: str | None = None,
+        group: str | None = None,
+        state: LetterState | None = "dead",
+        limit: int = 100,
+        offset: int = 0,
+    ) -> list[DeadLetterView]: ...
+
+    async def dead_letter(self, letter_id: str) -> DeadLetterView: ...
+
+    async def redrive(self, letter_id: str) -> None: ...
+
+    async def forget_group(self, topic: str, group: str) -> None: ...
 
     async def workers(self, *, every: bool = False) -> list[WorkerView]: ...
 

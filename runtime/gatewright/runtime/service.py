@@ -21,6 +21,7 @@ from . import codec, deployments, feed, interception, ledger, models, prices, re
 from .approvals import dues, roster
 from .approvals.desk import Desk
 from .bus import Bus, Topic
+from .bus.oversight import Oversight
 from .checkpoints import GroupCommitSaver, open_saver
 from .clock import Clock, moment
 from .config import Config
@@ -66,7 +67,7 @@ _RUN = schema.Run.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 _TOUCH = sa.update(_RUN).where(_RUN.c.number < 0).values(epoch=0)  # asks for the right to write and changes nothing
 
 
-class Service(Intake, Desk, Switches):
+class Service(Intake, Desk, Switches, Oversight):
     """Everything that a deployment is, behind one door. Use it on one event loop.
 
     A SQLite file is held by one `Service` at a time; a PostgreSQL database is shared by any number.
@@ -153,7 +154,7 @@ class Service(Intake, Desk, Switches):
             self._bus = await self._open_bus()
             self._office = Office(
                 writer=self._writer,
-                cases=Cases(self._writer),
+                cases=Cases(self._writer, self._look if self._database.shared else None),
                 clock=self._clock,
                 prices=prices.book(self.config.prices),
                 controls=self._controls,
@@ -241,6 +242,7 @@ class Service(Intake, Desk, Switches):
             carrier=bridge,
             lease=self.config.worker.lease,
             clock=self._clock,
+            bell=self._bell,
         )
         await bus.open(alone=not self._database.shared)
         if bridge is not None:
@@ -329,6 +331,7 @@ class Service(Intake, Desk, Switches):
         """Others took this process for lost: what it had begun is not its own any more, and what it knew may be old."""
         self._engine.begin_anew(anew.id)
         self._hub.forget()
+        self._office.cases.clear()
 
     def _heard_of_run(self, name: str) -> None:
         """Another process has ended a run, perhaps one that is executed here."""

@@ -13,7 +13,7 @@ from gatewright.runtime.addresses import is_loopback
 from gatewright.runtime.operations import Host
 from gatewright.runtime.people import Roster
 
-from . import errors, health, interop, notices, resources
+from . import bus, errors, health, interop, notices, resources
 from .access import Access
 from .limits import BodyLimit
 from .origins import Origins
@@ -47,6 +47,7 @@ def create_app(
     app.include_router(health.routes(service, instance or secrets.token_hex(8)))
     app.include_router(resources.routes(service, closing))
     app.include_router(notices.routes(service))
+    app.include_router(bus.routes(service))
     app.include_router(interop.routes(service))
     console.mount(app, service, roster, sessions)
     app.add_middleware(BodyLimit, limit=server.max_body_bytes)

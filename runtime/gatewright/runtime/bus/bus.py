@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from gatewright.agents.envelopes import Message
 from gatewright.agents.errors import UsageError
 from gatewright.runtime.clock import Clock
+from gatewright.runtime.store.bell import Bell
 from gatewright.runtime.store.database import Database
 from gatewright.runtime.store.sqlite import Memory
 from gatewright.runtime.store.writer import Transaction, Writer
@@ -43,6 +44,10 @@ class Carrier(Protocol):
         """What is put into the log for a message that is published."""
         ...
 
+    async def create(self, topic: str) -> None:
+        """See to it that a topic exists on the way."""
+        ...
+
     def follow(self, topic: str) -> None:
         """Bring what others publish to a topic, since somebody here listens to it."""
         ...
@@ -51,8 +56,16 @@ class Carrier(Protocol):
 class _Side:
     """One database that keeps messages, and what this process has to do with it."""
 
-    def __init__(self, database: Database, writer: Writer, clock: Clock, settings: Callable[[str], Topic], name: str):
-        self.log = Log(database, writer, clock, settings)
+    def __init__(
+        self,
+        database: Database,
+        writer: Writer,
+        clock: Clock,
+        settings: Callable[[str], Topic],
+        name: str,
+        bell: Bell | None,
+    ) -> None:
+        self.log = Log(database, writer, clock, settings, bell)
         self.outgoing = Outgoing(self.log, settings)
         self.replies = Replies(self.log, name)
         self.retention = Retention(self.log, settings)
@@ -77,8 +90,10 @@ class Bus:
         lease: float = LEASE,
         clock: Clock | None = None,
         carrier: Carrier | None = None,
+        bell: Bell | None = None,
     ) -> None:
-        """`carrier`: takes messages to other databases, and brings theirs."""
+        """`carrier` takes messages to other databases, and brings theirs. `bell` tells the processes on this one that
+        there are some; without, they look more often. It is opened later than the bus is made."""
         self._database = database
         self._carrier = carrier
         self._configured = dict(settings or {})
@@ -89,7 +104,7 @@ class Bus:
         self._lease = lease
         self.name = f"{socket.gethostname()}-{secrets.token_hex(6)}"
         self._composer = Composer(source, self.settings, models, None if carrier is None else carrier.route)
-        self._main = _Side(database, writer, self._clock, self.settings, self.name)
+        self._main = _Side(database, writer, self._clock, self.settings, self.name, bell)
         self._memory: _Side | None = None
         self._memory_database: Memory | None = None
         self._subscriptions: list[Subscription] = []
@@ -110,7 +125,7 @@ class Bus:
             self._memory_database.hold()
             await asyncio.to_thread(self._memory_database.prepare)
             writer = Writer(self._memory_database)
-            self._memory = _Side(self._memory_database, writer, self._clock, self.settings, self.name)
+            self._memory = _Side(self._memory_database, writer, self._clock, self.settings, self.name, None)
         if alone:
             await self._main.log.write(take_over)
         for side in self._sides():
@@ -286,14 +301,20 @@ class Bus:
             self._carrier.follow(topic)
         return subscription
 
+    async def create(self, topic: str) -> None:
+        """See to it that a topic exists, wherever its messages go.
+
+        Raises:
+            UsageError: that is no name of a topic, or it exists with other partitions.
+        """
+        await self._side(topic).log.declare(topic)
+        if self._carrier is not None and self.settings(topic).durability != "memory":
+            await self._carrier.create(topic)
+
     @property
     def log(self) -> Log:
         """The log of the service's own database."""
         return self._main.log
-
-    def look(self) -> None:
-        """Look for what other processes have published, now."""
-        self._main.log.look()
 
     # inside
 

@@ -107,7 +107,7 @@ def redrive(transaction: Transaction, letter_id: str, *, now: int) -> None:
         return
     found = transaction.one(_FIND, find=letter_id)
     if found is None:
-        raise NotFoundError(f"there is no dead letter {letter_id!r}; `gatewright bus dead-letters` shows them")
+        raise _unknown(letter_id)
     raise ConflictError(f"dead letter {letter_id!r} is {found[0]}; group {found[2]!r} has it again")
 
 
@@ -144,6 +144,22 @@ def views(
         if value is not None:
             query = query.where(column == value)
     return [_view(row) for row in connection.execute(query)]
+
+
+def view(connection: Connection, letter_id: str) -> DeadLetterView:
+    """One dead letter.
+
+    Raises:
+        NotFoundError: there is none of that id.
+    """
+    row = connection.execute(sa.select(_LETTER).where(_LETTER.c.id == letter_id)).first()
+    if row is None:
+        raise _unknown(letter_id)
+    return _view(row)
+
+
+def _unknown(letter_id: str) -> NotFoundError:
+    return NotFoundError(f"there is no dead letter {letter_id!r}; `gatewright bus dead-letters` shows them")
 
 
 def _view(row: Any) -> DeadLetterView:

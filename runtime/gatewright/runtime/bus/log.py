@@ -23,6 +23,7 @@ from gatewright.agents.envelopes import Message
 from gatewright.agents.errors import UnavailableError, UsageError
 from gatewright.runtime.clock import Clock
 from gatewright.runtime.store import schema
+from gatewright.runtime.store.bell import Bell
 from gatewright.runtime.store.database import Database, Dialect
 from gatewright.runtime.store.writer import Transaction, Writer, arrival
 
@@ -33,6 +34,8 @@ from .topics import Topic
 T = TypeVar("T")
 
 POLL = 0.1  # seconds between looks for what other processes have appended
+LOOK = 2.0  # seconds, while the bell tells of it
+RING = "topic:"
 SCAN = 20_000  # numbers of messages looked at by one operation
 LARGEST = 1 << 20  # bytes of a message in JSON
 
@@ -140,7 +143,14 @@ class Listener(Protocol):
 class Log:
     """The log in one database, for one event loop."""
 
-    def __init__(self, database: Database, writer: Writer, clock: Clock, settings: Callable[[str], Topic]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        writer: Writer,
+        clock: Clock,
+        settings: Callable[[str], Topic],
+        bell: Bell | None = None,
+    ) -> None:
         self.writer = writer
         self.clock = clock
         self.dialect: Dialect = database.dialect
@@ -153,6 +163,9 @@ class Log:
         self._called = False
         self._poller: asyncio.Task[None] | None = None
         self._look_now = asyncio.Event()
+        self._bell = bell
+        if bell is not None:
+            bell.on(RING, lambda _: self._look_now.set())
 
     def watch(self) -> None:
         """Begin to look for what others append."""
@@ -163,10 +176,6 @@ class Log:
         if self._poller is not None:
             self._poller.cancel()
             await asyncio.gather(self._poller, return_exceptions=True)
-
-    def look(self) -> None:
-        """Look now: another process says that it has appended something."""
-        self._look_now.set()
 
     async def _poll(self) -> None:
         while True:
@@ -180,7 +189,7 @@ class Log:
                     for listener in self._listeners.get(topic, ()):
                         listener.heads(heads)
             with suppress(TimeoutError):
-                async with asyncio.timeout(POLL):
+                async with asyncio.timeout(LOOK if self._bell is not None and self._bell.steady else POLL):
                     await self._look_now.wait()
 
     def _everywhere(self, transaction: Transaction) -> dict[str, dict[int, int]]:
@@ -259,7 +268,7 @@ class Log:
                 appended.append((number, topic, part, offset, id, key, body, now))
                 offset += 1
         transaction.many(_INSERT, appended)
-        return partial(self._post, partial(self._tell, appended))
+        return partial(self._committed, appended)
 
     def _numbers(self, transaction: Transaction, count: int) -> Iterator[int]:
         found = transaction.all(_NUMBERS[self.dialect], count=count)
@@ -332,6 +341,12 @@ class Log:
     def later(self, future: Future[T], tell: Callable[[Future[T]], None]) -> None:
         """Call on the event loop when an operation is done; a group of operations wakes it once."""
         future.add_done_callback(lambda done: self._post(partial(tell, done)))
+
+    def _committed(self, appended: list[tuple[Any, ...]]) -> None:
+        self._post(partial(self._tell, appended))
+        if self.shared and self._bell is not None:
+            for topic in {row[1] for row in appended}:
+                self._bell.ring(f"{RING}{topic}")
 
     def _tell(self, appended: list[tuple[Any, ...]]) -> None:
         by_topic: dict[str, list[Row]] = {}

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 from gatewright.agents import Conversation, errors
 from gatewright.runtime.api import presence
+from gatewright.runtime.bus.views import DeadLetterView, LagView, LetterState, TopicView
 from gatewright.runtime.config import Config
 from gatewright.runtime.controls.views import DeploymentView, ScopeView, WaiverView
 from gatewright.runtime.notices.views import NoticeView, State
@@ -379,6 +380,36 @@ class HTTPClient:
 
     async def retry_notice(self, notice_id: str) -> None:
         await self._ask("POST", f"/notices/{_path(notice_id)}/retry")
+
+    async def topics(self) -> list[TopicView]:
+        return await self._many(TopicView, "/bus/topics", {})
+
+    async def create_topic(self, name: str) -> TopicView:
+        return await self._one(TopicView, "POST", "/bus/topics", {"name": name})
+
+    async def lag(self) -> list[LagView]:
+        return await self._many(LagView, "/bus/lag", {})
+
+    async def dead_letters(
+        self,
+        *,
+        topic: str | None = None,
+        group: str | None = None,
+        state: LetterState | None = "dead",
+        limit: int = 100,
+        offset: int = 0,
+    ) -> list[DeadLetterView]:
+        query = dict(topic=topic, group=group, state=state or "any", limit=limit, offset=offset)
+        return await self._many(DeadLetterView, "/bus/dead-letters", query)
+
+    async def dead_letter(self, letter_id: str) -> DeadLetterView:
+        return await self._one(DeadLetterView, "GET", f"/bus/dead-letters/{_path(letter_id)}")
+
+    async def redrive(self, letter_id: str) -> None:
+        await self._ask("POST", f"/bus/dead-letters/{_path(letter_id)}/redrive")
+
+    async def forget_group(self, topic: str, group: str) -> None:
+        await self._ask("DELETE", f"/bus/topics/{_path(topic)}/groups/{_path(group)}")
 
     async def workers(self, *, every: bool = False) -> list[WorkerView]:
         return await self._many(WorkerView, "/workers", {"every": every})

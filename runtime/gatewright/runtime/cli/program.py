@@ -30,6 +30,7 @@ COMMANDS = {
     "people": Lazy(f"{HERE}.people:people", "See who may sign in, and make their tokens."),
     "whoami": Lazy(f"{HERE}.people:whoami", "Say whose token the command line sends."),
     "notices": Lazy(f"{HERE}.notices:notices", "See what people are told, and what did not reach them."),
+    "bus": Lazy(f"{HERE}.bus:bus", "See how messages flow, and redrive dead letters."),
     "audit": Lazy(f"{HERE}.audit:audit", "Verify, read and export the ledger."),
     "doctor": Lazy(f"{HERE}.health:doctor", "Check that this machine and folder can run a service."),
     "db": Lazy(f"{HERE}.database:db", "Look after the database's schema."),
