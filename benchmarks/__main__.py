@@ -10,7 +10,7 @@ from pathlib import Path
 from .figures import HEADING, say
 from .program import options
 
-NAMES = ("engine", "chain", "http", "footprint", "recorded", "airline_policy", "policy", "probes", "approvals")
+NAMES = ("engine", "chain", "http", "footprint", "recorded", "airline_policy", "policy", "probes", "approvals", "bus")
 
 
 def main() -> int:

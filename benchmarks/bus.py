@@ -1,0 +1,163 @@
+"""The message bus in SQLite against AutoGen's in-memory runtime, and a request against a commit.
+
+10,000 messages of 1 KB are published by 64 tasks, each of which waits until its message is durable, and consumed by a
+group in the same process; it counts until the last one is settled. The reference keeps nothing: it is autogen-core's
+`SingleThreadedAgentRuntime`, with an agent that subscribes to the topic, and the same publishers.
+
+A request is published and answered through the bus, with `disk` durability both ways; the reference is one bare INSERT
+and COMMIT at `synchronous=FULL` in the same folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import statistics
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, closing
+from functools import partial
+from pathlib import Path
+
+from gatewright.runtime.bus import Bus, Delivery, Topic
+from gatewright.runtime.bus.topics import Durability
+from gatewright.runtime.store.sqlite import SQLite
+from gatewright.runtime.store.writer import Writer
+
+from . import autogen
+from .figures import Bar, Figure, compare, say, take_turns
+from .program import Setting, main
+
+PUBLISHERS = 64
+KEYS = 200
+TEXT = "x" * 1000
+DISK = Bar(value=8.0, sense="at least")
+PROCESS = Bar(value=12.0, sense="at least")
+REQUEST = Bar(value=3.0, sense="at most")
+
+
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncGenerator[Bus]:
+    """The bus on a SQLite file of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    database = SQLite(folder)
+    database.hold()
+    database.prepare()
+    writer = Writer(database)
+    settings = {
+        "process": Topic(durability="process"),
+        "disk": Topic(durability="disk"),
+        "asked": Topic(durability="disk"),
+    }
+    bus = Bus(database, writer, source="benchmark", settings=settings)
+    await bus.open(alone=True)
+    try:
+        yield bus
+    finally:
+        await bus.close()
+        await asyncio.to_thread(writer.close)
+        database.release()
+
+
+class Consumer:
+    """Counts what it is given."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._wanted = 0
+        self._reached = asyncio.Event()
+
+    async def __call__(self, delivery: Delivery) -> None:
+        assert delivery.data["text"] is not None
+        self.count += 1
+        if self.count == self._wanted:
+            self._reached.set()
+
+    def expect(self, count: int) -> asyncio.Event:
+        """Is set when so many more have come."""
+        self._wanted = self.count + count
+        self._reached = asyncio.Event()
+        return self._reached
+
+
+async def ours(bus: Bus, consumer: Consumer, durability: Durability, count: int) -> float:
+    """Messages per second."""
+    numbers = iter(range(count))
+    reached = consumer.expect(count)
+
+    async def publish() -> None:
+        for number in numbers:
+            await bus.publish(durability, {"number": number, "text": TEXT}, key=f"case-{number % KEYS}")
+
+    began = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(PUBLISHERS):
+            group.create_task(publish())
+    await asyncio.wait_for(reached.wait(), 600)
+    return count / (time.perf_counter() - began)
+
+
+async def asked(bus: Bus, count: int) -> float:
+    """Median time from a request to its reply, in milliseconds."""
+    times: list[float] = []
+    for number in range(count):
+        began = time.perf_counter()
+        reply = await bus.request("asked", {"number": number}, timeout=60)
+        times.append(time.perf_counter() - began)
+        assert reply.data == {"number": number}
+    return statistics.median(times) * 1000
+
+
+async def committed(file: Path, count: int) -> float:
+    """Median time of a durable commit, in milliseconds."""
+    return await asyncio.to_thread(_commits, file, count)
+
+
+def _commits(file: Path, count: int) -> float:
+    times: list[float] = []
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("CREATE TABLE IF NOT EXISTS note (id INTEGER PRIMARY KEY, text TEXT)")
+        for _ in range(count):
+            began = time.perf_counter()
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("INSERT INTO note (text) VALUES (?)", (TEXT,))
+            connection.execute("COMMIT")
+            times.append(time.perf_counter() - began)
+    return statistics.median(times) * 1000
+
+
+async def answer(delivery: Delivery) -> object:
+    """Gives back what was asked."""
+    return delivery.data
+
+
+async def measure(setting: Setting) -> Sequence[Figure]:
+    """All figures of the bus."""
+    count, turns = setting.size(10_000, 200), setting.size(7, 1)
+    figures: list[Figure] = []
+    async with opened(setting.folder / "ours") as bus:
+        levels: tuple[tuple[Durability, Bar], ...] = (("disk", DISK), ("process", PROCESS))
+        for durability, bar in levels:
+            consumer = Consumer()
+            await bus.subscribe(durability, "counter", consumer)
+            say(f"bus: {PUBLISHERS} publishers at {durability!r}, against autogen-core")
+            pairs = await take_turns(
+                partial(ours, bus, consumer, durability, count),
+                partial(autogen.throughput, count, PUBLISHERS, TEXT),
+                turns,
+            )
+            figures.append(compare(f"{durability}_against_autogen", "messages/s", pairs, bar))
+        say("bus: requests, against bare commits")
+        await bus.subscribe("asked", "answerer", answer)
+        await asked(bus, 10)
+        few = setting.size(100, 5)
+        file = setting.folder / "bare.sqlite"
+        pairs = await take_turns(partial(asked, bus, few), partial(committed, file, few), setting.size(9, 1))
+        figures.append(compare("request_p50_against_commit", "ms", pairs, REQUEST))
+    return figures
+
+
+if __name__ == "__main__":
+    main(measure, __doc__)
