@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from gatewright.runtime.workers.registry import Identity
 T = TypeVar("T")
 Office = Any  # of the conftest beside, which cannot be imported
 _SAY = sa.text("INSERT INTO receiver (name, wants) VALUES (:name, '')")
+_BUSY = sa.text("SELECT 1")
 _SAID = sa.text("SELECT name FROM receiver ORDER BY name")
 
 
@@ -66,6 +68,28 @@ def test_two_that_want_a_duty_at_the_same_moment_do_not_both_get_it(office: Offi
     ]
 
     assert sorted(names.result(30) for names in taken) == [[], [], [], ["dues"]]
+
+
+@pytest.mark.parametrize("office", ["postgresql"], indirect=True)
+def test_who_looks_for_free_duties_does_not_wait_for_those_who_work_on_theirs(office: Office) -> None:
+    one, other = member(office), member(office)
+    take(office, one, "dues", "places")
+    begun, over = threading.Event(), threading.Event()
+
+    def work(transaction: Transaction) -> None:
+        Held("places", one).check(transaction)
+        begun.set()
+        while not over.wait(0.1):
+            transaction.one(_BUSY)  # the server breaks off who holds locks and does nothing
+
+    working = office.writer().submit(work)
+    begun.wait()
+    looking = office.writer().submit(partial(duties.take, worker=other, names=["dues", "notices", "places"]))
+    try:
+        assert looking.result(60) == ["notices"]
+        assert not working.done()
+    finally:
+        over.set()
 
 
 def test_what_a_holder_writes_that_was_found_lost_is_refused(office: Office) -> None:

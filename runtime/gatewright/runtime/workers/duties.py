@@ -26,6 +26,11 @@ _TAKE = sa.text(
     "INSERT INTO duty (name, holder) VALUES (:name, :worker) ON CONFLICT (name) DO UPDATE SET holder = excluded.holder"
     " WHERE NOT EXISTS (SELECT 1 FROM worker WHERE worker.id = duty.holder AND worker.state IN ('alive', 'draining'))"
 )
+_KEPT = (
+    sa.select(_DUTY.c.name)
+    .select_from(_DUTY.join(_WORKER, _WORKER.c.id == _DUTY.c.holder))
+    .where(sa.or_(_WORKER.c.state == "alive", _WORKER.c.state == "draining"))
+)
 _HELD = (
     sa.select(_DUTY.c.name)
     .where(_DUTY.c.name == sa.bindparam("of"), _DUTY.c.holder == sa.bindparam("worker"))
@@ -60,7 +65,8 @@ Work = Callable[[Held], Awaitable[None]]
 
 def take(transaction: Transaction, worker: str, names: list[str]) -> list[str]:
     """Take those of these duties that nobody has; gives which."""
-    return [name for name in names if transaction.run(_TAKE, name=name, worker=worker)]
+    kept = {row[0] for row in transaction.all(_KEPT)}  # without locks: `_TAKE` waits for whoever works on a duty
+    return [name for name in names if name not in kept and transaction.run(_TAKE, name=name, worker=worker)]
 
 
 class Duties:
