@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -93,6 +94,7 @@ def _faults(
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # or namespaces and processes would stay behind
     chosen = options()
     place = chosen.keep or Path(tempfile.mkdtemp(prefix="gatewright-chaos-"))
     try:
