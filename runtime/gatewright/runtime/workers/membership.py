@@ -65,6 +65,7 @@ class Membership:
         self._recovered = recovered
         self._expelled = expelled
         self._draining = False
+        self._stirred = asyncio.Event()
         self._new = True
         self._heard = self._steady = time.monotonic()
         self._task: asyncio.Task[None] | None = None
@@ -79,6 +80,7 @@ class Membership:
     def drain(self) -> None:
         """Say from now on that this process finishes what it has begun."""
         self._draining = True
+        self._stirred.set()
 
     async def leave(self) -> None:
         """End the duties and the membership; what the process held has been given back."""
@@ -92,7 +94,9 @@ class Membership:
 
     async def _stay(self) -> None:
         while True:
-            await asyncio.sleep(self._lease / RENEWALS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stirred.wait(), self._lease / RENEWALS)
+            self._stirred.clear()
             try:
                 await self._round()
             except UnavailableError as error:
