@@ -146,7 +146,7 @@ class _Interrupted:
 
     def submit(self, work: Callable[[Any], Any]) -> Future[Any]:
         read: Future[Any] = Future()
-        read.set_result(OrderedDict())
+        read.set_result(history.Loaded(OrderedDict(), {}))
         self.meanwhile()
         return read
 
@@ -157,7 +157,7 @@ def test_what_a_parallel_call_does_while_the_case_is_being_read_is_not_lost(aske
     counting = SimpleNamespace(digest="d", index=lambda: Index({}, frozenset({"calls"}), "d"))
     guard, writer = cast("Guard", counting), _Interrupted()
     cases = history.Cases(cast("Writer", writer))
-    writer.meanwhile = lambda: cases.note("case", "run", "pay", lambda: past)
+    writer.meanwhile = lambda: cases.note("case", "run", "pay", lambda: past, attempt=1)
 
     if asked == "of":
         assert cases.of("case") == [past]
@@ -167,6 +167,59 @@ def test_what_a_parallel_call_does_while_the_case_is_being_read_is_not_lost(aske
 
     assert cases.of("case") == [past]
     assert cases.index("case", guard).seen("pay")
+
+
+def test_where_nobody_has_asked_or_nobody_else_works_there_is_nothing_to_catch_up_with() -> None:
+    def look(read: Callable[[Any], None]) -> Future[None]:
+        raise AssertionError(f"{read} was asked for")
+
+    writer = cast("Writer", _Interrupted())
+    shared, alone = history.Cases(writer, look), history.Cases(writer)
+    alone.of("case")
+
+    assert shared.catch_up("case") is None
+    assert alone.catch_up("case") is None
+
+
+ASKS = {
+    "history": ONCE,
+    "seen": ONCE
+    | {
+        "when": "seen('pay') && repeated() > 0",
+        "examples": {
+            "match": [{"name": "pay", "args": {"amount": 1}, "history": [{"name": "pay", "args": {"amount": 1}}]}],
+            "pass": [{"name": "pay", "args": {"amount": 1}}],
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("rule", ASKS.values(), ids=ASKS)
+async def test_rules_see_what_another_process_has_done_in_the_case_meanwhile(
+    house: House, database_url: str, rule: dict[str, Any]
+) -> None:
+    house.rules(rule)
+    house.settings(database=database_url)
+    async with house.open("gates:paying") as one, house.open("gates:paying") as other:
+        outcomes = [
+            (await house.finish(service, {"amount": amount}, thread_id="case")).status
+            for service, amount in [(one, 1), (other, 1), (other, 2), (one, 2), (one, 3), (other, 3), (one, 4)]
+        ]
+
+    assert outcomes == ["succeeded", "failed", "succeeded", "failed", "succeeded", "failed", "succeeded"]
+    assert house.done == [["pay", amount] for amount in (1, 2, 3, 4)]
+
+
+async def test_rules_see_what_a_person_told_another_process(house: House, database_url: str) -> None:
+    house.rules(ASKED)
+    house.settings(database=database_url)
+    async with house.open("gates:paying") as one, house.open("gates:paying") as other:
+        outcomes = [
+            (await house.finish(service, {"amount": amount}, thread_id="case")).status
+            for service, amount in [(one, 4), (other, 5), (one, 6)]
+        ]
+
+    assert outcomes == ["failed", "succeeded", "succeeded"]
 
 
 @pytest.mark.parametrize("asks", ["history.exists(h, h.name == 'pay')", "seen('pay')"])

@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from datetime import datetime
-from typing import Any, cast, overload
+from functools import partial
+from typing import Any, NamedTuple, cast, overload
 
 import orjson
 import sqlalchemy as sa
+from sqlalchemy import Connection
 
 from gatewright.safety.rules.events import HISTORY_LIMIT, Past
 from gatewright.safety.rules.guard import Guard
@@ -24,6 +27,7 @@ _GIVEN = "input"  # the key of what a person gave to a run, beside those of its 
 _PERSONS = frozenset({"user", "human", None})  # who speaks in a message of a run's input, as clients write it
 _ALL = 1_000_000  # entries of a case that an index takes in, the newest
 CASES = 2048  # kept in memory, the most recently used
+KNOWN = 10 * HISTORY_LIMIT  # entries of a case of which is remembered that they are known, the newest
 
 _EFFECT = schema.Effect.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 _RUN = schema.Run.__table__  # type: ignore[attr-defined]
@@ -62,6 +66,7 @@ _NEWEST = (
         _RESULT.c.type,
         _RESULT.c.value,
         _LEAF.c.body,
+        _EFFECT.c.attempt,
     )
     .select_from(
         _EFFECT.join(_RUN, _RUN.c.id == _EFFECT.c.run_id)
@@ -75,30 +80,64 @@ _NEWEST = (
 )
 
 
+# The newest of each kind: what another process has done since is among them, and one of it is enough to see that.
+_DONE = (
+    sa.select(_EFFECT.c.run_id, _EFFECT.c.key, _EFFECT.c.attempt)
+    .select_from(_LEAF.join(_EFFECT, _EFFECT.c.leaf == _LEAF.c.id))
+    .where(_LEAF.c.case_id == sa.bindparam("of_case"), _LEAF.c.kind == "effect")
+    .order_by(_LEAF.c.id.desc())
+    .limit(HISTORY_LIMIT)
+)
+_PLACES = sa.union_all(
+    _DONE.subquery().select(),
+    _SAID.with_only_columns(_RUN.c.id, sa.literal(_GIVEN), sa.literal(0)).subquery().select(),
+    _ANSWERED.with_only_columns(_APPROVAL.c.run_id, _APPROVAL.c.key, sa.literal(0)).subquery().select(),
+)
+
 _Place = tuple[str, str]  # a run's id, and the key of what happened in it
+Look = Callable[[Callable[[Connection], None]], Future[None]]
+"""Reads the database in another thread."""
+
+
+class Loaded(NamedTuple):
+    """What is stored of a case, in the order of time; `attempts`: of everything that was read, 0 for words."""
+
+    entries: OrderedDict[_Place, Past]
+    attempts: Mapping[_Place, int]
 
 
 class _Case:
     """One case in memory: its newest entries, and what each guard that asked has taken in of all of them.
 
     What happens is noted from the moment it is here, and `begun` when what happened before has been read too.
+    `attempts` are those of what is known, and `earlier` the indexes whose calls under way go on in those made next.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, earlier: Mapping[str, Index]) -> None:
         self.entries: OrderedDict[_Place, Past] = OrderedDict()
+        self.attempts: OrderedDict[_Place, int] = OrderedDict()
         self.indexes: dict[str, Index] = {}
+        self.earlier = dict(earlier)
         self.begun = False
 
-    def begin(self, loaded: OrderedDict[_Place, Past]) -> None:
+    def begin(self, loaded: Loaded) -> None:
         """Put what was read before what has been noted since."""
         if not self.begun:
-            self.entries = OrderedDict([*(loaded | self.entries).items()][-HISTORY_LIMIT:])
+            self.entries = OrderedDict([*(loaded.entries | self.entries).items()][-HISTORY_LIMIT:])
+            self.attempts = OrderedDict(loaded.attempts) | self.attempts
             self.begun = True
 
-    def add(self, place: _Place, past: Past) -> None:
-        if place in self.entries:
-            self.indexes.clear()  # an effect was tried again; what it gave before does not count
+    def knows(self, place: _Place, attempt: int) -> bool:
+        return self.attempts.get(place, -1) >= attempt
+
+    def add(self, place: _Place, past: Past, attempt: int) -> None:
+        if place in self.entries:  # an effect was tried again; what it gave before does not count
+            self.earlier |= self.indexes
+            self.indexes.clear()
         self.entries[place] = past
+        self.attempts[place] = attempt
+        if len(self.attempts) > KNOWN:
+            self.attempts.popitem(last=False)
         if len(self.entries) > HISTORY_LIMIT:
             self.entries.popitem(last=False)
         for index in self.indexes.values():
@@ -108,28 +147,53 @@ class _Case:
 class Cases:
     """The histories of the cases that are being worked on; each is read from the ledger when it is first needed."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, look: Look | None = None) -> None:
+        """`look`: reads what other processes have done, where there are any."""
         self._writer = writer
+        self._look = look
         self._lock = threading.Lock()
         self._cases: OrderedDict[str, _Case] = OrderedDict()
 
-    def note(self, case_id: str, run_id: str, key: str, past: Callable[[], Past]) -> None:
+    def catch_up(self, case_id: str) -> Future[None] | None:
+        """See whether another process has worked on a case; if so, it is read anew when somebody asks.
+
+        None where there is nothing to see: no rule has asked about the case here, or nobody else works on the database.
+        """
+        with self._lock:
+            case = self._cases.get(case_id)
+        if self._look is None or case is None or not case.begun:
+            return None
+        return self._look(partial(self._compare, case_id, case))
+
+    def _compare(self, case_id: str, case: _Case, connection: Connection) -> None:
+        places = connection.execute(_PLACES, {"of_case": case_id, "most": HISTORY_LIMIT}).all()
+        with self._lock:
+            known = all(case.knows((run_id, key), attempt) for run_id, key, attempt in places)
+            if not known and self._cases.get(case_id) is case:
+                self._cases[case_id] = _Case(case.earlier | case.indexes)
+
+    def clear(self) -> None:
+        """Know nothing any more."""
+        with self._lock:
+            self._cases.clear()
+
+    def note(self, case_id: str, run_id: str, key: str, past: Callable[[], Past], *, attempt: int) -> None:
         """Add an effect to a case that is in memory; another case will find it in the ledger."""
         with self._lock:
             case = self._cases.get(case_id)
             if case is not None:
-                case.add((run_id, key), past())
+                case.add((run_id, key), past(), attempt)
 
     def said(self, case_id: str, run_id: str, value: Any, at: int) -> None:
         """Add what a user has given to a run: the words in it that are the user's own."""
         with self._lock:
             case = self._cases.get(case_id)
             if case is not None and (run_id, _GIVEN) not in case.entries:  # a run may be executed several times
-                case.add((run_id, _GIVEN), _words("user", value, at))
+                case.add((run_id, _GIVEN), _words("user", value, at), 0)
 
     def answered(self, case_id: str, run_id: str, key: str, by: str, value: Any, at: int) -> None:
         """Add what a person has answered to an agent's own question; `key` is that of the request."""
-        self.note(case_id, run_id, key, lambda: _words(by, value, at))
+        self.note(case_id, run_id, key, lambda: _words(by, value, at), attempt=0)
 
     def of(self, case_id: str) -> list[Past]:
         """The newest entries of a case, oldest first."""
@@ -143,7 +207,7 @@ class Cases:
         with self._lock:
             if guard.digest in case.indexes:
                 return case.indexes[guard.digest]
-        loaded = self._read(case_id, _ALL)
+        loaded = self._read(case_id, _ALL).entries
         index = guard.index()
         for past in loaded.values():
             index.add(past)
@@ -151,11 +215,13 @@ class Cases:
             for place, past in case.entries.items():
                 if place not in loaded:  # it was noted meanwhile
                     index.add(past)
+            if (earlier := case.earlier.get(guard.digest)) is not None and guard.digest not in case.indexes:
+                index.continue_from(earlier)
             return case.indexes.setdefault(guard.digest, index)
 
     def _begun(self, case_id: str) -> _Case:
         with self._lock:
-            case = self._cases.setdefault(case_id, _Case())  # before it is read: what a parallel call does now is noted
+            case = self._cases.setdefault(case_id, _Case({}))  # before it is read: what is done meanwhile is noted
             self._cases.move_to_end(case_id)
             while len(self._cases) > CASES:
                 self._cases.popitem(last=False)
@@ -165,10 +231,10 @@ class Cases:
                 case.begin(loaded)
         return case
 
-    def _read(self, case_id: str, most: int) -> OrderedDict[_Place, Past]:
+    def _read(self, case_id: str, most: int) -> Loaded:
         """What was recorded before now: read by the writer, behind all of it."""
 
-        def read(transaction: Transaction) -> OrderedDict[_Place, Past] | None:
+        def read(transaction: Transaction) -> Loaded | None:
             return None if transaction.leaves else _load(transaction, case_id, most)
 
         loaded = self._writer.submit(read).result()
@@ -177,16 +243,18 @@ class Cases:
         return loaded
 
 
-def _load(transaction: Transaction, case_id: str, most: int) -> OrderedDict[_Place, Past]:
-    found = _effects(transaction, case_id, most)
+def _load(transaction: Transaction, case_id: str, most: int) -> Loaded:
+    found, attempts = _effects(transaction, case_id, most)
     for run_id, started_at, given in transaction.all(_SAID, of_case=case_id, most=most):
+        attempts[(run_id, _GIVEN)] = 0
         if given is not None:  # else it has been erased
             found[(run_id, _GIVEN)] = _words("user", orjson.loads(given), started_at)
     for run_id, key, body, decided_at in transaction.all(_ANSWERED, of_case=case_id, most=most):
+        attempts[(run_id, key)] = 0
         if (vote := requests.load(body).vote) is not None:
             found[(run_id, key)] = _words(vote.by, vote.value, decided_at)
     newest = sorted(found.items(), key=lambda item: item[1].time)[-most:]
-    return OrderedDict(newest)
+    return Loaded(OrderedDict(newest), attempts)
 
 
 def _words(by: str, given: Any, at: int) -> Past:
@@ -223,10 +291,12 @@ def _spoken(message: Any) -> str:
     return codec.text_of(content) if role in _PERSONS else ""
 
 
-def _effects(transaction: Transaction, case_id: str, most: int) -> OrderedDict[_Place, Past]:
+def _effects(transaction: Transaction, case_id: str, most: int) -> tuple[OrderedDict[_Place, Past], dict[_Place, int]]:
     rows = transaction.all(_NEWEST, of_case=case_id, most=most)
     found: OrderedDict[_Place, Past] = OrderedDict()
-    for run_id, key, kind, name, outcome, guard, args, type_, value, body in reversed(rows):
+    attempts: dict[_Place, int] = {}
+    for run_id, key, kind, name, outcome, guard, args, type_, value, body, attempt in reversed(rows):
+        attempts[(run_id, key)] = attempt
         record = orjson.loads(body)
         given = codec.decode(codec.Encoded(type_, value)) if value is not None else None
         found[(run_id, key)] = Past(
@@ -239,7 +309,7 @@ def _effects(transaction: Transaction, case_id: str, most: int) -> OrderedDict[_
             labels=frozenset(record["effect"]["labels"]),
             time=datetime.fromisoformat(record["time"]),  # when it was over: an approved one may have begun days ago
         )
-    return found
+    return found, attempts
 
 
 class LazyHistory(Sequence[Past]):

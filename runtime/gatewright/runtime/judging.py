@@ -38,6 +38,8 @@ class Judge:
         self._shadow = deployment.shadow
         self._scoring = deployment.scoring
         self._begun: dict[str, Index] = {}
+        self._caught_up = False
+        self._alone = not deployment.colleagues  # else others may work on the case at the same time
         self.meters = deployment.meters
         allowed = Decision(verdict="allow", pack=self._guard.title)
         self.allowed = Ruling(allowed, recorded(allowed))
@@ -79,6 +81,9 @@ class Judge:
         """
         run = self._run
         scored = scorers.NOTHING
+        if not (self._caught_up and self._alone) and (news := self._office.cases.catch_up(run.case_id)) is not None:
+            yield news
+        self._caught_up = True
         event = Event(
             hook=hook,
             name=name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import orjson
@@ -195,18 +195,23 @@ class Reader:
         return await self._query(read)
 
     async def _query(self, read: Callable[[Connection], T]) -> T:
+        return await asyncio.wrap_future(self._look(read))
+
+    def _look(self, read: Callable[[Connection], T]) -> Future[T]:
+        return self._readers.submit(self._looked, read)
+
+    def _looked(self, read: Callable[[Connection], T]) -> T:
         def query() -> T:
             with self._read.connect() as connection:
                 return read(connection)
 
-        loop = asyncio.get_running_loop()
         try:
             try:
-                return await loop.run_in_executor(self._readers, query)
+                return query()
             except exc.DBAPIError as error:
                 if not error.connection_invalidated:
                     raise
-                return await loop.run_in_executor(self._readers, query)  # the server was restarted since the last one
+                return query()  # the server was restarted since the last one
         except exc.DataError as error:
             raise UsageError(f"the database cannot look for that: {error.orig}") from error
         except (exc.DatabaseError, exc.TimeoutError) as error:

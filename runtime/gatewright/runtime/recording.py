@@ -164,6 +164,7 @@ class Recorder:
                 labels=effect.labels,
                 time=moment(now),
             ),
+            attempt=entry.attempt,
         )
         self._office.publish(
             run.run_id,

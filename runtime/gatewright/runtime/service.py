@@ -154,7 +154,7 @@ class Service(Intake, Desk, Switches, Oversight):
             self._bus = await self._open_bus()
             self._office = Office(
                 writer=self._writer,
-                cases=Cases(self._writer),
+                cases=Cases(self._writer, self._look if self._database.shared else None),
                 clock=self._clock,
                 prices=prices.book(self.config.prices),
                 controls=self._controls,
@@ -331,6 +331,7 @@ class Service(Intake, Desk, Switches, Oversight):
         """Others took this process for lost: what it had begun is not its own any more, and what it knew may be old."""
         self._engine.begin_anew(anew.id)
         self._hub.forget()
+        self._office.cases.clear()
 
     def _heard_of_run(self, name: str) -> None:
         """Another process has ended a run, perhaps one that is executed here."""

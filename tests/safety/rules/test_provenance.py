@@ -307,3 +307,15 @@ def test_a_call_under_way_is_counted_until_it_is_over_and_then_once() -> None:
     index.add(Past(kind="tool", name="pay", args={"amount": 1}, time=NOW))
     index.over("key")
     assert (index.count("pay", NOW), index.repeated("pay", {"amount": 1}), index.seen("pay")) == (1, 1, True)
+
+
+def test_calls_under_way_go_on_in_an_index_that_takes_the_place_of_another() -> None:
+    earlier, later = (Index(TOOLS, frozenset({"calls"}), "d") for _ in range(2))
+    earlier.begin("key", "pay", {})
+
+    later.continue_from(earlier)
+
+    assert later.count("pay", NOW) == 1
+    assert later.turn is earlier.turn
+    earlier.over("key")
+    assert later.count("pay", NOW) == 0

@@ -91,6 +91,11 @@ class Index:
         self.turn = threading.Lock()
         """Held from asking about a call until it has begun: of calls side by side each counts those before it."""
 
+    def continue_from(self, earlier: Index) -> None:
+        """Take the place of an index of the same case and guard, before anybody asks: the calls under way are the same,
+        and what ends there ends here."""
+        self._lock, self.turn, self._under_way = earlier._lock, earlier.turn, earlier._under_way
+
     def add(self, past: Past) -> None:
         """Take in what has happened. In the order of time, each once."""
         if not self._needs:
