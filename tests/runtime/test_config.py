@@ -176,6 +176,23 @@ def test_people_who_could_not_be_told_apart_are_refused(tmp_path: Path, text: st
         load(cwd=tmp_path, environ={})
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[[deployments.a.subscriptions]]\ntopick = "t"', "did you mean 'deployments.a.subscriptions.0.topic'"),
+        ('[[deployments.a.subscriptions]]\ntopic = "t"\nformat = "raw"', 'needs `input` for format "raw"'),
+        ('[topics."a.b"]\nlimitt = 3', "did you mean 'topics.a.b.limit'"),
+        ('[topics.t]\ndurability = "memory"\n[ledger]\ntopic = "t"', "ledger.topic is 't', which keeps its messages in"),
+        ('bus = "redis://x"', "'bus' is 'redis://x'"),
+    ],
+)
+def test_mistakes_about_messages_are_told(tmp_path: Path, text: str, said: str) -> None:
+    write(tmp_path, text if text.startswith("bus") else f'[deployments.a]\ngraph = "a:b"\n{text}\n')
+
+    with pytest.raises(UsageError, match=re.escape(said)):
+        load(cwd=tmp_path, environ={})
+
+
 def test_a_token_where_its_digest_belongs_is_refused_and_not_repeated(tmp_path: Path) -> None:
     write(tmp_path, '[people.a]\ntoken_sha256 = "gw_the-token-itself"\n')
 

@@ -216,6 +216,16 @@ class Config(Section):
     mail: Mail = Mail()
 
     @model_validator(mode="after")
+    def _records_go_to_a_durable_topic(self) -> Config:
+        topic = self.topics.get(self.ledger.topic)
+        if topic is not None and topic.durability == "memory":
+            raise ValueError(
+                f"ledger.topic is {self.ledger.topic!r}, which keeps its messages in memory; give it the durability "
+                "'process' or 'disk'"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _worker_executes_what_there_is(self) -> Config:
         for name in self.worker.deployments:
             if name not in self.deployments:

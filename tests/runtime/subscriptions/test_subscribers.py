@@ -13,6 +13,7 @@ import pytest
 from gatewright.agents.errors import UsageError
 from gatewright.runtime.bus import letters
 from gatewright.runtime.bus.views import DeadLetterView
+from gatewright.runtime.policy import recorded
 from gatewright.runtime.service import Service
 from gatewright.runtime.store import database
 from gatewright.runtime.subscriptions import pressure
@@ -319,3 +320,18 @@ async def test_what_a_message_says_counts_as_nobodys_words(house: House) -> None
 
     assert first.status == "succeeded"
     assert second.error is not None and second.error.message == "because of said"
+
+
+async def test_a_back_test_shows_a_message_to_rules_as_what_it_was(house: House) -> None:
+    async with house.open("teams:reading") as service:
+        await service.bus.publish("letters", {"text": "a"}, key="k")
+        (run,) = await ended(service, 1)
+    engine = database.of(house.database, house.folder / "data").connect(readonly=True)
+
+    with engine.connect() as connection:
+        case = recorded.read(connection, run.case_id)
+    engine.dispose()
+
+    first = case.happenings[0].event
+    assert (first.hook, first.sender, first.args) == ("message.receive", "letters", {"text": "a"})
+    assert list(first.history) == []
