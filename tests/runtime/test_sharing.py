@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import pytest
+import sqlalchemy as sa
 
+from gatewright.runtime import feed
 from gatewright.runtime.service import Service
 from gatewright.runtime.views import Event
 
@@ -160,3 +162,41 @@ async def test_a_pause_holds_in_every_process(house: House, database_url: str) -
         assert (await worker.run(run.id)).status == "queued"
         await serve.resume_deployment("x", by="kim")
         assert (await serve.wait(run.id, timeout=20)).status == "succeeded"
+
+
+async def test_what_a_process_tells_that_was_found_lost_reaches_nobody(house: House, database_url: str) -> None:
+    async with pair(house, database_url, "gates:paying") as (serve, worker):
+        run = await serve.start_run("x", {"amount": 1})
+        before = await watched(serve, run.id)
+        who = worker._membership.who.id  # pyright: ignore[reportPrivateUsage]
+        lost = sa.text("UPDATE worker SET state = :state WHERE id = :of")
+        for state, told in (("lost", 0), ("alive", 1)):
+            await serve._write(lambda tx, state=state: tx.run(lost, state=state, of=who))  # type: ignore[misc]  # pyright: ignore[reportPrivateUsage]
+            worker._hub.publish(run.id, "update", {"late": True})  # pyright: ignore[reportPrivateUsage]
+            await worker._write(lambda tx: None)  # pyright: ignore[reportPrivateUsage]  # behind it
+            after = await serve._hub.changed(run.id, before[-1].seq, timeout=0.0)  # pyright: ignore[reportPrivateUsage]
+            assert len(after) == told
+
+
+async def test_a_process_that_was_found_lost_forgets_what_it_knew_of_runs(house: House, database_url: str) -> None:
+    async with pair(house, database_url, "gates:paying") as (serve, worker):
+        run = await serve.start_run("x", {"amount": 1})
+        await worker.wait(run.id, timeout=20)
+        hub = worker._hub  # pyright: ignore[reportPrivateUsage]
+        assert hub.newest_run(run.id) is not None
+        worker._expelled(worker._membership.who)  # pyright: ignore[reportPrivateUsage]
+        assert hub.newest_run(run.id) is None
+        assert (await worker.wait(run.id, timeout=20)).status == "succeeded"
+
+
+async def test_events_are_dropped_after_a_while_and_a_watcher_then_gets_the_state(
+    house: House, database_url: str
+) -> None:
+    async with pair(house, database_url, "gates:paying") as (serve, _worker):
+        run = await serve.start_run("x", {"amount": 1})
+        before = await watched(serve, run.id)
+        old = sa.text("UPDATE feed SET seq = seq - :age").bindparams(age=feed.KEPT * 1_000_000)
+        await serve._write(lambda tx: tx.run(old))  # pyright: ignore[reportPrivateUsage]
+        await serve._write(feed.prune)  # pyright: ignore[reportPrivateUsage]
+        (state,) = await watched(serve, run.id, after=before[-1].seq)
+        assert (state.seq, state.data["run"].status) == (0, "succeeded")

@@ -24,6 +24,7 @@ from .store import locks, schema
 from .store.bell import Bell
 from .store.writer import Transaction, Writer
 from .views import FINAL, Event, RunView
+from .workers.registry import NOW
 
 KEPT = 600  # seconds that events are kept
 AT_ONCE = 500  # events that one look gives
@@ -48,7 +49,7 @@ _AFTER = (
     .order_by(_FEED.c.seq)
     .limit(AT_ONCE)
 )
-_PRUNE = sa.delete(_FEED).where(_FEED.c.seq < sa.bindparam("before"))
+_PRUNE = sa.delete(_FEED).where(_FEED.c.seq < NOW - KEPT * MICROSECONDS)
 
 
 class _Told(NamedTuple):
@@ -187,9 +188,9 @@ def append_events(transaction: Transaction, told: list[_Told]) -> None:
         )
 
 
-def prune(transaction: Transaction, *, now: int) -> None:
+def prune(transaction: Transaction) -> None:
     """Drop events that were kept long enough."""
-    transaction.run(_PRUNE, before=now - KEPT * MICROSECONDS)
+    transaction.run(_PRUNE)
 
 
 def _dumped(data: dict[str, Any]) -> bytes:

@@ -159,9 +159,11 @@ class Cases:
 
         None where there is nothing to see: no rule has asked about the case here, or nobody else works on the database.
         """
+        if self._look is None:
+            return None
         with self._lock:
             case = self._cases.get(case_id)
-        if self._look is None or case is None or not case.begun:
+        if case is None or not case.begun:
             return None
         return self._look(partial(self._compare, case_id, case))
 

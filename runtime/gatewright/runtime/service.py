@@ -310,7 +310,7 @@ class Service(Intake, Desk, Switches, Oversight):
 
         def drop(transaction: Transaction) -> None:
             duty.check(transaction)
-            feed.prune(transaction, now=self._clock.now())
+            feed.prune(transaction)
             reservations.prune(transaction, now=self._clock.now())
 
         while True:
