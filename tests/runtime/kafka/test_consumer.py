@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gatewright.agents.errors import UnavailableError, UsageError
-from gatewright.runtime.kafka import Consumer, Partition, Producer, Record, Settings, Topics
+from gatewright.runtime.kafka import Consumer, Partition, Producer, Record, Settings, Topics, polling
 
 Join = Callable[..., Any]
 
@@ -179,6 +179,17 @@ async def test_a_member_that_is_slow_stays_in_its_group(producer: Producer, topi
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(5):  # more than two sessions
             await member.until(lambda: bool(member.lost))
+
+
+async def test_joining_a_group_may_take_longer_than_a_poll(
+    producer: Producer, topic: str, join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polling, "SLICE", 1)  # in which no group is joined
+    monkeypatch.setattr(polling, "SHORT_SLICE", 1)
+    await send(producer, topic, 100)
+    members = [join(f"{topic}.readers", [topic], positions) for positions in [dict[Partition, int]()] for _ in range(3)]
+    await members[0].until(lambda: sum(len(member.received) for member in members) >= 100)
+    await members[0].until(lambda: all(member.owned for member in members))
 
 
 async def test_two_members_share_partitions_and_lose_nothing(producer: Producer, topic: str, join: Join) -> None:

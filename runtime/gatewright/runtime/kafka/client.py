@@ -13,7 +13,7 @@ from gatewright.agents.errors import UnavailableError
 
 try:
     import kafka
-    from kafka import errors
+    from kafka import errors, structs
     from kafka.consumer.subscription_state import ConsumerRebalanceListener
     from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
     from kafka.partitioner.default import murmur2
@@ -30,6 +30,7 @@ __all__ = [
     "CONNECTING",
     "CooperativeStickyAssignor",
     "KafkaError",
+    "MemberState",
     "OffsetAndMetadata",
     "OffsetSpec",
     "RebalanceListener",
@@ -45,6 +46,8 @@ CONNECTING = 2.0  # seconds of one attempt to reach a broker; whoever owns a cli
 RECONNECT_MOST = 1000  # milliseconds between attempts; kafka-python would wait 30 s before it sees a broker come back
 
 kafka_errors: Any = errors
+_structs: Any = structs  # its stub is incomplete
+MemberState: Any = _structs.MemberState
 KafkaError: type[Exception] = kafka_errors.KafkaError
 RebalanceListener: Any = ConsumerRebalanceListener
 

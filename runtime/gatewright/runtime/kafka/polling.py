@@ -20,6 +20,7 @@ from gatewright.agents.errors import GatewrightError, UnavailableError
 from .client import (
     CooperativeStickyAssignor,
     KafkaError,
+    MemberState,
     OffsetAndMetadata,
     RebalanceListener,
     TopicPartition,
@@ -38,6 +39,7 @@ Reset = Literal["earliest", "latest", "error"]
 """Where to begin without a stored position, or with one that is not there any more; `error` ends the consumer."""
 
 SLICE = 200  # milliseconds of a poll; there is no way to interrupt one
+JOIN_SLICE = 1000  # milliseconds while the group is dividing its partitions anew
 SHORT_SLICE = 20  # milliseconds while some partition waits for room or for its position
 NAP = 0.05  # seconds between polls while all do; what they wait for ends it
 SPIN = 0.5  # share of a poll that gave nothing in which the processor was busy
@@ -54,7 +56,8 @@ takes back what it laid aside only while it holds no records at all, and it take
 METADATA_AGE = 30_000  # milliseconds after which topics and partitions that were made meanwhile are seen
 COMMIT_INTERVAL = 1.0  # seconds
 LEAVE_MOST = 2000  # milliseconds
-PAUSE = 0.1  # seconds after an error
+PAUSE = 0.1  # seconds after an error that passes
+REST = 1.0  # seconds after one that ended the client
 
 
 class Assigned(NamedTuple):
@@ -160,7 +163,7 @@ class Poller(threading.Thread):
             raise
         except Exception:
             logger.exception("kafka-python's consumer of the group %r failed; a new one is made", self._group)
-            self._stopping.wait(PAUSE)
+            self._stopping.wait(REST)
         finally:
             with suppress(Exception):
                 client.close(autocommit=False, timeout_ms=LEAVE_MOST)
@@ -187,10 +190,14 @@ class Poller(threading.Thread):
     def _turn(self, client: Any) -> None:
         self._wake.clear()
         self._obey(client)
+        if joining := client.group_metadata().state == MemberState.REBALANCING:
+            # kafka-python forgets a join that outlasts a poll if metadata were its reason: the member would have no
+            # partitions and send no heartbeats for ever. It begins others again if it may not wait for their end.
+            client._coordinator.request_rejoin()
         waiting = sum(share.full or not share.placed for share in self._shares.values())
-        idle = bool(waiting and waiting == len(self._shares)) or time.monotonic() < self._calm_until
+        idle = not joining and (bool(waiting and waiting == len(self._shares)) or time.monotonic() < self._calm_until)
         try:
-            polled = self._poll(client, 1 if idle else SHORT_SLICE if waiting else SLICE)
+            polled = self._poll(client, JOIN_SLICE if joining else 1 if idle else SHORT_SLICE if waiting else SLICE)
         except kafka_errors.OffsetOutOfRangeError as error:
             self._move(client, {partition: None for partition in error.args[0]}, error)
             return
