@@ -182,7 +182,10 @@ def test_people_who_could_not_be_told_apart_are_refused(tmp_path: Path, text: st
         ('[[deployments.a.subscriptions]]\ntopick = "t"', "did you mean 'deployments.a.subscriptions.0.topic'"),
         ('[[deployments.a.subscriptions]]\ntopic = "t"\nformat = "raw"', 'needs `input` for format "raw"'),
         ('[topics."a.b"]\nlimitt = 3', "did you mean 'topics.a.b.limit'"),
-        ('[topics.t]\ndurability = "memory"\n[ledger]\ntopic = "t"', "ledger.topic is 't', which keeps its messages in"),
+        (
+            '[topics.t]\ndurability = "memory"\n[ledger]\ntopic = "t"',
+            "ledger.topic is 't', which keeps its messages in",
+        ),
         ('bus = "redis://x"', "'bus' is 'redis://x'"),
     ],
 )
