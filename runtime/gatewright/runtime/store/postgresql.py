@@ -141,8 +141,10 @@ class PostgreSQL(Database):
             "idle_in_transaction_session_timeout": IDLE_READING if readonly else IDLE_WRITING,
         }
         settings = {name: f"{seconds}s" for name, seconds in limits.items()}
+        # who writes looks again behind each lock it has waited for; who reads sees one state, whatever it asks
+        settings["default_transaction_isolation"] = r"repeatable\ read" if readonly else r"read\ committed"
         if readonly:
-            settings |= {"default_transaction_read_only": "on", "default_transaction_isolation": r"repeatable\ read"}
+            settings["default_transaction_read_only"] = "on"
         return {
             "application_name": self._name,
             "connect_timeout": CONNECT_TIMEOUT,
