@@ -53,6 +53,13 @@ _HEADS = sa.select(_PARKED.c.offset, _PARKED.c.key, _PARKED.c.attempts, _PARKED.
 )
 _BEHIND = sa.select(_PARKED.c.key, sa.func.count()).where(*_PLACE, _PARKED.c.due_at.is_(None)).group_by(_PARKED.c.key)
 
+_HEADLESS = (
+    sa.select(_PARKED.c.key)
+    .where(*_PLACE, _PARKED.c.key.is_not(None))
+    .group_by(_PARKED.c.key)
+    .having(sa.func.count(_PARKED.c.due_at) == sa.literal_column("0"))
+)
+
 
 class Parked(NamedTuple):
     """A message that waits: `due` is when its next attempt is (microseconds), None behind another of its key."""
@@ -125,9 +132,14 @@ def advance(transaction: Transaction, group: Group, part: int, key: str, now: in
     return Parked(part, offset, key, 0, now, number)
 
 
-def load(transaction: Transaction, group: Group, part: int) -> tuple[list[Parked], dict[str, int]]:
-    """What waits in a partition: the first of each key, and how many are behind it."""
+def load(transaction: Transaction, group: Group, part: int, now: int) -> tuple[list[Parked], dict[str, int]]:
+    """What waits in a partition: the first of each key, and how many are behind it.
+
+    Where a holder died between settling the first one and making the next one due, the next one is due `now`.
+    """
     place = {"of": group.topic, "by": group.name, "part": part}
+    for (key,) in transaction.all(_HEADLESS, **place):
+        advance(transaction, group, part, key, now)
     heads = [Parked(part, *row) for row in transaction.all(_HEADS, **place)]
     return heads, {key: count for key, count in transaction.all(_BEHIND, **place) if key is not None}
 

@@ -176,7 +176,7 @@ class Subscription(Workers):
         attendance = group.attend(transaction, known, partitions=self._partitions, now=now, until=until)
         return _Attended(
             attendance,
-            {claim.partition: parking.load(transaction, group, claim.partition) for claim in attendance.claims},
+            {claim.partition: parking.load(transaction, group, claim.partition, now) for claim in attendance.claims},
             self._log.heads(transaction, self.topic),
             letters.returning(transaction, group),
         )
