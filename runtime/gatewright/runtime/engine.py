@@ -87,6 +87,7 @@ class _Active:
     begun: bool = False
     interrupted: bool = False
     before: asyncio.Task[None] | None = None  # an execution that this process lost, and has not ended yet
+    complete: bool = False  # the graph has come to its end, or parked: what it did must all be on the disk
     settling: bool = False  # how this execution comes out is being written: too late to interrupt it
 
     @property
@@ -287,7 +288,7 @@ class Engine:
                 raise asyncio.CancelledError
             await self._execute(active)
         except (asyncio.CancelledError, Exception) as error:
-            active.settling = True
+            active.settling, active.complete = True, False
             if active.chain is not None:
                 await active.chain.calm()
             await self._interrupted(active, error)
@@ -364,7 +365,7 @@ class Engine:
         await chain.settle()
         if chain.closed is not None:
             raise chain.closed
-        active.settling = True
+        active.settling = active.complete = True
         if interrupts:
             await self._park(active, interrupts)
             return
@@ -495,7 +496,7 @@ class Engine:
         def write(transaction: Transaction) -> tuple[T, list[claims.Claimed]]:
             if chain is not None:
                 chain.check_recorded()
-            if active is None or not active.settling:  # what failed or was cancelled goes on from what there is
+            if active is not None and active.complete:  # what failed or was cancelled goes on from what there is
                 self._saver.check_written(transaction, run.thread_id)
             result, now = operation(transaction), self._office.clock.now()
             if active is None or active.following is not None or self._draining:

@@ -9,7 +9,7 @@ from typing import Any
 
 from gatewright.agents.effects import Effect
 from gatewright.agents.envelopes import Message
-from gatewright.agents.errors import BusyError, ExpiredError, UsageError
+from gatewright.agents.errors import BusyError, ExpiredError, UnavailableError, UsageError
 
 from . import acceptance, causes, identifiers, journal, results, runs
 from .causes import Cause
@@ -96,7 +96,11 @@ class Exchange:
                 )
                 journal.put(transaction, self._run.run_id, entry, now=now)
 
-            yield self._office.writer.submit(write)
+            try:
+                yield self._office.writer.submit(write)
+            except UnavailableError:  # nothing of it happened, and nobody may wait for an answer to it
+                entry.child_run_id = None
+                raise
             self._office.wake()
         if not permit.args["reply"]:
             return entry.child_run_id

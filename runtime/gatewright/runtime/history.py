@@ -14,6 +14,7 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from gatewright.agents.errors import UnavailableError
 from gatewright.safety.rules.events import HISTORY_LIMIT, Past
 from gatewright.safety.rules.guard import Guard
 from gatewright.safety.rules.provenance import Index
@@ -320,10 +321,15 @@ class LazyHistory(Sequence[Past]):
     def __init__(self, read: Callable[[], list[Past]]) -> None:
         self._read = read
         self._entries: list[Past] | None = None
+        self.unavailable: UnavailableError | None = None  # why it could not be read
 
     def _all(self) -> list[Past]:
         if self._entries is None:
-            self._entries = self._read()
+            try:
+                self._entries = self._read()
+            except UnavailableError as error:
+                self.unavailable = error
+                raise
         return self._entries
 
     @overload

@@ -78,12 +78,16 @@ class Judge:
             labels: what the effect carries itself.
             key: of the effect, where it may be performed next; it counts as under way until it is `over`.
             more: further fields of the event.
+
+        Raises:
+            UnavailableError: a rule needs what cannot be read now: nothing is decided, and nothing performed.
         """
         run = self._run
         scored = scorers.NOTHING
         if not (self._caught_up and self._alone) and (news := self._office.cases.catch_up(run.case_id)) is not None:
             yield news
         self._caught_up = True
+        history = LazyHistory(lambda: self._office.cases.of(run.case_id))
         event = Event(
             hook=hook,
             name=name,
@@ -93,7 +97,7 @@ class Judge:
             thread_id=run.thread_id,
             labels=labels,
             args=cast("Mapping[str, Any]", canonical.json_value(dict(args))),
-            history=LazyHistory(lambda: self._office.cases.of(run.case_id)),
+            history=history,
             index=self._index(self._guard),
             time=moment(self._office.clock.now()),
             **more,
@@ -102,6 +106,10 @@ class Judge:
             scored = yield self._scoring.submit(event)
             event = dataclasses.replace(event, scores=scored.scores)
         decision = self._decision(event, key)
+        if history.unavailable is not None:  # the guard has denied for it; but it is no verdict on the event
+            if key is not None:
+                self.over(key)
+            raise history.unavailable
         return self._ruling(event, scored.joined(decision))
 
     def over(self, key: str) -> None:

@@ -77,6 +77,7 @@ class GroupCommitSaver(BaseCheckpointSaver[Any]):
         """The run is not executed here any more."""
         self._fences.pop(run_id, None)
         self._fresh.discard(thread_id)
+        self._lost.pop(thread_id, None)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """The checkpoint that `config` names, or the newest of its thread."""
@@ -110,7 +111,7 @@ class GroupCommitSaver(BaseCheckpointSaver[Any]):
         Raises:
             LostCheckpointError: something was; the run must be executed again.
         """
-        error = self._lost.pop(thread_id, None) or transaction.lost.get(thread_id)
+        error = self._lost.get(thread_id) or transaction.lost.get(thread_id)
         if error is not None:
             raise LostCheckpointError(f"a checkpoint of thread {thread_id!r} could not be saved: {error}") from error
 
