@@ -58,7 +58,8 @@ class Claimed(NamedTuple):
 # Who was found lost holds nothing, and nobody looks for what it would claim afterwards: so a claim begins with the
 # worker's own row, and keeps it from being found lost before the transaction ends. PostgreSQL carries out a common
 # table expression that locks once. As an array its rows are looked up one by one, whatever PostgreSQL believes of
-# their number; for a list it may choose to read the whole table.
+# their number; for a list it may choose to read the whole table. What SQLite returns has no type any more, so that it
+# would find no index for it.
 _CLAIM = """
 WITH member AS (SELECT id FROM worker WHERE id = :worker AND state IN ('alive', 'draining') {share}),
 found AS (
@@ -69,11 +70,11 @@ UPDATE run SET status = 'running', epoch = run.epoch + 1, holder = :worker, star
 WHERE run.number {found}
 RETURNING run.available_at, run.number, run.id, run.thread_id, run.case_id, run.deployment, run.agent, run.epoch,
     run.attempt, run.input, run.created_at, run.started_at, run.parent_run_id,
-    (SELECT thread.settings FROM thread WHERE thread.id = run.thread_id),
-    (SELECT thread.salt FROM thread WHERE thread.id = run.thread_id), run.admitted,
+    (SELECT thread.settings FROM thread WHERE thread.id = {thread_id}),
+    (SELECT thread.salt FROM thread WHERE thread.id = {thread_id}), run.admitted,
     run.cause, run.deadline,
     run.epoch = 1 AND NOT EXISTS (
-        SELECT 1 FROM run earlier WHERE earlier.thread_id = run.thread_id AND earlier.number < run.number
+        SELECT 1 FROM run earlier WHERE earlier.thread_id = {thread_id} AND earlier.number < run.number
     )
 """
 
@@ -81,9 +82,17 @@ RETURNING run.available_at, run.number, run.id, run.thread_id, run.case_id, run.
 def _claiming(which: str, lock: str, **values: str) -> dict[Dialect, Any]:
     """What takes the runs that `which` selects, and gives them, in one statement: its text for each dialect."""
     texts: dict[Dialect, str] = {
-        "sqlite": _CLAIM.format(share="", which=which, found="IN (SELECT number FROM found)"),
+        "sqlite": _CLAIM.format(
+            share="",
+            which=which,
+            found="IN (SELECT number FROM found)",
+            thread_id="CAST(run.thread_id AS TEXT)",
+        ),
         "postgresql": _CLAIM.format(
-            share="FOR SHARE", which=f"{which} {lock}", found="= ANY (ARRAY(SELECT number FROM found))"
+            share="FOR SHARE",
+            which=f"{which} {lock}",
+            found="= ANY (ARRAY(SELECT number FROM found))",
+            thread_id="run.thread_id",
         ),
     }
     return {dialect: sa.text(text).bindparams(**values) for dialect, text in texts.items()}
