@@ -28,8 +28,14 @@ _INSERT_LEAF = sa.insert(schema.Leaf.__table__)  # type: ignore[attr-defined]  #
 _INSERT_PLACE = sa.insert(schema.Place.__table__)  # type: ignore[attr-defined]
 _INSERT_NODE = sa.insert(schema.Node.__table__)  # type: ignore[attr-defined]
 _INSERT_SEALED = sa.insert(schema.Sealed.__table__)  # type: ignore[attr-defined]
-_INSERT_PENDING = sa.text(  # in this order: `number` is given row by row
-    "INSERT INTO pending (leaf, hash) SELECT * FROM unnest(CAST(:leaves AS bigint[]), CAST(:hashes AS bytea[]))"
+_LEAVE = sa.text(  # in one round trip; `number` of `pending` is given row by row, in this order
+    "WITH leaves AS (INSERT INTO leaf (id, kind, run_id, case_id, body) SELECT * FROM"
+    " unnest(CAST(:ids AS bigint[]), CAST(:kinds AS text[]), CAST(:runs AS text[]), CAST(:cases AS text[]),"
+    " CAST(:bodies AS bytea[]))),"
+    " seals AS (INSERT INTO sealed (leaf, field, type, value, salt) SELECT * FROM"
+    " unnest(CAST(:of AS bigint[]), CAST(:fields AS text[]), CAST(:types AS text[]), CAST(:values AS bytea[]),"
+    " CAST(:salts AS bytea[])))"
+    " INSERT INTO pending (leaf, hash) SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:hashes AS bytea[]))"
 )
 _IDS = f"SELECT nextval('leaf_id_seq') FROM generate_series(1, {BLOCK})"
 
@@ -100,13 +106,16 @@ def leave(transaction: Transaction) -> None:
     """
     if not transaction.leaves:
         return
-    transaction.many(_INSERT_LEAF, [(id, *leaf) for id, leaf, _seals in transaction.leaves])
-    transaction.many(_INSERT_SEALED, _sealed(transaction))
+    leaves = [(id, *leaf, merkle.leaf_hash(leaf.body)) for id, leaf, _seals in transaction.leaves]
     transaction.run(
-        _INSERT_PENDING,
-        leaves=[appended.id for appended in transaction.leaves],
-        hashes=[merkle.leaf_hash(appended.leaf.body) for appended in transaction.leaves],
+        _LEAVE,
+        **_columns(("ids", "kinds", "runs", "cases", "bodies", "hashes"), leaves),
+        **_columns(("of", "fields", "types", "values", "salts"), _sealed(transaction)),
     )
+
+
+def _columns(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, list[Any]]:
+    return {name: [row[number] for row in rows] for number, name in enumerate(names)}
 
 
 def _sealed(transaction: Transaction) -> list[tuple[Any, ...]]:
