@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,10 @@ class Site:
         """The processes that did something, in order."""
         return [line["pid"] for line in self.happened(event, case)]
 
+    def begun_by(self, pid: int, case: str) -> bool:
+        """Whether a process has begun with a case."""
+        return pid in self.who("begun", case)
+
 
 @pytest.fixture(scope="module")
 def site(postgresql: PostgreSQL, tmp_path_factory: pytest.TempPathFactory) -> Generator[Site]:
@@ -247,13 +252,13 @@ def test_workers_that_a_supervisor_restarts_wait_for_no_lease(site: Site) -> Non
     with site.working(2, **FOREVER) as workers:
         for case in ("one", "two"):
             site.run("patient", case)
-            until(lambda case=case: site.who("begun", case))
+            until(partial(site.who, "begun", case))
         for worker in workers.values():
             worker.kill()
     with site.working(1, **FOREVER) as workers:
         (restarted,) = workers
         for case in ("one", "two"):
-            until(lambda case=case: restarted in site.who("begun", case))
+            until(partial(site.begun_by, restarted, case))
             site.allow(case)
         ended = site.ended("one", "two")
 
