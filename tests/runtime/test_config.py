@@ -29,7 +29,8 @@ def test_without_a_file_the_defaults_hold_in_the_folder(tmp_path: Path) -> None:
 def test_the_nearest_file_above_is_found_and_paths_are_relative_to_it(tmp_path: Path) -> None:
     write(
         tmp_path,
-        'data_dir = "state"\n[deployments.desk]\ngraph = "desk.py:graph"\nrules = "rules.yaml"\n',
+        'data_dir = "state"\n[deployments.desk]\ngraph = "desk.py:graph"\nrules = "rules.yaml"\n'
+        '[ledger]\nkey = "secrets/ledger.key"\n',
     )
     below = tmp_path / "a" / "b"
     below.mkdir(parents=True)
@@ -39,6 +40,7 @@ def test_the_nearest_file_above_is_found_and_paths_are_relative_to_it(tmp_path: 
     assert config.data_dir == tmp_path / "state"
     assert config.deployments["desk"].graph == f"{tmp_path / 'desk.py'}:graph"
     assert config.deployments["desk"].rules == tmp_path / "rules.yaml"
+    assert config.ledger.key == tmp_path / "secrets" / "ledger.key"
 
 
 def test_a_graph_named_by_its_module_is_left_as_it_is(tmp_path: Path) -> None:

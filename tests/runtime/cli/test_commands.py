@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
 from gatewright.runtime.api import presence
@@ -214,6 +215,25 @@ def test_a_ledger_that_holds_passes_and_one_that_was_changed_does_not(project: P
     assert (before.code, before.json["ok"]) == (0, True)
     assert after.code == 5
     assert 1 in {finding["index"] for finding in after.json["findings"]}
+
+
+def test_the_ledger_of_a_postgresql_database_is_verified_too(
+    project: Project, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWRIGHT_DATABASE", database_url)
+    project("run", "start", "clerk", "--input", SMALL)
+    before = project("audit", "verify", "--json")
+    with psycopg.connect(database_url.replace("+psycopg", "")) as database:
+        database.execute("ALTER TABLE leaf DISABLE TRIGGER ALL")
+        database.execute(
+            "UPDATE leaf SET body = convert_to(replace(convert_from(body, 'UTF8'), 'refund', 'refuse'), 'UTF8')"
+        )
+    after = project("audit", "verify")
+
+    assert (before.code, before.json["ok"], before.json["waiting"]) == (0, True, 0)
+    assert before.json["signed"] == before.json["size"] > 0
+    assert after.code == 5
+    assert "THE LEDGER DOES NOT HOLD" in after.out
 
 
 def test_the_schema_is_made_and_checked(project: Project) -> None:

@@ -5,6 +5,7 @@ import stat
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,7 @@ def test_processes_that_come_first_together_get_one_key(database: Database, tmp_
     if not database.shared:
         pytest.skip("one process at a time works on a SQLite file")
     with ThreadPoolExecutor() as threads:
-        found = list(threads.map(lambda name: keys(database, tmp_path / name), ("first", "second")))
+        found = list(threads.map(partial(keys, database), (tmp_path / "first", tmp_path / "second")))
     assert found[0].verifier == found[1].verifier
     assert sorted(each.signer is None for each in found) == [False, True]
 

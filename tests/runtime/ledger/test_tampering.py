@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,7 +52,11 @@ class Victim:
 
             with psycopg.connect(self.url.replace("+psycopg", "")) as server:
                 server.execute("SET session_replication_role = replica")
-                yield lambda text, values=(): server.execute(text.replace("?", "%s"), values)
+
+                def execute(text: str, values: Sequence[Any] = ()) -> Any:
+                    return server.execute(text.replace("?", "%s").encode(), values)
+
+                yield execute
             return
         with closing(sqlite3.connect(self.folder / FILE)) as connection, connection:
             for table in TABLES:
