@@ -19,9 +19,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Kind = Literal["tool", "model", "message", "decision", "function", "human"]
-"""`tool`: a LangChain tool runs · `model`: a chat model is asked · `message`: one agent sends to or asks
-another, or publishes on a topic · `decision`: a policy picks an option · `function`: a plain function marked with `effect` · `human`: a
-person answers."""
+"""`tool`: a LangChain tool runs · `model`: a chat model is asked · `message`: one agent sends to or asks another, or
+publishes on a topic · `decision`: a policy picks an option · `function`: a plain function marked with `effect` ·
+`human`: a person answers."""
 
 Label = Literal["reads", "idempotent", "egress", "irreversible", "trusted", "untrusted"]
 """`reads`: changes nothing outside · `idempotent`: may be repeated with the same idempotency key · `egress`:

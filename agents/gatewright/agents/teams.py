@@ -57,8 +57,8 @@ class Team:
     """The agents of one deployment.
 
     `entry` is the agent that serves the customer. `world` names a `WorldFactory` as `module:attribute`, or is empty
-    where the agents bring their own tools. `rules` is the rule pack the team starts with. `subscriptions` are the topics
-    whose messages its agents are given; the configuration of a deployment may add others.
+    where the agents bring their own tools. `rules` is the rule pack the team starts with. `subscriptions` are the
+    topics whose messages its agents are given; the configuration of a deployment may add others.
     """
 
     name: str

@@ -23,8 +23,8 @@ from gatewright.safety import approvals
 from gatewright.safety.ledger import records
 
 from . import claims, codec, exchange, requests, results, runs
-from .chain import RunChain
 from .causes import Cause
+from .chain import RunChain
 from .checkpoints import GroupCommitSaver, LostCheckpointError
 from .clock import MICROSECONDS, moment
 from .config import Worker

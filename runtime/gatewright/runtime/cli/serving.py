@@ -76,9 +76,7 @@ def dev(desk: Desk, host: str | None, port: int | None, unsafe: bool, browser: b
 
 
 @click.command(cls=Command)
-@click.option(
-    "--deployment", "names", multiple=True, help="Execute this deployment's runs alone; may be repeated."
-)
+@click.option("--deployment", "names", multiple=True, help="Execute this deployment's runs alone; may be repeated.")
 @_placed
 @desk
 def worker(desk: Desk, names: tuple[str, ...], bus: str) -> int:

@@ -29,7 +29,7 @@ _RUN = schema.Run.__table__  # type: ignore[attr-defined]
 
 _PAUSED = sa.select(_PAUSE.c.by).where(_PAUSE.c.deployment == sa.bindparam("of"))
 _STOP = sa.text(
-    "INSERT INTO pause (deployment, \"by\", reason, since) VALUES (:deployment, :by, :reason, :since)"
+    'INSERT INTO pause (deployment, "by", reason, since) VALUES (:deployment, :by, :reason, :since)'
     " ON CONFLICT (deployment) DO NOTHING"
 )
 _GO = sa.delete(_PAUSE).where(_PAUSE.c.deployment == sa.bindparam("of"))
