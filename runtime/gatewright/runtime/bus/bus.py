@@ -138,6 +138,7 @@ class Bus:
         await asyncio.gather(*(subscription.close(grace) for subscription in list(self._subscriptions)))
         for side in self._sides():
             await side.retention.close()
+            await side.outgoing.close()
             await side.log.close()
         if self._memory is not None and self._memory_database is not None:
             await asyncio.to_thread(self._memory.log.writer.close)

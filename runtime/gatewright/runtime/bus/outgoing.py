@@ -126,6 +126,12 @@ class Backlog:
         finally:
             self._measuring = None
 
+    async def close(self) -> None:
+        """Measure no more."""
+        if self._measuring is not None:
+            self._measuring.cancel()
+            await asyncio.gather(self._measuring, return_exceptions=True)
+
 
 class _Batch:
     """What was published since the last turn of the event loop, and who waits for it."""
@@ -193,6 +199,10 @@ class Outgoing:
         batch.messages.append(message)
         batch.waiters.append(waiter)
         return waiter
+
+    async def close(self) -> None:
+        """Look after nothing any more; what is on its way arrives."""
+        await asyncio.gather(*(backlog.close() for backlog in self._backlogs.values()))
 
     def _full(self) -> bool:
         return self._pending >= PENDING or self._bytes >= PENDING_BYTES or bool(self._waiters)

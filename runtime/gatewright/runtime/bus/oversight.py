@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
@@ -105,7 +106,7 @@ class Oversight(Reader):
         now = self._clock.now()
         await self._submit(lambda transaction: _forget(transaction, topic, group, now))
 
-    async def _submit(self, work: Any) -> None:
+    async def _submit(self, work: Callable[[Transaction], None]) -> None:
         await arrival(self._writer.submit(work))
 
 
@@ -133,7 +134,8 @@ def _lag(connection: Connection, now: int) -> list[LagView]:
 
 
 def _counts(connection: Connection, query: Any, **values: Any) -> dict[tuple[str, str], int]:
-    return {(topic, group): count for topic, group, count in connection.execute(query, values)}
+    found: Any = connection.execute(query, values)
+    return {(topic, group): count for topic, group, count in found}
 
 
 def _forget(transaction: Transaction, topic: str, group: str, now: int) -> None:
