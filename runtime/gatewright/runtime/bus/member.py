@@ -182,7 +182,7 @@ class Member:
         self._waiting -= len(holding.waiting)
         if self._held.get(holding.partition) is holding:
             del self._held[holding.partition]
-        if self._batch.holdings.get(holding.partition) is holding:
+        if holding.partition in self._batch.holdings:
             self._batch.forget(holding.partition)
         self._withdraw([holding])
 

@@ -55,8 +55,15 @@ class Batch:
     urgent: bool = False
 
     def forget(self, part: int) -> None:
-        """Leave a partition out; what was noted of it is not written, since the fence does not hold it."""
+        """Leave a partition out, and all that was noted of it: it may be claimed anew before the batch is written."""
         del self.holdings[part]
+        self.parked = [entry for entry in self.parked if entry.partition != part]
+        self.redriven = [redriven for redriven in self.redriven if redriven.parked.partition != part]
+        self.postponed = [postponed for postponed in self.postponed if postponed.partition != part]
+        self.dropped = [place for place in self.dropped if place[0] != part]
+        self.letters = [letter for letter in self.letters if letter.partition != part]
+        self.published = [published for published in self.published if published.partition != part]
+        self.advanced = [lane for lane in self.advanced if lane.holding.partition != part]
 
     def stands(self) -> list[Stand]:
         """Where the group is in the partitions concerned."""
