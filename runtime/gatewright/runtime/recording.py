@@ -79,7 +79,7 @@ class Recorder:
         self._run = execution
         self._office = office
         self._lock = threading.Lock()
-        self._lost: Exception | None = None
+        self._lost: dict[object, Exception] = {}  # by write, until it has been carried out after all
         self._unsettled: list[tuple[Callable[[Transaction], Any], Future[Any]]] = []
 
     def finish(
@@ -175,12 +175,15 @@ class Recorder:
     def write(self, operation: Callable[[Transaction], Any]) -> None:
         """Write without waiting, together with what is written next; `settle` looks after it."""
 
-        def write(transaction: Transaction) -> None:
+        this = object()
+
+        def write(transaction: Transaction) -> None:  # perhaps several times: others may stand in its way
             try:
                 operation(transaction)
             except Exception as error:
-                self._lost = error
+                self._lost[this] = error
                 raise
+            self._lost.pop(this, None)
 
         future = self._office.writer.submit(write, urgent=False)
         with self._lock:
@@ -202,7 +205,7 @@ class Recorder:
             if not insist() or not isinstance(failed[0][1].exception(), UnavailableError):
                 raise cast("BaseException", failed[0][1].exception())
             yield Pause(RETRY)
-            self._lost = None
+            self._lost.clear()
             for operation, _future in failed:
                 self.write(operation)
             with self._lock:
@@ -221,5 +224,5 @@ class Recorder:
         """
         with self._lock:
             lost = [future.exception() for _operation, future in self._unsettled if future.done()]
-        if error := next(filter(None, [self._lost, *lost]), None):
+        if error := next(filter(None, [*self._lost.values(), *lost]), None):
             raise UnavailableError(f"what run {self._run.run_id!r} did could not be recorded yet: {error}") from error
