@@ -10,7 +10,19 @@ from pathlib import Path
 from .figures import HEADING, say
 from .program import options
 
-NAMES = ("engine", "chain", "http", "footprint", "recorded", "airline_policy", "policy", "probes", "approvals", "bus")
+NAMES = (
+    "engine",
+    "chain",
+    "http",
+    "footprint",
+    "recorded",
+    "airline_policy",
+    "policy",
+    "probes",
+    "approvals",
+    "bus",
+    "scale",
+)
 
 
 def main() -> int:
