@@ -300,9 +300,10 @@ class Subscription(Workers):
             if row.offset > holding.next:
                 holding.skip(row.offset)
             self._take(holding, row)
-        for part, holding in held.items():
+        for part in held.keys() - {row.partition for row in scan.rows}:
+            holding = held[part]
             first, head = firsts[part]
-            if part in full or holding.lost or holding.next != first:
+            if holding.lost or holding.leaving or holding.next != first:
                 continue
             if not scan.complete:  # there is something above, and whatever is still to be committed comes after it
                 holding.scanned = max(holding.scanned, scan.last)

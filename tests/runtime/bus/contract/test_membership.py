@@ -197,6 +197,24 @@ async def _some(site: Site) -> bool:
     return bool(await site.query(_LETTERS))
 
 
+async def test_what_is_read_for_a_partition_that_is_handed_back_is_left_to_its_next_holder(site: Site) -> None:
+    publisher = await site.bus(t=ONE_PARTITION)
+    bus, seen = await site.bus(t=ONE_PARTITION), Seen()
+    member = await bus.subscribe("t", "g", seen)
+    await until(lambda: len(member.held) == 1)
+    holding = member._held[0]  # pyright: ignore[reportPrivateUsage]
+    for number in range(3):
+        await publisher.publish("t", number, key="k")
+    member.heads({0: 3})  # so it reads
+    holding.leaving = True
+    await asyncio.sleep(0.1)
+    assert (holding.position, holding.next, seen.data) in [(0, 0, []), (3, 3, [0, 1, 2])]
+    await member.close()
+    if not seen.data:
+        await (await site.bus(t=ONE_PARTITION)).subscribe("t", "g", seen)
+    assert await seen.wait(3) == [0, 1, 2]
+
+
 async def test_partitions_of_different_groups_have_nothing_to_do_with_each_other(site: Site) -> None:
     bus = await site.bus(t=Topic(partitions=2))
     members = [await bus.subscribe("t", name, Seen()) for name in ("g", "h")]
