@@ -43,17 +43,13 @@ async def made(broker: Kafka | Tansu, name: str, *, partitions: int = 4) -> Sett
     return settings
 
 
-async def test_without_a_broker_every_send_ends_by_its_deadline(ticks: Callable[..., Any]) -> None:
+async def test_without_a_broker_every_send_ends_by_its_deadline(turns: Callable[..., Any]) -> None:
     producer = Producer(NOWHERE)
-    began = time.monotonic()
-    passed = await ticks(
-        asyncio.gather(*(producer.send(Record("t", b"k", b"v"), deadline=soon(1)) for _ in range(100)))
-    )
-    assert passed > 20  # kafka-python's own client blocks for a minute
+    # kafka-python's own client blocks for a minute
+    assert await turns(asyncio.gather(*(producer.send(Record("t", b"k", b"v"), deadline=soon(1)) for _ in range(100))))
     with pytest.raises(UnknownOutcomeError, match="by the deadline"):
         await producer.send(Record("t", b"k", b"v"), deadline=soon(0.1))
     await producer.close(deadline=soon(0.5))
-    assert time.monotonic() - began < 30  # far less than the minute
 
 
 async def test_closing_without_a_broker_leaves_nobody_waiting() -> None:
@@ -189,14 +185,14 @@ async def test_a_consumer_goes_on_after_its_broker_was_killed(
 
 
 async def test_a_broker_that_freezes_holds_up_nobody_else(
-    kafka_broker: Kafka | Tansu, topic_prefix: str, ticks: Callable[..., Any]
+    kafka_broker: Kafka | Tansu, topic_prefix: str, turns: Callable[..., Any]
 ) -> None:
     name = f"{topic_prefix}t"
     settings = await made(kafka_broker, name)
     producer = Producer(settings)
     await producer.send(Record(name, b"k", b"before"), deadline=soon())
     kafka_broker.pause()
-    assert await ticks(producer.send(Record(name, b"k", b"meanwhile"), deadline=soon(1))) > 20
+    assert await turns(producer.send(Record(name, b"k", b"meanwhile"), deadline=soon(1)))
     kafka_broker.resume()
     assert (await producer.send(Record(name, b"k", b"after"), deadline=soon())).offset == 2
     await producer.close(deadline=soon())
