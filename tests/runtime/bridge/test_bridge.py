@@ -18,7 +18,6 @@ from tests.runtime.bridge.installations import Installation, installation
 from gatewright.agents.envelopes import Retry
 from gatewright.runtime.bridge import Bridge
 from gatewright.runtime.bus import Bus, Delivery
-from gatewright.runtime.bus.log import Row
 from gatewright.runtime.kafka import Record, UnknownOutcomeError
 
 _LETTERS = sa.text("SELECT topic, message_id, reason, detail FROM dead_letter")
@@ -167,33 +166,6 @@ async def test_existing_topics_of_others_are_read(opened: Opened, topic_prefix: 
     await asyncio.to_thread(produce)
     await collector.wait(4)
     assert collector.of("customer") == [{"order": 0}, {"order": 1}, {"order": 2}]
-
-
-async def test_what_kafka_will_never_take_becomes_a_dead_letter(opened: Opened, topic_prefix: str) -> None:
-    topic = f"{topic_prefix}t"
-    site = await opened()
-
-    class Small(Bridge):
-        """A broker that takes no large records."""
-
-        async def _send(self, rows: Sequence[Row]) -> list[Any]:
-            return await super()._send([row for row in rows if len(row.body) < 2000]) + await super()._send(
-                [row._replace(key="no such topic!/key:k") for row in rows if len(row.body) >= 2000]
-            )
-
-    bus = await site.bus(topic, bridge=Small)
-    collector = Collector()
-    await bus.subscribe(topic, "g", collector)
-    await bus.publish(topic, "x" * 3000, key="k", id="large")
-    await bus.publish(topic, "small", key="k")
-    await collector.wait(1)
-    assert collector.of("k") == ["small"]
-
-    async with asyncio.timeout(20):
-        while not (found := await bus.log.write(lambda transaction: transaction.all(_LETTERS))):
-            await asyncio.sleep(0.05)
-    ((where, message_id, reason, _detail),) = found
-    assert (where, message_id, reason) == ("_kafka.process", f"{topic}/large", "rejected")
 
 
 async def test_another_process_goes_on_where_one_ends(opened: Opened, topic_prefix: str, database_url: str) -> None:
