@@ -212,6 +212,7 @@ def test_what_a_worker_wants_to_do_that_has_not_noticed_its_loss_is_refused(site
         assert site.who("paid", "deaf") == [second]
 
 
+@pytest.mark.slow  # it waits for a coincidence that a busy machine may not give
 def test_without_the_fence_the_repeated_effect_is_seen(site: Site) -> None:
     with stopped_past_its_lease(site, "unfenced", DEAF="yes", UNFENCED="yes") as (first, second):
         until(lambda: site.who("paid", "unfenced") == [second, first])
