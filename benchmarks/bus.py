@@ -19,6 +19,8 @@ from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 
+import uvloop
+
 from gatewright.runtime.bus import Bus, Delivery, Topic
 from gatewright.runtime.bus.topics import Durability
 from gatewright.runtime.store.sqlite import SQLite
@@ -160,4 +162,5 @@ async def measure(setting: Setting) -> Sequence[Figure]:
 
 
 if __name__ == "__main__":
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # for both sides: the service runs on it
     main(measure, __doc__)

@@ -6,7 +6,6 @@ import base64
 import binascii
 import os
 import re
-import struct
 import time as clock
 import zlib
 from collections.abc import Iterator, Mapping
@@ -22,40 +21,41 @@ CONTENT_TYPE = "application/cloudevents+json"
 JSON = "application/json"
 BYTES = "application/octet-stream"
 
+_AT_ONCE = 256  # ids
+
 _VERSIONED = re.compile(r"(?P<schema>.+)@(?P<major>\d+)(?:\.(?P<minor>\d+))?")
 
 
-_random: Iterator[int] = iter(())
-"""Random numbers of 64 bits, fetched from the system many at a time."""
+_random: Iterator[str] = iter(())
+"""Ends of ids, made many at a time."""
+_prefix = (0, "")
+"""The last millisecond, and how ids of it begin."""
 
 
 def _forget() -> None:
-    global _random, _prefix
-    _random, _prefix = iter(()), (0, "")
+    global _random
+    _random = iter(())
 
 
 os.register_at_fork(after_in_child=_forget)  # else parent and child would give the same ids
 
 
-def _bits() -> int:
-    global _random
-    while (number := next(_random, None)) is None:
-        _random = iter(struct.unpack("256Q", os.urandom(2048)))
-    return number
-
-
-_prefix = (0, "")
-"""The last millisecond, and how ids of it begin."""
+def _ends() -> Iterator[str]:
+    digits = os.urandom(_AT_ONCE * 10).hex()
+    for at in range(0, len(digits), 20):
+        variant = "89ab"[int(digits[at], 16) & 3]
+        yield f"{digits[at + 1 : at + 4]}-{variant}{digits[at + 4 : at + 7]}-{digits[at + 7 : at + 19]}"
 
 
 def new_id() -> str:
     """A UUID of version 7 (RFC 9562): the time in milliseconds, and 74 random bits."""
-    global _prefix
+    global _prefix, _random
     now = clock.time_ns() // 1_000_000
     if now != _prefix[0]:
         _prefix = (now, f"{now >> 16:08x}-{now & 0xFFFF:04x}-7")
-    high, low = _bits(), _bits()
-    return f"{_prefix[1]}{high >> 52:03x}-{0x8000 | high >> 36 & 0x3FFF:04x}-{low >> 16:012x}"
+    while (end := next(_random, None)) is None:
+        _random = iter(list(_ends()))  # a list's may be used by several threads
+    return _prefix[1] + end
 
 
 class Retry(Exception):
