@@ -47,7 +47,8 @@ class Server:
         assert process.stdout is not None
         reading = asyncio.to_thread(_first_object, process)
         try:
-            told = await asyncio.wait_for(reading, START)
+            async with asyncio.timeout(START):
+                told = await reading
         except TimeoutError:
             process.kill()
             told = None

@@ -268,7 +268,8 @@ class Engine:
             if told and (room <= 0 or self._worker.deployments):
                 self._pass_on()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stirred.wait(), POLL)
+                async with asyncio.timeout(POLL):
+                    await self._stirred.wait()
 
     def _start(self, claimed: claims.Claimed) -> None:
         lost = self._active.get(claimed.id)

@@ -147,7 +147,8 @@ class Feed:
                 if events or left <= 0 or self._closed:
                     return events
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(waiter, left if self._bell.steady else min(left, LOOK))
+                    async with asyncio.timeout(left if self._bell.steady else min(left, LOOK)):
+                        await waiter
             finally:
                 self._watchers[run_id].discard(waiter)
                 if not self._watchers[run_id]:

@@ -129,7 +129,8 @@ class Hub:
             waiter: asyncio.Future[None] = self._loop.create_future()
             feed.waiters.add(waiter)
             try:
-                await asyncio.wait_for(waiter, timeout)
+                async with asyncio.timeout(timeout):
+                    await waiter
             except TimeoutError:
                 return []
             finally:
@@ -148,7 +149,8 @@ class Hub:
         waiter: asyncio.Future[None] = self._loop.create_future()
         feed.patient.add(waiter)
         try:
-            await asyncio.wait_for(waiter, timeout)
+            async with asyncio.timeout(timeout):
+                await waiter
         except TimeoutError:
             return False
         finally:

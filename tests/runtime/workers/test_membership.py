@@ -112,6 +112,16 @@ async def test_a_member_renews_its_lease_until_it_leaves(office: Office) -> None
     assert (during, state(office, process.id)) == ("alive", "left")
 
 
+@pytest.mark.timeout(20)
+async def test_a_member_that_leaves_while_it_says_that_it_drains_has_left(office: Office) -> None:
+    for _ in range(20):
+        async with joined(office) as process:
+            await asyncio.sleep(0)  # it waits for its next renewal
+            process.membership.drain()
+
+        assert state(office, process.id) == "left"
+
+
 async def test_the_first_renewal_recovers_even_where_nobody_was_lost(office: Office) -> None:
     async with joined(office) as process:
         await renewals(office, process, 2)

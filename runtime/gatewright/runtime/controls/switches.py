@@ -173,7 +173,8 @@ class Switches(Reader):
         """Know what other processes pause, resume, waive and revoke."""
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._controls_changed.wait(), LOOK)
+                async with asyncio.timeout(LOOK):
+                    await self._controls_changed.wait()
             self._controls_changed.clear()
             try:
                 found = await self._query(lambda connection: storage.load(connection, now=self._clock.now()))

@@ -95,7 +95,8 @@ class Membership:
     async def _stay(self) -> None:
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stirred.wait(), self._lease / RENEWALS)
+                async with asyncio.timeout(self._lease / RENEWALS):
+                    await self._stirred.wait()
             self._stirred.clear()
             try:
                 await self._round()
