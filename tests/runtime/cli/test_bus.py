@@ -12,6 +12,9 @@ from gatewright.runtime.config import load
 from gatewright.runtime.service import Service
 
 if TYPE_CHECKING:
+    import pytest
+    from deploy.cluster.kafka import Kafka
+
     from .conftest import Project
 
 
@@ -84,3 +87,15 @@ def test_a_running_service_is_asked(project: Project, serving: Callable[..., str
     assert project("bus", "topics", "--json").json[0]["name"] == "orders"
     assert project("bus", "lag", "--json").json[0]["dead"] == 0
     assert project("bus", "forget", "orders", "desk").code == 0
+
+
+def test_the_doctor_says_whether_kafka_answers(project: Project, kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[tuple[str, str, int]] = []
+    for url in ("", f"kafka://{kafka.bootstrap}", "kafka://127.0.0.1:1"):
+        monkeypatch.setenv("GATEWRIGHT_BUS", url)
+        result = project("doctor", "--json")
+        found += [(each["state"], each["found"], result.code) for each in result.json if each["check"] == "bus"]
+    inside, answers, away = found
+    assert inside == ("ok", "messages stay in the database", inside[2])
+    assert answers[0] == "ok" and f"kafka://{kafka.bootstrap} answers" in answers[1]
+    assert away[0] == "bad" and "127.0.0.1:1 has not answered" in away[1] and away[2] == 4

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
 import sqlite3
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 LITTLE_SPACE = 1 << 30  # bytes
 WANTED_SQLITE = (3, 35)  # RETURNING
+PATIENCE = 5.0  # seconds that Kafka has to answer
 UNHEALTHY = 4
 
 
@@ -57,7 +60,7 @@ def examine(desk: Desk) -> Iterator[Finding]:
         yield Finding("configuration", "bad", str(error), "correct the file or the variable that is named")
         return
     yield Finding("configuration", "ok", f"deployments: {', '.join(config.deployments)}")
-    checks: tuple[Callable[[Config], Finding], ...] = (_directory, _space, _locking, _schema, _port)
+    checks: tuple[Callable[[Config], Finding], ...] = (_directory, _space, _locking, _schema, _bus, _port)
     for check in checks:
         yield check(config)
     for name in config.deployments:
@@ -128,6 +131,28 @@ def _schema(config: Config) -> Finding:
     if found == migration.head():
         return Finding("database", "ok", f"schema {found} in {store.place}")
     return Finding("database", "warning", f"schema {found}, not {migration.head()}", "`gatewright db upgrade`")
+
+
+def _bus(config: Config) -> Finding:
+    if not config.bus:
+        return Finding("bus", "ok", "messages stay in the database")
+    try:
+        topics = asyncio.run(_topics(config))
+    except GatewrightError as error:
+        remedy = "start Kafka, or correct `bus` and the options under [kafka]"
+        return Finding("bus", "bad", str(error), remedy)
+    return Finding("bus", "ok", f"{config.bus} answers and shows {topics} topics")
+
+
+async def _topics(config: Config) -> int:
+    """How many topics of Kafka these settings may see."""
+    from gatewright.runtime.kafka import Settings, Topics
+
+    topics, deadline = Topics(Settings.parse(config.bus, config.kafka)), time.monotonic() + PATIENCE
+    try:
+        return len(await topics.names(deadline=deadline))
+    finally:
+        await topics.close(deadline=deadline)
 
 
 def _port(config: Config) -> Finding:
