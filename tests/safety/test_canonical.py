@@ -261,7 +261,11 @@ class Point:
         ({"$int": "5", "other": 1}, {"$int": "5", "other": 1}),
         (MappingProxyType({"a": 1}), {"a": 1}),
         ("\ud800", {"$str": b64encode(b"\xed\xa0\x80").decode()}),
-        (Point(1, {"b", "a"}), {"$object": [f"{__name__}.Point", {"x": 1, "tags": {"$set": ["a", "b"]}}]}),
+        pytest.param(
+            Point(1, {"b", "a"}),
+            {"$object": [f"{__name__}.Point", {"x": 1, "tags": {"$set": ["a", "b"]}}]},
+            id="the same in every process",
+        ),
     ],
     ids=lambda value: str(value)[:40],
 )
