@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
 from typing import Any
 
 import sqlalchemy as sa
+from tests.runtime.bus.carriers import Broker, Prefixed
 
+from gatewright.runtime.bridge import outboxes
 from gatewright.runtime.bus import Bus, Delivery, Subscription, Topic
 from gatewright.runtime.bus.cursors import Group, Stand
 from gatewright.runtime.bus.schemas import Models
@@ -18,15 +19,26 @@ from gatewright.runtime.store.writer import Transaction, Writer, arrival
 
 LEASE = 0.6  # seconds
 SOON = Topic(backoff=0.0, longest_backoff=0.0)
+_IN_LOG = sa.text("SELECT count(*) FROM message WHERE topic = :topic")
+_IN_OUTBOX = sa.text("SELECT count(*) FROM message WHERE topic LIKE '^_kafka.%' ESCAPE '^' AND id LIKE :topic || '/%'")
 
 
 class Site:
-    """A database, and the buses of processes that work on it."""
+    """A database, and the buses of processes that work on it; with a broker, their messages go over Kafka."""
 
-    def __init__(self, database: Database, stack: AsyncExitStack) -> None:
+    def __init__(self, database: Database, broker: Broker | None = None) -> None:
         self.database = database
-        self._stack = stack
+        self._broker = broker
         self._writer: Writer | None = None
+        self._writers: list[Writer] = []
+        self._buses: list[Bus] = []
+        self._carriers: list[Prefixed] = []
+
+    async def close(self) -> None:
+        """End all processes, at the same time."""
+        await asyncio.gather(*(carrier.close() for carrier in self._carriers))
+        await asyncio.gather(*(bus.close(0.2) for bus in self._buses))
+        await asyncio.gather(*(asyncio.to_thread(writer.close) for writer in self._writers))
 
     @property
     def writer(self) -> Writer:
@@ -36,9 +48,8 @@ class Site:
         return self._writer
 
     def _open_writer(self) -> Writer:
-        writer = Writer(self.database)
-        self._stack.push_async_callback(asyncio.to_thread, writer.close)
-        return writer
+        self._writers.append(Writer(self.database))
+        return self._writers[-1]
 
     async def bus(
         self,
@@ -50,12 +61,22 @@ class Site:
     ) -> Bus:
         """The bus of one more process; on a database of several it has a writer of its own."""
         writer = self._open_writer() if self.database.shared else self.writer
-        bus = kind(self.database, writer, source="test", settings={"t": SOON, **topics}, models=models, lease=lease)
+        settings = {**outboxes(), "t": SOON, **topics}
+        carrier = None if self._broker is None else Prefixed(self._broker, settings)
+        bus = kind(self.database, writer, source="test", settings=settings, models=models, lease=lease, carrier=carrier)
         await bus.open()
         if not self.database.shared:  # for the bus there are no others then, and so it does not look for them
             bus._main.log.watch()  # pyright: ignore[reportPrivateUsage]
-        self._stack.push_async_callback(bus.close, 0.2)
+        self._buses.append(bus)
+        if carrier is not None:
+            self._carriers.append(carrier)
+            await carrier.open(bus)
         return bus
+
+    async def published(self, topic: str) -> int:
+        """How many messages of a topic there are, wherever those are kept that somebody publishes."""
+        ((count,),) = await self.query(_IN_LOG if self._broker is None else _IN_OUTBOX, topic=topic)
+        return int(count)
 
     async def query_nothing(self, text: Any) -> None:
         """Execute a statement that gives no rows."""

@@ -1,4 +1,4 @@
-"""Processes that consume, and are killed at any moment."""
+"""Processes that consume, and are killed or stopped at any moment."""
 
 from __future__ import annotations
 
@@ -14,18 +14,28 @@ from pathlib import Path
 from typing import Any, Literal
 
 import sqlalchemy as sa
+from tests.runtime.bus.carriers import Broker, Forgetful, Prefixed, hasten
 from tests.runtime.bus.histories import Notebook
 from tests.runtime.bus.sites import UnfencedBus
 
 from gatewright.agents import Retry
+from gatewright.runtime.bridge import intake, outboxes, relay
 from gatewright.runtime.bus import Bus, Delivery, Subscription, Topic
+from gatewright.runtime.kafka import Consumer
 from gatewright.runtime.store.database import of
 from gatewright.runtime.store.writer import Transaction, Writer
 
-Point = Literal["", "claimed", "handled", "before the commit", "after the commit"]
+Point = Literal[
+    "", "claimed", "handled", "settling", "before the commit", "after the commit", "sent", "received", "stored"
+]
+"""Where a worker comes by: the last three with a batch that it carries to Kafka or from there."""
 
 LEASE = 0.8  # seconds
-TOPICS = {"work": Topic(partitions=8, attempts=1000, backoff=0.01, longest_backoff=0.05), "done": Topic(partitions=8)}
+TOPICS = {
+    "work": Topic(partitions=8, attempts=1000, backoff=0.01, longest_backoff=0.05),
+    "done": Topic(partitions=8),
+    **outboxes(),
+}
 TABLES = {
     "sqlite": sa.text("CREATE TABLE seen (id INTEGER PRIMARY KEY, key TEXT, number BIGINT)"),
     "postgresql": sa.text("CREATE TABLE seen (id BIGSERIAL PRIMARY KEY, key TEXT, number BIGINT)"),
@@ -38,7 +48,7 @@ _processes.set_forkserver_preload(["tests.runtime.bus.workers"])
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What a worker is to do: consume, and kill itself when it is at `point` for the `nth` time."""
+    """What a worker is to do: consume, and kill or stop itself when it is at `point` for the `nth` time."""
 
     url: str
     folder: Path
@@ -46,7 +56,10 @@ class Task:
     name: str
     point: Point = ""
     nth: int = 1
+    stops: bool = False
     fenced: bool = True
+    broker: Broker | None = None
+    forgetful: bool = False
     slow: float = 0.004  # seconds that a message takes at most
 
 
@@ -59,6 +72,7 @@ def start(task: Task) -> BaseProcess:
 
 def _main(task: Task) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    hasten(setattr)
     asyncio.run(_Worker(task).run())
 
 
@@ -78,11 +92,20 @@ class _Worker:
                 break
             except Exception:  # the system has not buried the one before yet
                 await asyncio.sleep(0.01)
-        writer = Writer(database)
-        bus = (Bus if task.fenced else UnfencedBus)(database, writer, settings=TOPICS, lease=LEASE)
+        writer = self._writer = Writer(database)
+        carrier = None if task.broker is None else Prefixed(task.broker, TOPICS)
+        bus = (Bus if task.fenced else UnfencedBus)(database, writer, settings=TOPICS, lease=LEASE, carrier=carrier)
         await bus.open(alone=not database.shared)
+        if task.forgetful:
+            bus.log.__class__ = Forgetful
         self._plant(Subscription, "_take_on", "claimed")
+        self._plant(Subscription, "_transact", "settling")
         self._plant(Subscription, "_settled", "after the commit", when=lambda values: bool(values.get("dropped")))
+        self._plant(relay.Relay, "_settle", "sent")
+        self._plant(intake.Intake, "_take", "received")
+        self._plant(Consumer, "release", "stored")
+        if carrier is not None:
+            await carrier.open(bus)
         await bus.subscribe("work", "g", self._handle, concurrency=8)
         await asyncio.Event().wait()
 
@@ -117,5 +140,10 @@ class _Worker:
     def _at(self, point: Point) -> None:
         if point == self._task.point:
             self._passed += 1
-            if self._passed == self._task.nth:
+            if self._passed != self._task.nth:
+                return
+            if not self._task.stops:
                 os.kill(os.getpid(), signal.SIGKILL)
+            self._writer.submit(lambda _: None).result()  # or others would wait for the locks of its transaction
+            (self._task.history / f"{self._task.name}.stopped").touch()
+            os.kill(os.getpid(), signal.SIGSTOP)

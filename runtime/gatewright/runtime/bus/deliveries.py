@@ -80,8 +80,8 @@ class Delivery:
 
     @property
     def id(self) -> str:
-        """The message's id."""
-        return self.row.id
+        """The message's id, which is its source's own: the log may know the message by another one."""
+        return self.message.id
 
     @property
     def partition(self) -> int:

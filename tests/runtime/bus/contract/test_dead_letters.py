@@ -63,6 +63,7 @@ async def test_a_message_past_its_deadline_is_not_started(site: Site) -> None:
     assert (letter[1], letter[4]) == ("expired", 0)
 
 
+@pytest.mark.not_on("kafka", reason="what others write there is tried in bridge/test_formats.py")
 async def test_what_is_no_message_is_dead_and_the_next_one_is_handled(site: Site) -> None:
     bus, seen = await site.bus(), Seen()
     await bus.publish("t", "x", key="k")

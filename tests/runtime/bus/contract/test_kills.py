@@ -17,23 +17,29 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from tests.runtime.bus.carriers import Broker, Prefixed
 from tests.runtime.bus.histories import Effect, Findings, check, read
-from tests.runtime.bus.workers import LEASE, TABLES, TOPICS, Point, Task, start
+from tests.runtime.bus.workers import TABLES, TOPICS, Point, Task, start
 
 from gatewright.runtime.bus import Bus
 from gatewright.runtime.store.database import Database, of
 from gatewright.runtime.store.writer import Writer, arrival
 
 _EFFECTS = sa.text("SELECT key, number FROM seen ORDER BY id")
-_DONE = sa.text("SELECT key, \"offset\" FROM message WHERE topic = 'done' ORDER BY number")
+_DONE = sa.text("SELECT count(*) FROM message WHERE topic = 'done' OR id LIKE 'done/%'")  # in the log, or the outbox
+_LEFT = sa.text(
+    'SELECT count(*) FROM cursor JOIN head ON head.topic = cursor.topic AND head."partition" = cursor."partition" '
+    "WHERE cursor.\"group\" = 'kafka' AND head.next > cursor.position"
+)
 PATIENCE = 60.0  # seconds without anything being done
 
 
 class Field:
     """A database, the messages that were published, and the workers that come and go."""
 
-    def __init__(self, database: Database, url: str, folder: Path) -> None:
+    def __init__(self, database: Database, url: str, folder: Path, broker: Broker | None) -> None:
         self.database = database
+        self.broker = broker
         self.published: Counter[str] = Counter()
         self.living: list[BaseProcess] = []
         self._url = url
@@ -45,14 +51,27 @@ class Field:
 
     async def publish(self, bus: Bus, count: int, keys: int) -> None:
         """Publish, some of it again and again."""
-        for turn in range(count // keys):
-            wanted = [(f"k{key}", turn) for key in range(keys)]
-            for key, number in wanted:
+        for _ in range(count // keys):
+            for key in (f"k{each}" for each in range(keys)):
+                number = self.published[key]
                 self.published[key] += 1
                 for _ in range(1 + (number % 5 == 0)):
                     await bus.publish("work", [key, number], key=key, id=f"{key}-{number}")
 
-    def worker(self, point: Point = "", nth: int = 1, *, fenced: bool = True, slow: float = 0.004) -> BaseProcess:
+    def bus(self, writer: Writer) -> Bus:
+        """A bus to publish with; what is to go to Kafka is left in the outbox."""
+        carrier = None if self.broker is None else Prefixed(self.broker, TOPICS)
+        return Bus(self.database, writer, settings=TOPICS, carrier=carrier)
+
+    def worker(
+        self,
+        point: Point = "",
+        nth: int = 1,
+        *,
+        stops: bool = False,
+        fenced: bool = True,
+        forgetful: bool = False,
+    ) -> BaseProcess:
         """Start one more."""
         self._started += 1
         process = start(
@@ -63,8 +82,10 @@ class Field:
                 name=f"w{self._started}",
                 point=point,
                 nth=nth,
+                stops=stops,
                 fenced=fenced,
-                slow=slow,
+                broker=self.broker,
+                forgetful=forgetful,
             )
         )
         self.living.append(process)
@@ -80,6 +101,13 @@ class Field:
         self.living.remove(process)
         return True
 
+    async def stopped(self, process: BaseProcess) -> None:
+        """Wait until it has stopped itself."""
+        async with asyncio.timeout(PATIENCE):
+            while not (self._history / f"w{self._started}.stopped").exists():
+                assert process.is_alive(), process.exitcode
+                await asyncio.sleep(0.01)
+
     def kill(self, process: BaseProcess) -> None:
         """End it at once."""
         process.kill()
@@ -92,7 +120,7 @@ class Field:
 
     def derived(self) -> int:
         with self._engine.connect() as connection:
-            return len(connection.execute(_DONE).all())
+            return int(connection.execute(_DONE).scalar_one())
 
     async def finish(self) -> None:
         """Wait until every message has had its effect; the checker says whether once."""
@@ -104,6 +132,15 @@ class Field:
             assert loop.time() < since + PATIENCE, f"nothing is done any more: {self.findings()}"
             await asyncio.sleep(0.02)
 
+    async def carried(self) -> None:
+        """Wait until Kafka has all that was in the outbox, and somebody has noted it."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                with self._engine.connect() as connection:
+                    if not connection.execute(_LEFT).scalar_one():
+                        return
+                await asyncio.sleep(0.02)
+
     def findings(self) -> Findings:
         return check(self.published, self.effects(), read(self._history))
 
@@ -114,16 +151,20 @@ class Field:
         self._engine.dispose()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "kafka"])
 async def field(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Field]:
+    """SQLite with one worker at a time, PostgreSQL with several, and those with Kafka between."""
     url = "" if request.param == "sqlite" else request.getfixturevalue("database_url")
+    broker = None
+    if request.param == "kafka":
+        broker = Broker(request.getfixturevalue("kafka").bootstrap, request.getfixturevalue("topic_prefix"))
     database = of(url, tmp_path)
     database.hold()
     await asyncio.to_thread(database.prepare)
     writer = Writer(database)
     await arrival(writer.submit(lambda transaction: transaction.run(TABLES[database.dialect])))
     await asyncio.to_thread(writer.close)
-    found = Field(database, url, tmp_path)
+    found = Field(database, url, tmp_path, broker)
     yield found
     found.close()
     database.release()
@@ -132,12 +173,16 @@ async def field(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerato
 async def _publish_all(field: Field, count: int, keys: int) -> None:
     """Publish from this process, and leave the database to the workers."""
     writer = Writer(field.database)
-    async with Bus(field.database, writer, settings=TOPICS) as bus:
+    async with field.bus(writer) as bus:
         await field.publish(bus, count, keys)
     await asyncio.to_thread(writer.close)
-    field.database.release()
+    if not field.database.shared:
+        field.database.release()
 
 
+@pytest.mark.parametrize(
+    "field", ["sqlite", "postgresql", pytest.param("kafka", marks=pytest.mark.slow)], indirect=True
+)
 @pytest.mark.parametrize("point", ["claimed", "handled", "before the commit", "after the commit"])
 async def test_a_process_may_die_at_any_point(field: Field, point: Point) -> None:
     await _publish_all(field, 60, keys=6)
@@ -167,7 +212,7 @@ async def _killed_at_random(field: Field, *, kills: int, count: int) -> None:
         if field.database.shared:
             writer = Writer(field.database)
             stack.callback(writer.close)
-            bus = await stack.enter_async_context(Bus(field.database, writer, settings=TOPICS))
+            bus = await stack.enter_async_context(field.bus(writer))
             publishing = asyncio.create_task(field.publish(bus, count, keys=20))
         else:  # SQLite has one process at a time
             publishing = asyncio.create_task(_publish_all(field, count, keys=20))
@@ -185,32 +230,58 @@ async def _killed_at_random(field: Field, *, kills: int, count: int) -> None:
     assert field.derived() == field.published.total()
 
 
-async def _stopped_beyond_the_lease(field: Field, *, fenced: bool, zombies: int) -> Findings:
-    """Two workers, of which one is always stopped until the other has taken over, and then goes on."""
-    await _publish_all(field, 120, keys=12)
-    workers = [field.worker(fenced=fenced, slow=0.05) for _ in range(2)]
-    moments = random.Random(zombies)
-    for turn in range(zombies):
-        done = len(field.effects())
-        while len(field.effects()) < min(done + 5, field.published.total()):
-            await asyncio.sleep(0.01)
-        victim = workers[turn % 2]
-        os.kill(victim.pid or 0, signal.SIGSTOP)
-        await asyncio.sleep(LEASE * moments.uniform(2.0, 2.5))
-        os.kill(victim.pid or 0, signal.SIGCONT)
+async def _stopped_beyond_its_lease(field: Field, point: Point, *, fenced: bool = True) -> None:
+    """A worker is stopped at a point until another one has done everything, and then goes on."""
+    await _publish_all(field, 60, keys=12)
+    zombie = field.worker(point, stops=True, fenced=fenced)
+    await field.stopped(zombie)
+    other = field.worker(fenced=fenced)
     await field.finish()
-    await asyncio.sleep(0.5)  # what comes too late comes now
-    return field.findings()
+    os.kill(zombie.pid or 0, signal.SIGCONT)
+    if fenced:
+        field.kill(other)
+        await _publish_all(field, 24, keys=12)  # when it has done these, it has tried what it was at before
+        await field.finish()
 
 
-@pytest.mark.parametrize("field", ["postgresql"], indirect=True)
-async def test_a_process_that_was_stopped_beyond_its_lease_changes_nothing(field: Field) -> None:
-    findings = await _stopped_beyond_the_lease(field, fenced=True, zombies=3)
-    assert findings.clean, findings
+@pytest.mark.parametrize(
+    ("field", "point"),
+    [("postgresql", "settling"), ("kafka", "settling"), ("kafka", "sent"), ("kafka", "received")],
+    indirect=["field"],
+)
+async def test_a_process_that_was_stopped_beyond_its_lease_changes_nothing(field: Field, point: Point) -> None:
+    await _stopped_beyond_its_lease(field, point)
+    assert field.findings().clean, field.findings()
     assert field.derived() == field.published.total()
 
 
-@pytest.mark.parametrize("field", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("field", ["postgresql", "kafka"], indirect=True)
 async def test_without_the_fences_the_same_repeats_what_was_done(field: Field) -> None:
-    findings = await _stopped_beyond_the_lease(field, fenced=False, zombies=3)
-    assert findings.repeated
+    await _stopped_beyond_its_lease(field, "settling", fenced=False)
+    async with asyncio.timeout(PATIENCE):
+        while not field.findings().repeated:
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("field", ["kafka"], indirect=True)
+@pytest.mark.parametrize("point", ["sent", "received", "stored"])
+async def test_a_process_may_die_while_it_carries(field: Field, point: Point) -> None:
+    await _publish_all(field, 60, keys=6)
+    assert await field.died(field.worker(point))
+    field.worker()
+    await field.finish()
+    await field.carried()
+    await _publish_all(field, 6, keys=6)  # when these have come, all that was sent twice has come twice
+    await field.finish()
+    assert field.findings().clean, field.findings()
+    assert field.derived() == 66
+
+
+@pytest.mark.parametrize("field", ["kafka"], indirect=True)
+async def test_without_the_look_at_ids_what_was_sent_twice_is_done_twice(field: Field) -> None:
+    await _publish_all(field, 60, keys=6)
+    assert await field.died(field.worker("sent", forgetful=True))
+    field.worker(forgetful=True)
+    async with asyncio.timeout(PATIENCE):
+        while not field.findings().repeated:
+            await asyncio.sleep(0.02)

@@ -57,6 +57,7 @@ async def test_the_partitions_of_a_dead_member_are_taken_when_its_lease_is_over(
     assert await site.query(_DEATHS) == [(1,)]
 
 
+@pytest.mark.not_on("kafka", reason="there nobody works alone")
 async def test_whoever_works_alone_takes_over_at_once(site: Site) -> None:
     one, seen = await site.bus(lease=3600.0), Seen()
     member = await one.subscribe("t", "g", Seen())

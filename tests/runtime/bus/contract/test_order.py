@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Sequence
 
+import pytest
+from tests.runtime.bus.histories import Effect, check
 from tests.runtime.bus.sites import Seen, Site, until
 
 from gatewright.runtime.bus import Delivery
+from gatewright.runtime.bus.log import Entry, Log
+from gatewright.runtime.store.writer import Transaction
 
 
 async def test_messages_of_a_key_are_handled_in_the_order_of_publication(site: Site) -> None:
@@ -38,6 +43,40 @@ async def test_two_messages_of_a_key_are_never_handled_at_the_same_time(site: Si
     await asyncio.gather(*(bus.publish("t", number, key=f"k{number % 4}") for number in range(60)))
     await seen.wait(60)
     assert all(delivery.attempt == 1 for delivery in seen.deliveries)
+
+
+class Keyless(Log):
+    """Forgets keys: the negative control of order."""
+
+    def put(self, transaction: Transaction, entries: Sequence[Entry]) -> None:
+        super().put(transaction, [entry._replace(key=None) if entry.topic == "t" else entry for entry in entries])
+
+
+@pytest.mark.parametrize(("kind", "patience", "wanted"), [(Log, 0.1, []), (Keyless, 20.0, [Effect("k", 0)])])
+async def test_a_message_that_could_be_overtaken_is_not(
+    site: Site, kind: type[Log], patience: float, wanted: list[Effect]
+) -> None:
+    """Where keys are forgotten, it is, and the checker sees it."""
+    bus = await site.bus()
+    bus.log.__class__ = kind
+    effects: list[Effect] = []
+    overtaken, both = asyncio.Event(), asyncio.Event()
+
+    async def handle(delivery: Delivery) -> None:
+        if delivery.data == 0:
+            await asyncio.wait([asyncio.create_task(overtaken.wait())], timeout=patience)
+        else:
+            overtaken.set()
+        effects.append(Effect("k", delivery.data))
+        if len(effects) == 2:
+            both.set()
+
+    await bus.subscribe("t", "g", handle)
+    await bus.publish("t", 0, key="k")
+    await bus.publish("t", 1, key="k")
+    async with asyncio.timeout(30):
+        await both.wait()
+    assert check({"k": 2}, effects, []).out_of_order == wanted
 
 
 async def test_a_slow_key_does_not_hold_up_others(site: Site) -> None:
@@ -83,6 +122,7 @@ async def test_a_new_group_begins_where_it_is_told(site: Site) -> None:
     await bus.publish("t", "before", key="k")
     early, late = Seen(), Seen()
     await bus.subscribe("t", "early", early)
+    await early.wait(1)
     await bus.subscribe("t", "late", late, start="latest")
     await bus.publish("t", "after", key="k")
     assert await early.wait(2) == ["before", "after"]

@@ -16,7 +16,6 @@ from gatewright.runtime.bus import Bus, Topic, outgoing
 from gatewright.runtime.bus.log import Entry, Log
 from gatewright.runtime.store.writer import Transaction, Writer, arrival
 
-_COUNT = sa.text("SELECT count(*) FROM message WHERE topic = 't'")
 _OFFSETS = sa.text('SELECT "partition", "offset" FROM message WHERE topic = \'t\' ORDER BY number')
 
 
@@ -25,7 +24,7 @@ async def test_an_id_is_published_once(site: Site) -> None:
     for _ in range(3):
         await bus.publish("t", 1, key="k", id="same")
     await asyncio.gather(*(bus.publish("t", 1, key="k", id="same") for _ in range(5)))
-    assert await site.query(_COUNT) == [(1,)]
+    assert await site.published("t") == 1
 
 
 async def test_an_id_is_published_once_by_processes_at_the_same_time(site: Site) -> None:
@@ -33,7 +32,7 @@ async def test_an_id_is_published_once_by_processes_at_the_same_time(site: Site)
     await asyncio.gather(
         *(bus.publish("t", 1, key=key, id=f"id-{n}") for n in range(20) for bus in (one, other) for key in "ab")
     )
-    assert await site.query(_COUNT) == [(20,)]
+    assert await site.published("t") == 20
 
 
 class Careless(Log):
@@ -46,7 +45,7 @@ class Careless(Log):
 async def test_without_the_look_at_ids_a_repeated_one_is_seen(site: Site) -> None:
     bus = await site.bus()
     await bus.publish("t", 1, key="k", id="same")
-    bus._main.log.__class__ = Careless  # pyright: ignore[reportPrivateUsage]
+    bus.log.__class__ = Careless
     with pytest.raises(Exception, match="(?i)unique|duplicate"):
         await bus.publish("t", 1, key="k", id="same")
 
@@ -55,9 +54,10 @@ async def test_the_same_id_on_another_topic_is_another_message(site: Site) -> No
     bus = await site.bus()
     await bus.publish("t", 1, id="same")
     await bus.publish("other", 1, id="same")
-    assert await site.query(_COUNT) == [(1,)]
+    assert await site.published("t") == 1
 
 
+@pytest.mark.not_on("kafka", reason="its intake writes one batch after the other")
 async def test_offsets_of_a_partition_have_no_gaps(site: Site) -> None:
     one, other = await site.bus(), await site.bus()
     await asyncio.gather(*(bus.publish("t", n, key=f"k{n % 7}") for n in range(100) for bus in (one, other)))
@@ -100,11 +100,12 @@ async def test_what_is_no_name_of_a_topic_is_refused(site: Site, name: str) -> N
 
 
 async def test_another_number_of_partitions_is_refused(site: Site) -> None:
-    await (await site.bus(t=Topic(partitions=4))).publish("t", 1)
+    await (await site.bus(t=Topic(partitions=4))).create("t")
     with pytest.raises(UsageError, match="has 4 partitions and is configured with 8"):
-        await (await site.bus(t=Topic(partitions=8))).publish("t", 1)
+        await (await site.bus(t=Topic(partitions=8))).create("t")
 
 
+@pytest.mark.not_on("kafka", reason="Kafka is between publishers and groups; see bridge/test_pressure.py")
 async def test_a_full_topic_makes_publishers_wait_and_then_tells_them(site: Site) -> None:
     bus = await site.bus(t=SOON.model_copy(update={"limit": 10}))
     gate = asyncio.Event()
@@ -112,8 +113,7 @@ async def test_a_full_topic_makes_publishers_wait_and_then_tells_them(site: Site
     with pytest.raises(BusyError, match=r"'t' is full: \d+ messages wait for group 'slow', and its limit is 10"):
         for number in range(100):
             await bus.publish("t", number, timeout=0.3)
-    ((stored,),) = await site.query(_COUNT)
-    assert 10 <= stored < 20
+    assert 10 <= await site.published("t") < 20
     gate.set()
     await bus.publish("t", "there is room again", timeout=20)
 
@@ -122,7 +122,7 @@ async def test_a_topic_that_nobody_consumes_is_not_full(site: Site) -> None:
     bus = await site.bus(t=SOON.model_copy(update={"limit": 5}))
     for number in range(30):
         await bus.publish("t", number, timeout=0.3)
-    assert await site.query(_COUNT) == [(30,)]
+    assert await site.published("t") == 30
 
 
 async def test_what_is_on_its_way_to_the_database_is_bounded(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +138,7 @@ async def test_what_is_on_its_way_to_the_database_is_bounded(site: Site, monkeyp
     await arrival(held)
     await asyncio.gather(*tasks[:10])
     assert len(refused) == 20
-    assert await site.query(_COUNT) == [(11,)]
+    assert await site.published("t") == 11
 
 
 async def test_a_message_put_with_another_operation_shares_its_fate(site: Site) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 import sqlalchemy as sa
 from tests.runtime.bus.sites import SOON, Seen, Site, until
 
 from gatewright.agents import Retry
 from gatewright.runtime.bus import Bus, Delivery
+
+pytestmark = pytest.mark.not_on("kafka", reason="it is the log's own, and messages there come into it later")
 
 _STORED = sa.text('SELECT "offset" FROM message WHERE topic = \'t\' ORDER BY "offset"')
 _POSITION = sa.text("SELECT min(position) FROM cursor WHERE topic = 't'")
