@@ -1,32 +1,38 @@
-"""The message bus in SQLite against AutoGen's in-memory runtime, and a request against a commit.
+"""The message bus in SQLite against AutoGen's in-memory runtime, over Kafka against kafka-python, a request a commit.
 
 10,000 messages of 1 KB are published by 64 tasks, each of which waits until its message is durable, and consumed by a
-group in the same process; it counts until the last one is settled. The reference keeps nothing: it is autogen-core's
+group in the same process; it counts until the last one is handled. The reference keeps nothing: it is autogen-core's
 `SingleThreadedAgentRuntime`, with an agent that subscribes to the topic, and the same publishers.
 
 A request is published and answered through the bus, with `disk` durability both ways; the reference is one bare INSERT
 and COMMIT at `synchronous=FULL` in the same folder.
+
+Over Kafka, the same messages go with `disk` durability into the outbox, to a broker on this machine, back into the log
+and to the group. The reference keeps nothing of its own: it is kafka-python, which sends the same bytes to a topic with
+as many partitions and reads them meanwhile, in one process, with the settings that it has by itself (`acks="all"`,
+idempotence; batches of 16 KiB that do not wait). Where this machine cannot run Apache Kafka, the figure is left out.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import sqlite3
 import statistics
 import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager, closing
+from collections.abc import Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import uvloop
+from deploy.cluster import jars
+from deploy.cluster.kafka import Kafka
 
 from gatewright.runtime.bus import Bus, Delivery, Topic
 from gatewright.runtime.bus.topics import Durability
-from gatewright.runtime.store.sqlite import SQLite
-from gatewright.runtime.store.writer import Writer
 
-from . import autogen
+from . import autogen, carried
 from .figures import Bar, Figure, compare, say, take_turns
 from .program import Setting, main
 
@@ -36,29 +42,12 @@ TEXT = "x" * 1000
 DISK = Bar(value=8.0, sense="at least")
 PROCESS = Bar(value=12.0, sense="at least")
 REQUEST = Bar(value=3.0, sense="at most")
-
-
-@asynccontextmanager
-async def opened(folder: Path) -> AsyncGenerator[Bus]:
-    """The bus on a SQLite file of its own."""
-    folder.mkdir(parents=True, exist_ok=True)
-    database = SQLite(folder)
-    database.hold()
-    database.prepare()
-    writer = Writer(database)
-    settings = {
-        "process": Topic(durability="process"),
-        "disk": Topic(durability="disk"),
-        "asked": Topic(durability="disk"),
-    }
-    bus = Bus(database, writer, source="benchmark", settings=settings)
-    await bus.open(alone=True)
-    try:
-        yield bus
-    finally:
-        await bus.close()
-        await asyncio.to_thread(writer.close)
-        database.release()
+KAFKA = Bar(value=0.7, sense="at least")
+SETTINGS = {
+    "process": Topic(durability="process"),
+    "disk": Topic(durability="disk"),
+    "asked": Topic(durability="disk"),
+}
 
 
 class Consumer:
@@ -82,20 +71,27 @@ class Consumer:
         return self._reached
 
 
-async def ours(bus: Bus, consumer: Consumer, durability: Durability, count: int) -> float:
+def message(number: int) -> tuple[str, dict[str, object]]:
+    """Key and data of a message."""
+    return f"case-{number % KEYS}", {"number": number, "text": TEXT}
+
+
+async def ours(bus: Bus, consumer: Consumer, topic: str, count: int) -> float:
     """Messages per second."""
     numbers = iter(range(count))
     reached = consumer.expect(count)
 
     async def publish() -> None:
         for number in numbers:
-            await bus.publish(durability, {"number": number, "text": TEXT}, key=f"case-{number % KEYS}")
+            key, data = message(number)
+            await bus.publish(topic, data, key=key)
 
     began = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         for _ in range(PUBLISHERS):
             group.create_task(publish())
-    await asyncio.wait_for(reached.wait(), 600)
+    async with asyncio.timeout(600):
+        await reached.wait()
     return count / (time.perf_counter() - began)
 
 
@@ -135,11 +131,33 @@ async def answer(delivery: Delivery) -> object:
     return delivery.data
 
 
+async def over_kafka(setting: Setting, count: int, turns: int) -> Figure:
+    """The whole way of messages over a broker."""
+    messages = [message(number) for number in range(count)]
+    broker = Kafka(setting.folder / "broker")
+    await asyncio.to_thread(broker.start)
+    try:
+        async with (
+            carried.opened(setting.folder / "carried", SETTINGS, broker.bootstrap) as bus,
+            carried.bare(broker.bootstrap, "bare", SETTINGS["disk"].partitions) as bare,
+        ):
+            consumer = Consumer()
+            await bus.subscribe("disk", "counter", consumer)
+            gc.collect()
+            gc.freeze()  # for both sides: the service does so when it is loaded
+            pairs = await take_turns(
+                partial(ours, bus, consumer, "disk", count), partial(bare.throughput, messages), turns
+            )
+    finally:
+        await asyncio.to_thread(broker.stop)
+    return compare("kafka_against_raw", "messages/s", pairs, KAFKA)
+
+
 async def measure(setting: Setting) -> Sequence[Figure]:
     """All figures of the bus."""
     count, turns = setting.size(10_000, 200), setting.size(7, 1)
     figures: list[Figure] = []
-    async with opened(setting.folder / "ours") as bus:
+    async with carried.opened(setting.folder / "ours", SETTINGS) as bus:
         levels: tuple[tuple[Durability, Bar], ...] = (("disk", DISK), ("process", PROCESS))
         for durability, bar in levels:
             consumer = Consumer()
@@ -158,9 +176,15 @@ async def measure(setting: Setting) -> Sequence[Figure]:
         file = setting.folder / "bare.sqlite"
         pairs = await take_turns(partial(asked, bus, few), partial(committed, file, few), setting.size(9, 1))
         figures.append(compare("request_p50_against_commit", "ms", pairs, REQUEST))
+    if (why := jars.missing()) is not None:
+        say(f"bus: kafka_against_raw is left out: {why}")
+        return figures
+    say(f"bus: {PUBLISHERS} publishers over Kafka, against kafka-python")
+    figures.append(await over_kafka(setting, count, turns))
     return figures
 
 
 if __name__ == "__main__":
-    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # for both sides: the service runs on it
+    # For both sides: the service runs on it.
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # pyright: ignore[reportDeprecated]  # by Python 3.14
     main(measure, __doc__)

@@ -65,12 +65,13 @@ class Member:
         await self._tell()
 
     async def _read(self) -> None:
-        async for batch in self.consumer.batches():
-            self.batches.append(batch)
-            self.received += batch.records
-            if not self.hold:
-                self.positions[batch.partition] = batch.following
-                self.consumer.release(batch)
+        async for batches in self.consumer.batches():
+            self.batches += batches
+            for batch in batches:
+                self.received += batch.records
+                if not self.hold:
+                    self.positions[batch.partition] = batch.following
+                    self.consumer.release(batch)
             await self._tell()
 
     async def _tell(self) -> None:

@@ -96,7 +96,7 @@ async def test_nothing_comes_before_the_owner_has_given_the_position(
     done, _ = await asyncio.wait([first], timeout=0.5)
     assert not done
     answer.set()
-    batch = await asyncio.wait_for(first, 60)
+    (batch,) = await asyncio.wait_for(first, 60)
     assert [record.offset for record in batch.records] == [7, 8, 9]
     await consumer.close(deadline=soon())
 
@@ -231,7 +231,7 @@ async def test_the_owner_may_use_the_bus_while_it_lets_go(
         settings, group=f"{topic}.readers", topics=[topic], assigned=assigned, revoked=revoked, session=2.0
     )
     await send(producer, topic, 1)
-    assert (await asyncio.wait_for(anext(consumer.batches()), 60)).records
+    assert await asyncio.wait_for(anext(consumer.batches()), 60)
     second = join(f"{topic}.readers", [topic])
     await second.until(lambda: len(second.owned) == 2)
     assert len(lost) == 2

@@ -6,14 +6,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 
 from gatewright.agents.errors import UnavailableError
-from gatewright.runtime.bus.log import Log
+from gatewright.runtime.bus.log import Entry, Log
 from gatewright.runtime.kafka import Batch, Consumer, Partition, Settings
 from gatewright.runtime.store.writer import Transaction
 
 from . import formats, positions
+from .positions import Move
 
 RETRY = 1.0  # seconds before reading is begun again after an error
 CLOSING = 5.0  # seconds
@@ -70,9 +70,8 @@ class Intake:
             self._settings, group=self._group, topics=topics, assigned=self._assigned, revoked=self._revoked
         )
         try:
-            async for batch in consumer.batches():
-                if await self._take(batch):
-                    consumer.release(batch)
+            async for batches in consumer.batches():
+                await self._take(consumer, batches)
         finally:
             await asyncio.shield(consumer.close(deadline=time.monotonic() + CLOSING))
 
@@ -93,26 +92,26 @@ class Intake:
         for partition in partitions:
             self._next.pop(partition, None)
 
-    async def _take(self, batch: Batch) -> bool:
-        """Put a batch into the log; false where its partition is another's by now."""
-        entries = [formats.inbound(record) for record in batch.records]
-        while batch.partition in self._next:
-            before = self._next[batch.partition]
+    async def _take(self, consumer: Consumer, batches: Sequence[Batch]) -> None:
+        """Put batches into the log with one operation, apart from those whose partition is another's by now."""
+        while batches := [batch for batch in batches if consumer.holds(batch)]:
+            entries = [formats.inbound(record) for batch in batches for record in batch.records]
+            following = {batch.partition: batch.following for batch in batches}
+            moves = [Move(partition, self._next[partition], to) for partition, to in following.items()]
 
-            def put(transaction: Transaction, before: int | None = before) -> None:
-                positions.move(transaction, batch.partition, before, batch.following)
+            def put(
+                transaction: Transaction, moves: Sequence[Move] = moves, entries: Sequence[Entry] = entries
+            ) -> None:
+                positions.move(transaction, moves)
                 self._log.put(transaction, entries)
 
             try:
                 await self._log.write(put)
-            except positions.OvertakenError:
-                with suppress(KeyError):
-                    del self._next[batch.partition]
-                raise
             except UnavailableError:
                 await asyncio.sleep(RETRY)
-            else:
-                if batch.partition in self._next:
+                continue
+            for batch in batches:
+                if consumer.holds(batch):
                     self._next[batch.partition] = batch.following
-                return True
-        return False
+                    consumer.release(batch)
+            return

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import sqlalchemy as sa
 
 from gatewright.agents.errors import ConflictError
@@ -26,15 +29,25 @@ def read(transaction: Transaction, partition: Partition) -> int | None:
     return None if found is None else int(found[0])
 
 
-def move(transaction: Transaction, partition: Partition, before: int | None, following: int) -> None:
-    """Move a position, in the transaction that puts the records up to it into the log.
+class Move(NamedTuple):
+    """A position that moves on; `before` is None where nothing has been read of the partition."""
+
+    partition: Partition
+    before: int | None
+    following: int
+
+
+def move(transaction: Transaction, moves: Sequence[Move]) -> None:
+    """Move positions, in the transaction that puts the records up to them into the log.
 
     Raises:
-        OvertakenError: it is not `before` any more.
+        OvertakenError: one is not what it was before any more.
     """
-    if before is None:
-        moved = transaction.run(_BEGIN, topic=partition.topic, part=partition.number, next=following)
-    else:
-        moved = transaction.run(_MOVE, topic=partition.topic, part=partition.number, before=before, next=following)
-    if not moved:
-        raise OvertakenError(f"partition {partition.number} of {partition.topic!r} has been read on from {before}")
+    first = [move for move in moves if move.before is None]
+    moved = sum(transaction.run(_BEGIN, topic=of.topic, part=of.number, next=to) for of, _, to in first)
+    rows = [(to, of.topic, of.number, before) for of, before, to in moves if before is not None]
+    if rows:
+        moved += transaction.each(_MOVE, rows)
+    if moved != len(moves):
+        found = ", ".join(f"{of.number} of {of.topic!r} at {before}" for of, before, _ in moves)
+        raise OvertakenError(f"another process has read on from one of the positions in partitions {found}")

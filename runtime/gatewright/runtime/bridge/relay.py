@@ -1,7 +1,8 @@
 """The outbox on its way to Kafka: whole batches in the order of the log, as a member of a group like any other.
 
 A handler for each message would keep the order of keys by waiting for Kafka between two messages of a key. Kafka keeps
-it for all that is sent in order, so many are under way at once; positions move when all of a batch have arrived.
+it for all that is sent in order, so many are under way at once; positions move when all of a batch have arrived. While
+one batch is on its way, the one before it is noted and the next one is read.
 """
 
 from __future__ import annotations
@@ -26,17 +27,34 @@ from gatewright.runtime.store.writer import Transaction
 MOST = 1024  # messages of a batch
 LEASE = 5.0  # seconds
 PAUSE = 1.0  # seconds, after the database was away
+GATHER = 0.02  # seconds from one batch to the next, at least: Kafka's cost is by the batch, of each partition
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass
 class _Place:
-    """How far a partition is that this process holds. What is left of it has numbers above `since`."""
+    """How far a partition is that this process holds: what is left of it has numbers above `since`.
+
+    `settled` is the same for what Kafka has, and what the database knows.
+    """
 
     epoch: int
     position: int
     since: int
+    settled: tuple[int, int]
+
+    def rewind(self) -> None:
+        """Begin again with what Kafka may not have."""
+        self.position, self.since = self.settled
+
+
+class _Carried(NamedTuple):
+    """A batch that has come to an end: the places it is of, and what will never be taken of it."""
+
+    places: Mapping[int, _Place]
+    rows: Sequence[Row]
+    refused: Sequence[Refused]
 
 
 class Refused(NamedTuple):
@@ -112,7 +130,8 @@ class Relay:
             if part not in attended.held:
                 self._forget(part, epoch)
         for claim in attended.claims:
-            self._places[claim.partition] = _Place(claim.epoch, claim.position, claim.since)
+            stand = (claim.position, claim.since)
+            self._places[claim.partition] = _Place(claim.epoch, *stand, settled=stand)
         self._news.set()
 
     def _forget(self, part: int, epoch: int) -> None:
@@ -124,8 +143,7 @@ class Relay:
         while True:
             self._news.clear()
             try:
-                while await self._carry_some():
-                    pass
+                await self._carry_all()
             except UnavailableError as error:
                 _log.warning("the outbox cannot reach the database: %s", error)
                 await asyncio.sleep(PAUSE)
@@ -136,14 +154,34 @@ class Relay:
                 continue
             await self._news.wait()
 
-    async def _carry_some(self) -> bool:
-        """Bring one batch to Kafka; false where there is none."""
+    async def _carry_all(self) -> None:
+        """Bring all that there is to Kafka, one batch after the other."""
+        for place in self._places.values():
+            place.rewind()
+        places, rows, carried = *await self._next(), None
+        while rows is not None or carried is not None:
+            await self._carry_back()
+            sent, following, noted = await asyncio.gather(
+                self._send(rows or []), self._next(after=GATHER), self._settle(carried), return_exceptions=True
+            )  # whatever fails: while a batch is on its way, no other may be sent
+            if isinstance(sent, BaseException):
+                raise sent
+            if isinstance(following, BaseException):
+                raise following
+            if isinstance(noted, BaseException):
+                raise noted
+            carried = _Carried(places, rows, sent) if rows else None
+            places, rows = following
+
+    async def _next(self, *, after: float = 0.0) -> tuple[Mapping[int, _Place], list[Row] | None]:
+        """The next batch, read `after` seconds: None where there is none, empty where more may follow."""
+        await asyncio.sleep(after)
         places = dict(self._places)
-        await self._carry_back()
         rows = await self._log.write(lambda transaction: self._read(transaction, places))
-        if rows:
-            await self._settle(places, rows, await self._send(rows))
-        return rows is not None
+        for row in rows or ():
+            place = places[row.partition]
+            place.position, place.since = row.offset + 1, row.number
+        return places, rows
 
     async def _carry_back(self) -> None:
         """Carry dead letters that were redriven; what is refused again is a dead letter again."""
@@ -176,7 +214,11 @@ class Relay:
         dead = [Letter.of(row, "rejected", reason, None, 1) for row, reason in refused]
         letters.add(transaction, self._group, dead, now=self._log.clock.now())
 
-    async def _settle(self, places: Mapping[int, _Place], rows: Sequence[Row], refused: Sequence[Refused]) -> None:
+    async def _settle(self, carried: _Carried | None) -> None:
+        """Note that a batch has been carried."""
+        if carried is None:
+            return
+        places, rows, refused = carried
         last = {row.partition: row for row in rows}
         stands = [
             Stand(part, places[part].epoch, row.offset + 1, row.number)
@@ -192,7 +234,6 @@ class Relay:
         held = await self._log.write(settle)
         for stand in stands:
             if stand.partition in held:
-                place = places[stand.partition]
-                place.position, place.since = stand.position, stand.since
+                places[stand.partition].settled = (stand.position, stand.since)
             else:
                 self._forget(stand.partition, stand.epoch)

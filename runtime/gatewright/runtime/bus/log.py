@@ -295,12 +295,8 @@ class Log:
     def read(self, transaction: Transaction, topic: str, parts: Iterable[int], since: int, most: int) -> Scan:
         """Up to `most` messages of some partitions with numbers above `since`, of the next `SCAN` numbers."""
         given = rows((part,) for part in parts)
-        found = [
-            Row(*row)
-            for row in transaction.all(
-                _READ[self.dialect], topic=topic, since=since, last=since + SCAN, given=given, most=most
-            )
-        ]
+        values = {"topic": topic, "since": since, "last": since + SCAN, "given": given, "most": most}
+        found = list(map(Row._make, transaction.all(_READ[self.dialect], **values)))
         if len(found) == most:
             return Scan(found, found[-1].number, False)
         last, newest = since + SCAN, self.newest(transaction, topic)

@@ -14,6 +14,8 @@ from .polling import Assigned, Ended, Letter, Poller, Reset, Revoked
 from .records import Batch, Partition
 from .settings import Settings
 
+AT_ONCE = 1000  # records after which no more batches are added to those that are given together
+
 AssignedCallback = Callable[[Sequence[Partition]], Awaitable[Mapping[Partition, int | None]]]
 """Gives the offset of the next record to be read, for each partition; None or nothing where none is stored."""
 
@@ -70,24 +72,34 @@ class Consumer:
         self._tending = asyncio.create_task(self._tend())
         self._poller.start()
 
-    async def batches(self) -> AsyncIterator[Batch]:
-        """Batches as they come, without those of partitions that have been revoked meanwhile; ends with `close`.
+    async def batches(self) -> AsyncIterator[list[Batch]]:
+        """Batches as they come, together what has gathered, in order; ends with `close`.
+
+        Those of partitions that have been revoked meanwhile are left out.
 
         Raises:
             UnavailableError: Kafka refuses, or records are not there any more and `reset` is "error". While brokers
                 are merely away it waits.
         """
         while True:
-            while self._ready:
-                batch = self._ready.popleft()
-                if self.holds(batch):
-                    yield batch
+            while gathered := self._gathered():
+                yield gathered
             if self._error is not None:
                 raise self._error
             if self._ended:
                 return
             self._news.clear()
             await self._news.wait()
+
+    def _gathered(self) -> list[Batch]:
+        gathered: list[Batch] = []
+        count = 0
+        while self._ready and count < AT_ONCE:
+            batch = self._ready.popleft()
+            if self.holds(batch):
+                gathered.append(batch)
+                count += len(batch.records)
+        return gathered
 
     def holds(self, batch: Batch) -> bool:
         """Whether the partition of a batch is still ours, without interruption since it was delivered."""
