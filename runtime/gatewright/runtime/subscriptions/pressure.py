@@ -1,7 +1,7 @@
 """Back-pressure: a deployment takes no more messages while too many of its runs wait to be executed.
 
 How many wait is measured now and then, and what is taken meanwhile is counted. So several processes together may go
-beyond the limit, each by a sixteenth of it.
+beyond the limit, each by a sixteenth of it and by what it is just about to accept.
 """
 
 from __future__ import annotations
