@@ -9,7 +9,7 @@ dev: .venv/ready  ## start the service with the support team, some conversations
 	$(BIN)/gatewright dev
 
 test: .venv/ready  ## run the tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n 3 --dist worksteal  # they wait more than they compute
 
 slow: .venv/ready  ## run the long tier: many kills, whole data sets
 	$(BIN)/pytest -m slow
