@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import random
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -19,9 +19,9 @@ from tests.runtime.bus.histories import Notebook
 from tests.runtime.bus.sites import UnfencedBus
 
 from gatewright.agents import Retry
-from gatewright.runtime.bridge import intake, outboxes, relay
+from gatewright.runtime.bridge import intake, outboxes
 from gatewright.runtime.bus import Bus, Delivery, Subscription, Topic
-from gatewright.runtime.kafka import Consumer
+from gatewright.runtime.kafka import Consumer, Record
 from gatewright.runtime.store.database import of
 from gatewright.runtime.store.writer import Transaction, Writer
 
@@ -76,6 +76,19 @@ def _main(task: Task) -> None:
     asyncio.run(_Worker(task).run())
 
 
+class _Carrier(Prefixed):
+    """Looks whether it is time to die as soon as Kafka has something."""
+
+    def __init__(self, broker: Broker, topics: Mapping[str, Topic], sent: Callable[[], None]) -> None:
+        super().__init__(broker, topics)
+        self._sent = sent
+
+    async def _give(self, records: Sequence[Record]) -> None:
+        await super()._give(records)
+        if records:
+            self._sent()
+
+
 class _Worker:
     def __init__(self, task: Task) -> None:
         self._task = task
@@ -93,7 +106,7 @@ class _Worker:
             except Exception:  # the system has not buried the one before yet
                 await asyncio.sleep(0.01)
         writer = self._writer = Writer(database)
-        carrier = None if task.broker is None else Prefixed(task.broker, TOPICS)
+        carrier = None if task.broker is None else _Carrier(task.broker, TOPICS, lambda: self._at("sent"))
         bus = (Bus if task.fenced else UnfencedBus)(database, writer, settings=TOPICS, lease=LEASE, carrier=carrier)
         await bus.open(alone=not database.shared)
         if task.forgetful:
@@ -101,7 +114,6 @@ class _Worker:
         self._plant(Subscription, "_take_on", "claimed")
         self._plant(Subscription, "_transact", "settling")
         self._plant(Subscription, "_settled", "after the commit", when=lambda values: bool(values.get("dropped")))
-        self._plant(relay.Relay, "_settle", "sent")
         self._plant(intake.Intake, "_take", "received")
         self._plant(Consumer, "release", "stored")
         if carrier is not None:
