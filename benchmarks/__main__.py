@@ -21,6 +21,7 @@ NAMES = (
     "probes",
     "approvals",
     "bus",
+    "outage",
     "scale",
 )
 

@@ -113,6 +113,7 @@ class Poller(threading.Thread):
         self._done: dict[Partition, int] = {}  # to be committed
         self._commit_at = 0.0
         self._calm_until = 0.0
+        self._spun = False  # as far as the last poll tells
 
     def place(self, positions: dict[Partition, tuple[int, int | None]]) -> None:
         """Begin partitions, by (epoch, offset), at an offset, or None where the topic's policy says."""
@@ -197,7 +198,8 @@ class Poller(threading.Thread):
         waiting = sum(share.full or not share.placed for share in self._shares.values())
         idle = not joining and (bool(waiting and waiting == len(self._shares)) or time.monotonic() < self._calm_until)
         try:
-            polled = self._poll(client, JOIN_SLICE if joining else 1 if idle else SHORT_SLICE if waiting else SLICE)
+            short = waiting or self._spun
+            polled = self._poll(client, JOIN_SLICE if joining else 1 if idle else SHORT_SLICE if short else SLICE)
         except kafka_errors.OffsetOutOfRangeError as error:
             self._move(client, {partition: None for partition in error.args[0]}, error)
             return
@@ -216,13 +218,16 @@ class Poller(threading.Thread):
     def _poll(self, client: Any, slice_: int) -> Mapping[Any, list[Any]]:
         """All that was fetched.
 
-        While heartbeats get no answer, kafka-python's `poll` does not sleep: then its slices are made short.
+        While heartbeats get no answer, kafka-python's `poll` does not sleep, and each of its rounds leaves something in
+        memory with the fetch that is under way: then slices are made short, until one of them has slept.
         """
         began, busy = time.monotonic(), time.thread_time()
         polled: Mapping[Any, list[Any]] = client.poll(timeout_ms=slice_, max_records=EVERYTHING)
         passed = time.monotonic() - began
-        if not polled and passed > SLICE / 2000 and time.thread_time() - busy > SPIN * passed:
-            self._calm_until = time.monotonic() + CALM
+        if passed > slice_ / 2000 and slice_ >= SHORT_SLICE:
+            self._spun = not polled and time.thread_time() - busy > SPIN * passed
+            if self._spun:
+                self._calm_until = time.monotonic() + CALM
         return polled
 
     def _judge(self, error: Exception) -> None:
