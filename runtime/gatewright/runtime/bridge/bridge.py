@@ -109,15 +109,18 @@ class Bridge:
             await asyncio.shield(found)
 
     async def create(self, topic: str) -> None:
-        """Create a topic in Kafka with as many partitions as the log has for it, if there is none of that name."""
+        """Create a topic in Kafka with as many partitions as the log has for it, if there is none of that name.
+
+        Raises:
+            UsageError: Kafka does not take the name, or does not let us have the topic.
+            UnavailableError: Kafka is away.
+        """
         try:
             await self._topics.create(
                 topic, partitions=self._topic(topic).partitions, deadline=time.monotonic() + PATIENCE
             )
         except ConflictError as error:  # somebody else has made it; each keeps the order of keys
             _log.info("%s", error)
-        except UsageError as error:  # not to be had; Kafka says so too when something is sent to it
-            raise UnavailableError(f"topic {topic!r} cannot be created in Kafka: {error}") from error
 
     async def close(self, grace: float = 5.0) -> None:
         """Carry no more; what has not arrived is carried by others, or later."""

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from gatewright.agents.errors import UnavailableError
+from gatewright.agents.errors import UnavailableError, UsageError
 from gatewright.runtime.bus.log import Entry, Log
 from gatewright.runtime.kafka import Batch, Consumer, Partition, Settings
 from gatewright.runtime.store.writer import Transaction
@@ -16,6 +16,7 @@ from . import formats, positions
 from .positions import Move
 
 RETRY = 1.0  # seconds before reading is begun again after an error
+AGAIN = 60.0  # seconds before a topic that is not to be had is asked for again
 CLOSING = 5.0  # seconds
 
 _log = logging.getLogger(__name__)
@@ -65,7 +66,12 @@ class Intake:
                 await asyncio.sleep(RETRY)
 
     async def _read(self, topics: Sequence[str]) -> None:
-        await asyncio.gather(*(self._exists(topic) for topic in topics))
+        refused = [topic for topic in topics if not await self._there(topic)]
+        topics = [topic for topic in topics if topic not in refused]
+        if refused:  # others are read meanwhile
+            asyncio.get_running_loop().call_later(AGAIN, self._changed.set)
+        if not topics:
+            await asyncio.Event().wait()
         consumer = Consumer(
             self._settings, group=self._group, topics=topics, assigned=self._assigned, revoked=self._revoked
         )
@@ -74,6 +80,14 @@ class Intake:
                 await self._take(consumer, batches)
         finally:
             await asyncio.shield(consumer.close(deadline=time.monotonic() + CLOSING))
+
+    async def _there(self, topic: str) -> bool:
+        try:
+            await self._exists(topic)
+        except UsageError as error:
+            _log.error("topic %r is not read from Kafka, which is asked again in %g s: %s", topic, AGAIN, error)
+            return False
+        return True
 
     async def _assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int | None]:
         def read(transaction: Transaction) -> dict[Partition, int | None]:

@@ -158,6 +158,7 @@ class Relay:
         """Bring all that there is to Kafka, one batch after the other."""
         for place in self._places.values():
             place.rewind()
+        await self._carry_back()
         places, rows, carried = *await self._next(), None
         while rows is not None or carried is not None:
             await self._carry_back()

@@ -40,6 +40,8 @@ _REJECTIONS: tuple[type[Exception], ...] = (
     kafka_errors.RecordListTooLargeError,
     kafka_errors.InvalidRecordError,
     kafka_errors.InvalidTimestampError,
+    kafka_errors.InvalidTopicError,
+    kafka_errors.TopicAuthorizationFailedError,
     ValueError,
     TypeError,
 )
@@ -158,7 +160,9 @@ class Sender(threading.Thread):
         if time.monotonic() < self._unknown.get(topic, 0.0):
             raise _no_topic(topic)
         try:
-            found = client.partitions[topic] = sorted(client.producer.partitions_for(topic))
+            found = client.partitions[topic] = sorted(client.producer.partitions_for(topic) or ())
+        except kafka_errors.TopicAuthorizationFailedError as error:
+            raise _explained(error) from error
         except (TypeError, ValueError) as error:
             raise UsageError(
                 f"{topic!r} is no name of a topic; use at most 249 of a-z, A-Z, 0-9, '.', '_', '-'"
@@ -169,6 +173,9 @@ class Sender(threading.Thread):
             self._unknown = {name: until for name, until in self._unknown.items() if time.monotonic() < until}
             self._unknown[topic] = time.monotonic() + FORGET
             raise _no_topic(topic) from error
+        if not found:
+            del client.partitions[topic]
+            raise _no_topic(topic)
         return found
 
     def _append(self, client: _Client, submission: Submission, numbers: Sequence[int | None]) -> list[Any]:

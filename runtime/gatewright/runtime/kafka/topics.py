@@ -66,10 +66,22 @@ class Topics:
                 client.create_topics({name: wish}, timeout_ms=_left(deadline))
             except kafka_errors.TopicAlreadyExistsError:
                 return False
+            except kafka_errors.InvalidReplicationFactorError as error:  # brokers may be away
+                raise UnavailableError(
+                    f"Kafka has not enough brokers for the topic {name!r} with {replication!r} replicas: {error}"
+                ) from error
+            except kafka_errors.TopicAuthorizationFailedError as error:  # it may be there already
+                try:
+                    _described(name, client.describe_topics([name])[0])
+                except (NotFoundError, KafkaError, IndexError):
+                    raise UsageError(
+                        f"Kafka does not let us make the topic {name!r}, and we see none of that name: {error}; make "
+                        "it, or let this user do so"
+                    ) from error
+                return False
             except (
                 kafka_errors.InvalidTopicError,
                 kafka_errors.InvalidPartitionsError,
-                kafka_errors.InvalidReplicationFactorError,
                 kafka_errors.InvalidConfigurationError,
                 kafka_errors.PolicyViolationError,
             ) as error:

@@ -105,7 +105,7 @@ async def test_another_number_of_partitions_is_refused(site: Site) -> None:
         await (await site.bus(t=Topic(partitions=8))).create("t")
 
 
-@pytest.mark.not_on("kafka", reason="Kafka is between publishers and groups; see bridge/test_pressure.py")
+@pytest.mark.not_on("kafka", reason="Kafka is between publishers and groups, and the limit is the one of the outbox")
 async def test_a_full_topic_makes_publishers_wait_and_then_tells_them(site: Site) -> None:
     bus = await site.bus(t=SOON.model_copy(update={"limit": 10}))
     gate = asyncio.Event()
