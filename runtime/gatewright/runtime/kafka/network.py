@@ -36,6 +36,10 @@ class Connection(socket.socket):
             raise BlockingIOError
         return data
 
+    def __del__(self) -> None:
+        """Nobody closes a connection that is being made when its client is closed."""
+        self.close()
+
 
 class DirectSocket(KafkaNetSocket):  # type: ignore[misc]  # kafka-python has no annotations
     """Connects without a proxy. Unlike kafka-python's own it closes what could not be connected.
