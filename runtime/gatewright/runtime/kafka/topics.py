@@ -66,10 +66,6 @@ class Topics:
                 client.create_topics({name: wish}, timeout_ms=_left(deadline))
             except kafka_errors.TopicAlreadyExistsError:
                 return False
-            except kafka_errors.InvalidReplicationFactorError as error:  # brokers may be away
-                raise UnavailableError(
-                    f"Kafka has not enough brokers for the topic {name!r} with {replication!r} replicas: {error}"
-                ) from error
             except kafka_errors.TopicAuthorizationFailedError as error:  # it may be there already
                 try:
                     _described(name, client.describe_topics([name])[0])
@@ -82,9 +78,13 @@ class Topics:
             except (
                 kafka_errors.InvalidTopicError,
                 kafka_errors.InvalidPartitionsError,
+                kafka_errors.InvalidReplicationFactorError,
                 kafka_errors.InvalidConfigurationError,
                 kafka_errors.PolicyViolationError,
             ) as error:
+                few = isinstance(error, kafka_errors.InvalidReplicationFactorError)
+                if few and replication == REPLICATION_OF_BROKER:  # it takes its own number when all brokers are back
+                    raise UnavailableError(f"too few brokers are there for the topic {name!r}: {error}") from error
                 raise UsageError(
                     f"Kafka does not make the topic {name!r} with {partitions!r} partitions, "
                     f"{'its own number of' if replication == REPLICATION_OF_BROKER else replication!r} replicas and "
