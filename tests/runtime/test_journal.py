@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gatewright.agents import Effect
+from gatewright.runtime import journal
 from gatewright.runtime.journal import Entry, Journal, Status, digest_of, key_of
+from gatewright.runtime.store.appending import Leaf, Seal
+from gatewright.runtime.store.writer import Transaction, arrival
+
+House = Any  # of the conftest beside this file, which cannot be imported
 
 
 def effect(name: str = "pay", call_id: str | None = None, **args: Any) -> Effect:
@@ -71,3 +77,22 @@ def test_what_is_written_later_is_what_was_true_when_it_was_submitted() -> None:
     live.status = "done"
 
     assert kept.status == "intended"
+
+
+@pytest.mark.parametrize("house", ["sqlite", "postgresql"], indirect=True)
+async def test_what_the_same_group_of_operations_has_recorded_is_loaded_whole(house: House) -> None:
+    async with house.open("gates:paying") as service:
+        run = await house.finish(service, {"amount": 1})
+
+        def record_and_load(transaction: Transaction) -> Journal:
+            leaf = transaction.append(Leaf("effect", run.id, run.id, b"{}"), [Seal("result", "json", b'"paid"', b"")])
+            done = entry("k")
+            done.outcome = "ok"
+            journal.put(transaction, run.id, done, now=0, leaf=leaf)
+            return Journal.load(transaction, run.id)
+
+        loaded = await arrival(service._writer.submit(record_and_load))  # pyright: ignore[reportPrivateUsage]
+
+    found = loaded.take("k")
+    assert found is not None
+    assert (found.status, found.outcome, found.value) == ("done", "ok", "paid")

@@ -84,6 +84,7 @@ _LOAD = (
         _EFFECT.c.outcome,
         _EFFECT.c.guard,
         _EFFECT.c.child_run_id,
+        _EFFECT.c.leaf,
         _SEALED.c.type,
         _SEALED.c.value,
     )
@@ -150,8 +151,11 @@ class Journal:
         for row in transaction.all(_LOAD, run_id=run_id):
             entry = Entry(*row[:11])
             entry.named = "/id:" in entry.key
-            if row[11] is not None:
-                entry.value = codec.decode(codec.Encoded(row[11], row[12]))
+            leaf, type, value = row[11:]
+            if type is None and leaf is not None and (seal := transaction.sealed(leaf, "result")) is not None:
+                type, value = seal.type, seal.value
+            if type is not None:
+                entry.value = codec.decode(codec.Encoded(type, value))
             entries.append(entry)
         return cls(entries)
 

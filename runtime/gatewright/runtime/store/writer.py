@@ -166,6 +166,11 @@ class Transaction:
         self.leaves.append(Appended(id, leaf, seals))
         return id
 
+    def sealed(self, id: int, field: str) -> Seal | None:
+        """A value of a record that this group has appended: its row comes at the group's end."""
+        seals = next((appended.seals for appended in self.leaves if appended.id == id), ())
+        return next((seal for seal in seals if seal.field == field), None)
+
 
 Gatherer = Callable[[Transaction, list[Any]], Callable[[], None] | None]
 """Does with one call what several operations have left to it; gives what to call when that is durable, in the
