@@ -26,9 +26,9 @@ class Installation:
         self._stack = stack
         self._shared: Writer | None = None
 
-    async def bus(self, *topics: str, bridge: type[Bridge] = Bridge) -> Bus:
+    async def bus(self, *topics: str, bridge: type[Bridge] = Bridge, limit: int = TOPIC.limit) -> Bus:
         """The bus of one more process."""
-        settings = {**outboxes(), **dict.fromkeys(topics, TOPIC)}
+        settings = {**outboxes(), **dict.fromkeys(topics, TOPIC.model_copy(update={"limit": limit}))}
         carrier = bridge(Settings.parse(f"kafka://{self.bootstrap}"), settings, group=self.name)
         bus = Bus(self.database, self.writer(), settings=settings, lease=1.0, carrier=carrier)
         await bus.open()

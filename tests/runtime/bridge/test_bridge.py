@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.runtime.bridge.installations import Installation, installation
 from gatewright.agents.envelopes import Retry
 from gatewright.runtime.bridge import Bridge
 from gatewright.runtime.bus import Bus, Delivery
+from gatewright.runtime.bus.outgoing import backlog
 from gatewright.runtime.kafka import Record, UnknownOutcomeError
 
 _LETTERS = sa.text("SELECT topic, message_id, reason, detail FROM dead_letter")
@@ -166,6 +168,43 @@ async def test_existing_topics_of_others_are_read(opened: Opened, topic_prefix: 
     await asyncio.to_thread(produce)
     await collector.wait(4)
     assert collector.of("customer") == [{"order": 0}, {"order": 1}, {"order": 2}]
+
+
+async def test_what_nobody_handles_stays_in_kafka_and_holds_up_no_other_topic(
+    opened: Opened, topic_prefix: str, kafka: Kafka
+) -> None:
+    slow, quick = f"{topic_prefix}slow", f"{topic_prefix}quick"
+    bus = await (await opened()).bus(slow, quick, limit=100)
+    handled, collector, go_on = Collector(), Collector(), asyncio.Event()
+
+    async def wait(delivery: Delivery) -> None:
+        await go_on.wait()
+        await handled(delivery)
+
+    await bus.subscribe(slow, "g", wait)
+    await bus.subscribe(quick, "g", collector)
+    await bus.publish(slow, "first", key="k")
+    await bus.publish(quick, "first", key="k")
+    await collector.wait(1)
+
+    def produce() -> None:
+        producer = KafkaProducer(bootstrap_servers=kafka.bootstrap)
+        for number in range(8000):
+            producer.send(slow, orjson.dumps({"number": number, "text": "x" * 200}), key=b"k")
+        producer.flush()
+        for number in range(20):
+            producer.send(quick, orjson.dumps(number), key=b"k")
+        producer.close()
+
+    await asyncio.to_thread(produce)
+    await collector.wait(21)
+    await asyncio.sleep(1)  # time in which more would come
+    waiting, _ = await bus.log.write(partial(backlog, topic=slow))
+    go_on.set()
+    await handled.wait(8001)
+
+    assert 100 <= waiting < 4000
+    assert [data["number"] for _, data in handled.seen[1:]] == list(range(8000))
 
 
 async def test_another_process_goes_on_where_one_ends(opened: Opened, topic_prefix: str, database_url: str) -> None:

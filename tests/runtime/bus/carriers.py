@@ -46,6 +46,9 @@ class Prefixed(Bridge):
         found = super()._topic(name.removeprefix(self._prefix))
         return found.model_copy(update={"partitions": PARTITIONS})
 
+    def _full(self, transaction: Transaction, topic: str) -> bool:
+        return super()._full(transaction, topic.removeprefix(self._prefix))
+
     async def _give(self, records: Sequence[Record]) -> None:
         await super()._give([record._replace(topic=self._prefix + record.topic) for record in records])
 

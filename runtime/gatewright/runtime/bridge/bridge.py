@@ -12,9 +12,11 @@ from gatewright.agents.errors import ConflictError, UnavailableError, UsageError
 from gatewright.runtime.bus.bus import Bus
 from gatewright.runtime.bus.cursors import Group
 from gatewright.runtime.bus.log import Entry, Row
+from gatewright.runtime.bus.outgoing import backlog
 from gatewright.runtime.bus.requests import REPLIES
 from gatewright.runtime.bus.topics import Durability, Topic
 from gatewright.runtime.kafka import Producer, Record, Settings, Topics
+from gatewright.runtime.store.writer import Transaction
 
 from . import formats
 from .intake import Intake
@@ -53,7 +55,7 @@ class Bridge:
 
     async def open(self, bus: Bus) -> None:
         """Begin to carry, as one of the processes that do."""
-        self._intake = Intake(self._settings, bus.log, self._group, self._exists)
+        self._intake = Intake(self._settings, bus.log, self._group, self._exists, self._full)
         for out in outboxes():
             relay = Relay(bus.log, Group(out, "kafka", bus.name), self._send)
             await relay.open()
@@ -62,6 +64,10 @@ class Bridge:
     def follow(self, topic: str) -> None:
         if travels(topic, self._topic(topic)) and self._intake is not None:
             self._intake.follow(topic)
+
+    def _full(self, transaction: Transaction, topic: str) -> bool:
+        """Whether so much waits for a group of this database that no more is fetched."""
+        return backlog(transaction, topic)[0] >= self._topic(topic).limit
 
     def _topic(self, name: str) -> Topic:
         return self._configured.get(name) or _DEFAULT

@@ -6,14 +6,18 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
 
 from gatewright.agents.errors import UnavailableError, UsageError
 from gatewright.runtime.bus.log import Entry, Log
+from gatewright.runtime.bus.outgoing import LOOK
 from gatewright.runtime.kafka import Batch, Consumer, Partition, Settings
 from gatewright.runtime.store.writer import Transaction
 
 from . import formats, positions
 from .positions import Move
+
+T = TypeVar("T")
 
 RETRY = 1.0  # seconds before reading is begun again after an error
 AGAIN = 60.0  # seconds before a topic that is not to be had is asked for again
@@ -25,9 +29,20 @@ _log = logging.getLogger(__name__)
 class Intake:
     """Brings topics of Kafka into the log. Several processes share the partitions by Kafka's group protocol."""
 
-    def __init__(self, settings: Settings, log: Log, group: str, exists: Callable[[str], Awaitable[None]]) -> None:
-        """`exists`: sees to it that a topic is there; a member of a group would hear of it only minutes later."""
+    def __init__(
+        self,
+        settings: Settings,
+        log: Log,
+        group: str,
+        exists: Callable[[str], Awaitable[None]],
+        full: Callable[[Transaction, str], bool],
+    ) -> None:
+        """`exists`: sees to it that a topic is there; a member of a group would hear of it only minutes later.
+
+        `full`: whether a topic has so much in the log that wants to be handled that the rest stays in Kafka.
+        """
         self._exists = exists
+        self._full = full
         self._settings = settings
         self._log = log
         self._group = group
@@ -62,6 +77,8 @@ class Intake:
                     task.cancel()
                 await asyncio.wait([reading, changed])
             if not reading.cancelled() and (error := reading.exception()) is not None:
+                while isinstance(error, BaseExceptionGroup):
+                    error = error.exceptions[0]
                 _log.warning("reading from Kafka begins again: %s", error)
                 await asyncio.sleep(RETRY)
 
@@ -76,10 +93,25 @@ class Intake:
             self._settings, group=self._group, topics=topics, assigned=self._assigned, revoked=self._revoked
         )
         try:
-            async for batches in consumer.batches():
-                await self._take(consumer, batches)
+            async with asyncio.TaskGroup() as storing:  # each topic by itself: one that is full holds up no other
+                lines: dict[str, asyncio.Queue[list[Batch]]] = {}  # bounded by what the consumer gives unreleased
+                for topic in topics:
+                    lines[topic] = asyncio.Queue()
+                    storing.create_task(self._store(consumer, topic, lines[topic]))
+                async for batches in consumer.batches():
+                    for topic in {batch.partition.topic for batch in batches}:
+                        lines[topic].put_nowait([batch for batch in batches if batch.partition.topic == topic])
         finally:
             await asyncio.shield(consumer.close(deadline=time.monotonic() + CLOSING))
+
+    async def _store(self, consumer: Consumer, topic: str, line: asyncio.Queue[list[Batch]]) -> None:
+        def full(transaction: Transaction) -> bool:
+            return self._full(transaction, topic)
+
+        while True:
+            if await self._take(consumer, await line.get(), full):
+                while await self._insist(full):
+                    await asyncio.sleep(LOOK)
 
     async def _there(self, topic: str) -> bool:
         try:
@@ -93,21 +125,17 @@ class Intake:
         def read(transaction: Transaction) -> dict[Partition, int | None]:
             return {partition: positions.read(transaction, partition) for partition in partitions}
 
-        while True:
-            try:
-                found = await self._log.write(read)
-            except UnavailableError:  # the database is away; Kafka waits
-                await asyncio.sleep(RETRY)
-            else:
-                self._next |= found
-                return found
+        found = await self._insist(read)
+        self._next |= found
+        return found
 
     async def _revoked(self, partitions: Sequence[Partition]) -> None:
         for partition in partitions:
             self._next.pop(partition, None)
 
-    async def _take(self, consumer: Consumer, batches: Sequence[Batch]) -> None:
-        """Put batches into the log with one operation, apart from those whose partition is another's by now."""
+    async def _take(self, consumer: Consumer, batches: Sequence[Batch], full: Callable[[Transaction], bool]) -> bool:
+        """Put batches into the log with one operation, apart from those whose partition is another's by now; gives
+        whether their topic was full already."""
         while batches := [batch for batch in batches if consumer.holds(batch)]:
             entries = [formats.inbound(record) for batch in batches for record in batch.records]
             following = {batch.partition: batch.following for batch in batches}
@@ -115,12 +143,13 @@ class Intake:
 
             def put(
                 transaction: Transaction, moves: Sequence[Move] = moves, entries: Sequence[Entry] = entries
-            ) -> None:
+            ) -> bool:
                 positions.move(transaction, moves)
                 self._log.put(transaction, entries)
+                return full(transaction)
 
             try:
-                await self._log.write(put)
+                was_full = await self._log.write(put)
             except UnavailableError:
                 await asyncio.sleep(RETRY)
                 continue
@@ -128,4 +157,13 @@ class Intake:
                 if consumer.holds(batch):
                     self._next[batch.partition] = batch.following
                     consumer.release(batch)
-            return
+            return was_full
+        return False
+
+    async def _insist(self, read: Callable[[Transaction], T]) -> T:
+        """What is read from the database, however long it is away; Kafka waits."""
+        while True:
+            try:
+                return await self._log.write(read)
+            except UnavailableError:
+                await asyncio.sleep(RETRY)

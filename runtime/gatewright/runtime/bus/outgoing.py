@@ -34,7 +34,7 @@ _BACKLOG = sa.text(
 )
 
 
-def _backlog(transaction: Transaction, topic: str) -> tuple[int, str]:
+def backlog(transaction: Transaction, topic: str) -> tuple[int, str]:
     """How many messages wait for the slowest group, and which that is."""
     found = transaction.one(_BACKLOG, topic=topic)
     return (0, "") if found is None else (int(found[1]), found[0])
@@ -46,7 +46,7 @@ def check_room(transaction: Transaction, topic: str, limit: int) -> None:
     Raises:
         BusyError: there are more.
     """
-    waiting, group = _backlog(transaction, topic)
+    waiting, group = backlog(transaction, topic)
     if waiting >= limit:
         raise _full(topic, waiting, group, limit)
 
@@ -108,7 +108,7 @@ class Backlog:
         try:
             while True:
                 before = self._since
-                self._known, self._group = await self._log.write(partial(_backlog, topic=self._topic))
+                self._known, self._group = await self._log.write(partial(backlog, topic=self._topic))
                 self._since -= before
                 while self._waiters and self._known + self._since < self._limit:
                     waiter = self._waiters.popleft()
