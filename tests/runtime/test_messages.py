@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import sqlalchemy as sa
+
+from gatewright.agents.errors import UnavailableError
+from gatewright.runtime import acceptance
+from gatewright.runtime.runs import SupersededError
+from gatewright.runtime.store.writer import Transaction, arrival
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import House
@@ -14,6 +21,11 @@ if TYPE_CHECKING:
 JOB = {"amount": 5}
 ASK = {"id": "ask", "on": {"hook": "tool.before", "name": "pay"}, "then": "ask"}
 ASK_SIGN = {"id": "ask-sign", "on": {"hook": "tool.before", "name": "sign"}, "then": "ask"}
+
+_TAKE_OVER = sa.text(
+    "UPDATE run SET status = 'queued', holder = NULL, epoch = epoch + 1, available_at = 0 "
+    "WHERE id = :id AND status = 'running'"
+)
 
 _spawn = multiprocessing.get_context("fork")
 
@@ -44,6 +56,38 @@ async def test_approvals_inside_the_agent_that_was_asked_hold_up_both(house: Hou
 
     assert ended.output["out"] == ["paid 5", "paid 1", "paid 5"]
     assert house.counts == {"pay:5": 2, "pay:1": 1}
+
+
+async def test_a_message_that_could_not_be_put_down_is_put_down_by_whoever_has_the_run_next(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors: list[Exception] = [UnavailableError("away"), SupersededError("the run is another's")]
+    deliver = acceptance.deliver
+
+    def failing(transaction: Transaction, *args: Any, **more: Any) -> None:
+        deliver(transaction, *args, **more)
+        if errors:
+            raise errors.pop(0)
+
+    monkeypatch.setattr(acceptance, "deliver", failing)
+    async with house.open("teams:asking_twice") as service:
+        run = await service.start_run("x", JOB)
+        async with asyncio.timeout(30):
+            while errors:
+                await asyncio.sleep(0.01)
+        await arrival(service._writer.submit(partial(_take_over, run_id=run.id)))  # pyright: ignore[reportPrivateUsage]
+        service._wake()  # pyright: ignore[reportPrivateUsage]
+        ended = await service.wait(run.id, timeout=30)
+        records = await house.effects(service)
+
+    assert ended.status == "succeeded", ended.error
+    assert house.counts == {"pay:5": 2, "pay:1": 1}
+    assert {record["outcome"] for record in records} == {"ok"}
+
+
+def _take_over(transaction: Transaction, *, run_id: str) -> None:
+    """As if others had taken the run over and died."""
+    transaction.run(_TAKE_OVER, id=run_id)
 
 
 async def test_an_agent_that_fails_fails_the_question(house: House) -> None:

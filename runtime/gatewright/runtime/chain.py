@@ -28,6 +28,7 @@ from gatewright.agents.errors import (
     GatewrightError,
     LimitError,
     TerminatedError,
+    UnavailableError,
     UsageError,
 )
 from gatewright.safety import approvals
@@ -328,10 +329,16 @@ class RunChain:
                 kept, now = entry.copy(), self._office.clock.now()
                 self._recorder.write(lambda tx: journal.put(tx, self._run.run_id, kept, now=now))
             raise
-        except BusyError as error:  # nothing was put down: the run is given back, and comes to this again
+        except (
+            BusyError,
+            runs.SupersededError,
+        ) as error:  # nothing was put down: whoever has the run comes to it again
             self.close(error)
             raise
         except Exception as error:
+            if wish.effect.kind == "message" and isinstance(error, UnavailableError):  # alike: it was our database
+                self.close(error)
+                raise
             entry.exception = error
             return (yield from self._after(wish, permit, None, error, started))
         return (yield from self._after(wish, permit, value, None, started))

@@ -98,7 +98,7 @@ class Exchange:
 
             try:
                 yield self._office.writer.submit(write)
-            except UnavailableError:  # nothing of it happened, and nobody may wait for an answer to it
+            except Exception:  # nothing of it happened, and nobody may wait for an answer to it
                 entry.child_run_id = None
                 raise
             self._office.wake()
