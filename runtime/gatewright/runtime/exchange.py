@@ -9,7 +9,7 @@ from typing import Any
 
 from gatewright.agents.effects import Effect
 from gatewright.agents.envelopes import Message
-from gatewright.agents.errors import BusyError, ExpiredError, UnavailableError, UsageError
+from gatewright.agents.errors import BusyError, ExpiredError, UsageError
 
 from . import acceptance, causes, identifiers, journal, results, runs
 from .causes import Cause
