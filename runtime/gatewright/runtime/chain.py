@@ -329,14 +329,11 @@ class RunChain:
                 kept, now = entry.copy(), self._office.clock.now()
                 self._recorder.write(lambda tx: journal.put(tx, self._run.run_id, kept, now=now))
             raise
-        except (
-            BusyError,
-            runs.SupersededError,
-        ) as error:  # nothing was put down: whoever has the run comes to it again
+        except BusyError as error:  # nothing was put down: the run is given back, and comes to this again
             self.close(error)
             raise
         except Exception as error:
-            if wish.effect.kind == "message" and isinstance(error, UnavailableError):  # alike: it was our database
+            if wish.effect.kind == "message" and isinstance(error, UnavailableError | runs.SupersededError):  # alike
                 self.close(error)
                 raise
             entry.exception = error
