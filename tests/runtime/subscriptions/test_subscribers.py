@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gatewright.agents.envelopes import Message
 from gatewright.agents.errors import UsageError
 from gatewright.runtime.bus import letters
+from gatewright.runtime.bus.log import Entry, entry
 from gatewright.runtime.bus.views import DeadLetterView
 from gatewright.runtime.policy import recorded
 from gatewright.runtime.service import Service
@@ -220,6 +222,19 @@ async def test_a_request_is_answered_with_the_run_that_it_started(house: House) 
         (run,) = await ended(service, 1)
 
     assert reply.data == {"run_id": run.id, "thread_id": "x:letters:k"}
+
+
+async def test_messages_of_two_sources_may_have_one_id(house: House) -> None:
+    def from_kafka(source: str) -> Entry:
+        message = Message(id="1", source=source, type="letters", data={"text": source}, key=source)
+        return entry("letters", message, new=False)._replace(id=f"{source}#1")
+
+    async with house.open("teams:reading") as service:
+        log = service.bus.log
+        await log.write(lambda transaction: log.put(transaction, [from_kafka("one"), from_kafka("other")]))
+        await ended(service, 2)
+
+    assert house.counts == {"note:one": 1, "note:other": 1}
 
 
 async def test_messages_wait_while_too_many_runs_do(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

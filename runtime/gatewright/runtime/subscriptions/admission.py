@@ -56,7 +56,8 @@ class Admission:
             metadata={"topic": delivery.topic, "key": delivery.key},
         )
         await self._judged(thread, delivery)
-        run_id = identifiers.derived("run", delivery.topic, self._subscription.group, delivery.message.id)
+        message = delivery.message  # an id is its source's own
+        run_id = identifiers.derived("run", delivery.topic, self._subscription.group, message.source, message.id)
         delivery.transact(partial(self._accept, run_id, thread, orjson.dumps(mapped.input), delivery))
         return {"run_id": run_id, "thread_id": thread.id}
 
