@@ -58,10 +58,11 @@ async def test_approvals_inside_the_agent_that_was_asked_hold_up_both(house: Hou
     assert house.counts == {"pay:5": 2, "pay:1": 1}
 
 
+@pytest.mark.parametrize("error", [UnavailableError("away"), SupersededError("the run is another's")])
 async def test_a_message_that_could_not_be_put_down_is_put_down_by_whoever_has_the_run_next(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: House, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    errors: list[Exception] = [UnavailableError("away"), SupersededError("the run is another's")]
+    errors = [error] * 2  # the writer tries an operation that failed once more by itself
     deliver = acceptance.deliver
 
     def failing(transaction: Transaction, *args: Any, **more: Any) -> None:
