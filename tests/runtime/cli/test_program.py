@@ -123,12 +123,14 @@ def test_a_traceback_is_shown_when_asked_for(failing: Callable[[BaseException], 
 
 
 def test_a_plug_in_adds_a_command_and_cannot_replace_ours(tmp_path: Path) -> None:
-    (tmp_path / "extra_commands.py").write_text("import click\n@click.command()\ndef hello():\n    click.echo('hi')\n")
+    (tmp_path / "extra_commands.py").write_text(
+        "import click\n@click.command(help='Say hi.')\ndef hello():\n    click.echo('hi')\n"
+    )
     metadata = tmp_path / "extra-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: extra\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text(
-        "[gatewright.commands]\nhello = extra_commands:hello\ndoctor = extra_commands:hello\n"
+        "[gatewright.commands]\nhello = extra_commands:hello\nbroken = gone:gone\ndoctor = extra_commands:hello\n"
     )
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from gatewright.runtime.cli import main; main()"
 
@@ -136,7 +138,8 @@ def test_a_plug_in_adds_a_command_and_cannot_replace_ours(tmp_path: Path) -> Non
         return subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, check=True).stdout
 
     assert call("hello") == "hi\n"
-    assert "From extra." in call("--help")
+    assert "Say hi." in call("--help")
+    assert "cannot be loaded from gone:gone" in call("--help")
     assert "Check that this machine" in call("doctor", "--help")
 
 

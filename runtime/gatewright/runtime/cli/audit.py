@@ -29,7 +29,7 @@ TAMPERED = 5
 SHOWN = 20  # findings
 
 
-@click.group(cls=Group, default="show")
+@click.group(cls=Group, default="show", plugins="gatewright.commands.audit")
 def audit() -> None:
     """Verify, read and export the ledger. Without a command: show."""
 

@@ -1,13 +1,15 @@
 """How commands are found and written: lazily loaded groups, a default command, options that all share.
 
 A group names its commands with their help and the `module:attribute` they live in, so that `--help` imports none.
+Commands of plug-ins are imported for their help: their modules should import what is heavy when they are called.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,25 +67,43 @@ class Command(click.Command):
 class Group(click.Group):
     """A group whose commands are imported when they are called.
 
-    `default` is what the bare noun means: `gatewright run` is `gatewright run list`.
+    `default` is what the bare noun means: `gatewright run` is `gatewright run list`. `plugins`: the entry point group
+    through which packages add commands; none takes the place of a command of ours.
     """
 
     command_class = Command
 
     def __init__(
-        self, *args: Any, lazy: Mapping[str, Lazy] | None = None, default: str | None = None, **kwargs: Any
+        self,
+        *args: Any,
+        lazy: Mapping[str, Lazy] | None = None,
+        default: str | None = None,
+        plugins: str | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.lazy = dict(lazy or {})
         self.default = default
+        self.plugins = plugins
         _share(self)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*self.lazy, *self.commands]
+        return [*self.lazy, *self.commands, *self._added()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        found = self.lazy.get(cmd_name)
-        return load(found.place) if found else self.commands.get(cmd_name)
+        if found := self.lazy.get(cmd_name):
+            return load(found.place)
+        if cmd_name in self.commands:
+            return self.commands[cmd_name]
+        place = self._added().get(cmd_name)
+        return load(place) if place else None
+
+    def _added(self) -> dict[str, str]:
+        """Where the commands of plug-ins are."""
+        if self.plugins is None:
+            return {}
+        taken = {*self.lazy, *self.commands}
+        return {found.name: found.value for found in entry_points(group=self.plugins) if found.name not in taken}
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -106,8 +126,16 @@ class Group(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         lines = [(name, found.help) for name, found in self.lazy.items()]
         lines += [(name, command.get_short_help_str(80)) for name, command in self.commands.items()]
+        lines += self._added_lines()
         with formatter.section("Commands"):
             formatter.write_dl(lines)
+
+    def _added_lines(self) -> Iterator[tuple[str, str]]:
+        for name, place in self._added().items():
+            try:
+                yield name, load(place).get_short_help_str(80)
+            except Exception as error:  # somebody else's code: help must come nevertheless
+                yield name, f"cannot be loaded from {place}: {error}"
 
 
 def load(place: str) -> click.Command:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from .desk import Desk, clean
-from .grammar import Group, Lazy, load
+from .grammar import Group, Lazy
 
 HERE = "gatewright.runtime.cli"
 PLUGINS = "gatewright.commands"
@@ -38,21 +38,7 @@ COMMANDS = {
 
 
 class Program(Group):
-    """The root group. Plug-ins add commands through the entry point group `gatewright.commands`."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*super().list_commands(ctx), *(name for name in _plugins() if name not in self.lazy)]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        found = super().get_command(ctx, cmd_name)
-        if found is None and (place := _plugins().get(cmd_name)):
-            return load(place.place)
-        return found
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        lines = {**_plugins(), **self.lazy}
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, lines[name].help) for name in self.list_commands(ctx)])
+    """The root group, which tells about errors and gives the exit code."""
 
     def main(
         self,
@@ -72,15 +58,6 @@ class Program(Group):
         if not standalone_mode:
             return code
         sys.exit(code if isinstance(code, int) else 0)
-
-
-def _plugins() -> dict[str, Lazy]:
-    from importlib.metadata import entry_points
-
-    return {
-        found.name: Lazy(found.value, f"From {found.dist.name if found.dist else found.value}.")
-        for found in entry_points(group=PLUGINS)
-    }
 
 
 def _report(error: Exception, *, as_json: bool, verbose: bool) -> int:
@@ -124,6 +101,7 @@ def _kind(error: Exception) -> str:
     cls=Program,
     name="gatewright",
     lazy=COMMANDS,
+    plugins=PLUGINS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="gatewright", prog_name="gatewright")
