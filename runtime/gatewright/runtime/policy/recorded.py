@@ -11,7 +11,6 @@ from __future__ import annotations
 import bisect
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, cast
 
@@ -21,9 +20,9 @@ from sqlalchemy import Connection
 
 from gatewright.agents.effects import Kind
 from gatewright.agents.errors import NotFoundError
-from gatewright.runtime import codec, exchange, history, requests, results
-from gatewright.runtime.causes import Cause
+from gatewright.runtime import codec, episodes, exchange, history, results
 from gatewright.runtime.clock import moment
+from gatewright.runtime.episodes import Entry, Episode, Run
 from gatewright.runtime.store import schema
 from gatewright.safety import canonical
 from gatewright.safety.ledger import records
@@ -33,9 +32,7 @@ from gatewright.safety.verdicts import Decision
 
 _LEAF = schema.Leaf.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 _PLACE = schema.Place.__table__  # type: ignore[attr-defined]
-_SEALED = schema.Sealed.__table__  # type: ignore[attr-defined]
 _RUN = schema.Run.__table__  # type: ignore[attr-defined]
-_APPROVAL = schema.Approval.__table__  # type: ignore[attr-defined]
 
 _BEFORE: Mapping[str, Hook] = {
     "tool": "tool.before",
@@ -103,20 +100,16 @@ def read(connection: Connection, case_id: str, *, entry: str | None = None) -> C
 
     Args:
         entry: the agent at the root of the case; read from its first run where None.
+
+    Raises:
+        NotFoundError: there is no such case.
     """
-    return _Reading(connection, case_id, entry).case()
+    return happened(episodes.read(connection, case_id), entry=entry)
 
 
-@dataclass
-class _Row:
-    """A record with its opened values."""
-
-    position: int
-    record: records.Record
-    values: dict[str, Any] = field(default_factory=dict[str, Any])
-
-    def has(self, name: str) -> bool:
-        return name in self.values or name not in self.record.sealed
+def happened(episode: Episode, *, entry: str | None = None) -> Case:
+    """All events of an episode; `entry` as for `read`."""
+    return _Reading(episode, entry).case()
 
 
 class _Timed(NamedTuple):
@@ -130,35 +123,21 @@ class _Timed(NamedTuple):
 class _Reading:
     """Reads one case; everything of it is in memory meanwhile."""
 
-    def __init__(self, connection: Connection, case_id: str, entry: str | None) -> None:
-        self._case_id = case_id
-        self._rows = _rows(connection, case_id)
-        self._asked = _asked(connection, case_id)
-        self._runs = connection.execute(
-            sa.select(
-                _RUN.c.id,
-                _RUN.c.thread_id,
-                _RUN.c.agent,
-                _RUN.c.deployment,
-                _RUN.c.started_at,
-                _RUN.c.input,
-                _RUN.c.cause,
-            )
-            .where(_RUN.c.case_id == case_id, _RUN.c.started_at.is_not(None))
-            .order_by(_RUN.c.number)
-        ).all()
-        roots = [run for run in self._runs if run.thread_id == case_id]
+    def __init__(self, episode: Episode, entry: str | None) -> None:
+        self._case_id = episode.id
+        self._episode = episode
+        self._asked = _asked(episode)
+        roots = [run for run in episode.runs if run.thread_id == episode.id]
         self._entry = entry or (roots[0].agent if roots else "")
         self._deployment = roots[0].deployment if roots else ""
         self._timed: list[_Timed] = []
-        self._past: list[tuple[datetime, Past]] = _answers(connection, case_id)
+        self._past: list[tuple[datetime, Past]] = _answers(episode)
         self._lost = 0
 
     def case(self) -> Case:
-        ended = {row.record.run_id: row for row in self._rows if row.record.kind == "run"}
-        for run in self._runs:
-            self._begin(run, ended.get(run.id))
-        for row in self._rows:
+        for run in self._episode.runs:
+            self._begin(run, self._episode.ends.get(run.id))
+        for row in self._episode.entries:
             if row.record.kind == "effect":
                 self._effect(row)
             elif row.record.kind == "thread" and row.record.guard is not None:
@@ -177,16 +156,15 @@ class _Reading:
             self._lost,
         )
 
-    def _begin(self, run: Any, row: _Row | None) -> None:
+    def _begin(self, run: Run, row: Entry | None) -> None:
         """What a run was given, and what it answered."""
-        given = run.input if run.input is not None else None if row is None else row.values.get("input")
-        value = orjson.loads(given) if isinstance(given, bytes) else given
+        given = self._episode.input_of(run)
         if given is None:
             self._lost += 1
             return
+        value = orjson.loads(given)
         started = moment(run.started_at)
-        cause = Cause.load(run.cause)
-        topic = "" if cause is None else cause.topic
+        topic = "" if run.cause is None else run.cause.topic
         root = run.thread_id == self._case_id and not topic
         guard = None if row is None else row.record.guard
         common: dict[str, Any] = {
@@ -218,12 +196,12 @@ class _Reading:
             if "output" not in row.values:
                 self._lost += row.has("output") is False
                 return
-            output = row.values["output"]
+            output = row.values["output"].decoded()
             at = _time(row.record)
             after = None if guard is None else guard.after
             self._add(row, Event(hook="output", result=output, text=results.said(output), time=at, **common), after)
 
-    def _effect(self, row: _Row) -> None:
+    def _effect(self, row: Entry) -> None:
         record, effect = row.record, row.record.effect
         assert effect is not None
         if not row.has("args") or not row.has("wished"):
@@ -231,8 +209,8 @@ class _Reading:
             return
         ended = _time(record)
         begun = self._asked.get((record.run_id, effect.key)) or ended - timedelta(milliseconds=record.duration_ms or 0)
-        args: Mapping[str, Any] = row.values.get("args", {})
-        wished: Mapping[str, Any] = row.values.get("wished", args)
+        args = _arguments(row)
+        wished: Mapping[str, Any] = row.values["wished"].decoded() if "wished" in row.values else args
         guard = record.guard or records.GuardPart()
         scores = {} if guard.before is None else guard.before.scores
         hook = _BEFORE.get(effect.kind)
@@ -240,8 +218,7 @@ class _Reading:
             text = results.given(wished) if effect.kind in ("model", "message") else ""
             event = self._event(row, hook, args=wished, text=text, scores=scores, time=begun)
             self._add(row, event, guard.before)
-        found = row.values.get("result")
-        result = codec.decode(found) if isinstance(found, codec.Encoded) else found
+        result = row.values["result"].decoded() if "result" in row.values else None
         if record.outcome in ("ok", "error") and row.has("result"):
             self._after(row, effect.kind, args, result, guard, ended)
             for handoff in results.handoffs(result) if effect.kind == "tool" else ():
@@ -267,7 +244,7 @@ class _Reading:
         )
 
     def _after(
-        self, row: _Row, kind: Kind, args: Mapping[str, Any], value: Any, guard: records.GuardPart, ended: datetime
+        self, row: Entry, kind: Kind, args: Mapping[str, Any], value: Any, guard: records.GuardPart, ended: datetime
     ) -> None:
         hook = _AFTER.get(kind)
         if hook is None:
@@ -286,7 +263,7 @@ class _Reading:
         )
         self._add(row, event, guard.after)
 
-    def _thread(self, row: _Row) -> None:
+    def _thread(self, row: Entry) -> None:
         record = row.record
         hook: Hook = "thread.start" if record.detail.get("event") == "thread.start" else "thread.end"
         event = Event(
@@ -295,12 +272,12 @@ class _Reading:
             agent=record.agent,
             deployment=record.deployment,
             thread_id=record.thread_id,
-            args=row.values.get("args", {}),
+            args=_arguments(row),
             time=_time(record),
         )
         self._add(row, event, None if record.guard is None else record.guard.before)
 
-    def _event(self, row: _Row, hook: Hook, **more: Any) -> Event:
+    def _event(self, row: Entry, hook: Hook, **more: Any) -> Event:
         record, effect = row.record, row.record.effect
         assert effect is not None
         return Event(
@@ -314,7 +291,7 @@ class _Reading:
             **more,
         )
 
-    def _add(self, row: _Row | None, event: Event, judgement: records.Judgement | None) -> None:
+    def _add(self, row: Entry | None, event: Event, judgement: records.Judgement | None) -> None:
         position = None if row is None else row.position
         approval = None if row is None or event.hook not in _BEFORE.values() else row.record.approval
         self._timed.append(_Timed(event.time, len(self._timed), Happening(position, event, judgement, approval)))
@@ -357,44 +334,26 @@ class Before(Sequence[Past]):
         return self._entries[range(self._count)[at]]
 
 
-def _rows(connection: Connection, case_id: str) -> list[_Row]:
-    query = (
-        sa.select(_PLACE.c.position, _LEAF.c.body, _SEALED.c.field, _SEALED.c.type, _SEALED.c.value)
-        .select_from(_LEAF.join(_PLACE, _PLACE.c.leaf == _LEAF.c.id).outerjoin(_SEALED, _SEALED.c.leaf == _LEAF.c.id))
-        .where(_LEAF.c.case_id == case_id)
-        .order_by(_PLACE.c.position)
-    )
-    found: list[_Row] = []
-    for position, body, name, type_, value in connection.execute(query):
-        if not found or found[-1].position != position:
-            found.append(_Row(position, records.decode(body)))
-        if name is not None:
-            found[-1].values[name] = orjson.loads(value) if type_ == "json" else codec.Encoded(type_, value)
+def _asked(episode: Episode) -> dict[tuple[str, str], datetime]:
+    """When people were first asked, by run and place: rules had judged just before."""
+    found: dict[tuple[str, str], datetime] = {}
+    for request in episode.requests:
+        found.setdefault((request.run_id, request.key), moment(request.asked_at))
     return found
 
 
-def _asked(connection: Connection, case_id: str) -> dict[tuple[str, str], datetime]:
-    """When people were first asked, by run and place: rules had judged just before."""
-    query = sa.select(_APPROVAL.c.run_id, _APPROVAL.c.key, sa.func.min(_APPROVAL.c.created_at)).where(
-        _APPROVAL.c.case_id == case_id
-    )
-    rows: Any = connection.execute(query.group_by(_APPROVAL.c.run_id, _APPROVAL.c.key))
-    return {(run_id, key): moment(asked) for run_id, key, asked in rows}
-
-
-def _answers(connection: Connection, case_id: str) -> list[tuple[datetime, Past]]:
+def _answers(episode: Episode) -> list[tuple[datetime, Past]]:
     """What people answered to agents' own questions."""
-    query = sa.select(_APPROVAL.c.request, _APPROVAL.c.decided_at).where(
-        _APPROVAL.c.case_id == case_id,
-        _APPROVAL.c.key.startswith(requests.QUESTION, autoescape=True),
-        _APPROVAL.c.state.in_(("answered", "consumed")),
-    )
     found: list[tuple[datetime, Past]] = []
-    for body, decided_at in connection.execute(query):
-        vote = requests.load(body).vote
-        if vote is not None:
-            at = moment(decided_at)
-            found.append((at, Past(kind="human", name=vote.by, result=history.words(vote.value), time=at)))
+    for request in episode.requests:
+        if request.answered and request.decided_at is not None:
+            at = moment(request.decided_at)
+            found.append((at, Past(kind="human", name=request.by, result=history.words(request.answer), time=at)))
+    return found
+
+
+def _arguments(row: Entry) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = row.values["args"].decoded() if "args" in row.values else {}
     return found
 
 
