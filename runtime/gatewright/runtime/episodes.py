@@ -101,7 +101,7 @@ class Request(NamedTuple):
 
 @dataclass(frozen=True)
 class Episode:
-    """A case. `threads` begin with the root (there is none where rules did not let it begin); `runs` are in the order of
+    """A case. `threads` begin with the root (none where rules did not let it begin); `runs` are in the order of
     acceptance, those that have begun; `entries` in the order of the log; `requests` in the order of asking."""
 
     id: str
