@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 from gatewright.agents import Conversation
 from gatewright.environments.airline import calls, episodes
-from gatewright.environments.airline.case import Case, NoOverlay
+from gatewright.environments.airline.case import Case
 from gatewright.environments.airline.dataset import Dataset
 from gatewright.environments.airline.reward import Task
+from gatewright.environments.rows import NoOverlay
 from gatewright.safety import Event, Guard, Past
 from gatewright.safety.verdicts import RuleHit
 

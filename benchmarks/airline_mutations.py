@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gatewright.environments.airline.dataset import Dataset, Row
+from gatewright.environments.airline.dataset import Dataset
+from gatewright.environments.rows import Row
 
 from .airline_cases import Called, Said, Step
 

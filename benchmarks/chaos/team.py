@@ -13,7 +13,8 @@ from langchain_core.tools import BaseTool
 from gatewright.agents import Conversation, current, idempotency_key, labelled, support
 from gatewright.agents.effects import Label
 from gatewright.agents.labels import labels_of
-from gatewright.environments.airline.tools import airline_tools
+from gatewright.environments.airline.catalogue import CATALOGUE
+from gatewright.environments.catalogue import catalogue_tools
 
 from . import outside
 from .history import KEYLESS
@@ -25,7 +26,7 @@ class Outside:
 
     def __init__(self, place: Path) -> None:
         self._place = place
-        self._tools: list[BaseTool] = [_truthful(tool) for tool in airline_tools(self._perform)]
+        self._tools: list[BaseTool] = [_truthful(tool) for tool in catalogue_tools(CATALOGUE, self._perform)]
 
     def tools(self) -> Sequence[BaseTool]:
         """The airline's tools; those whose provider knows no keys are not labelled idempotent."""

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatewright.environments.airline import calls, dataset
-from gatewright.environments.airline.case import Case, NoOverlay
+from gatewright.environments.airline.case import Case
 from gatewright.environments.airline.catalogue import CATALOGUE
+from gatewright.environments.rows import NoOverlay
 
 ADA, CARD, GIFT, CERTIFICATE = "ada_stone_1001", "credit_card_2001", "gift_card_3001", "certificate_4001"
 JSON = st.recursive(

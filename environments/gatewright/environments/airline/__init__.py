@@ -1,5 +1,5 @@
 """An airline's booking desk: flights, reservations, customers, and the tools to work on them."""
 
-from .world import AirlineWorld, airline
+from .world import AIRLINE, AirlineWorld, airline
 
-__all__ = ["AirlineWorld", "airline"]
+__all__ = ["AIRLINE", "AirlineWorld", "airline"]

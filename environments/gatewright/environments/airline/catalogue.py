@@ -5,43 +5,11 @@ Taken from tau-bench's airline domain (MIT, (c) 2024 Sierra), so that recorded c
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
-from gatewright.agents.effects import Label
+from gatewright.environments.catalogue import Operation, Schema, one_of, string, typed
 
 from . import operations, reservations
 
-Schema = dict[str, Any]
-
 TRANSFER = "transfer_to_human_agents"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Operation:
-    """One tool: `parameters` is the JSON schema of each argument in order, all of them required."""
-
-    description: str
-    parameters: dict[str, Schema]
-    labels: tuple[Label, ...]
-    perform: Callable[..., str]
-
-    @property
-    def schema(self) -> Schema:
-        return {"type": "object", "properties": self.parameters, "required": list(self.parameters)}
-
-
-def _typed(kind: str, description: str = "") -> Schema:
-    return {"type": kind, "description": description} if description else {"type": kind}
-
-
-def _string(description: str = "") -> Schema:
-    return _typed("string", description)
-
-
-def _one_of(*values: str) -> Schema:
-    return {"type": "string", "enum": list(values)}
 
 
 def _array(description: str, **fields: Schema) -> Schema:
@@ -49,20 +17,20 @@ def _array(description: str, **fields: Schema) -> Schema:
     return {"type": "array", "description": description, "items": item}
 
 
-_USER = _string("The ID of the user to book the reservation, such as 'sara_doe_496'.")
-_RESERVATION = _string("The reservation ID, such as 'ZFA04Y'.")
-_CABIN = _one_of("basic_economy", "economy", "business")
-_FLIGHT_NUMBER = _string("Flight number, such as 'HAT001'.")
-_FLIGHT_DATE = _string("The date for the flight in the format 'YYYY-MM-DD', such as '2024-05-01'.")
-_ORIGIN = _string("The origin city airport in three letters, such as 'JFK'.")
-_DESTINATION = _string("The destination city airport in three letters, such as 'LAX'.")
+_USER = string("The ID of the user to book the reservation, such as 'sara_doe_496'.")
+_RESERVATION = string("The reservation ID, such as 'ZFA04Y'.")
+_CABIN = one_of("basic_economy", "economy", "business")
+_FLIGHT_NUMBER = string("Flight number, such as 'HAT001'.")
+_FLIGHT_DATE = string("The date for the flight in the format 'YYYY-MM-DD', such as '2024-05-01'.")
+_ORIGIN = string("The origin city airport in three letters, such as 'JFK'.")
+_DESTINATION = string("The destination city airport in three letters, such as 'LAX'.")
 _PASSENGERS = _array(
     "An array of objects containing details about each passenger.",
-    first_name=_string("The first name of the passenger, such as 'Noah'."),
-    last_name=_string("The last name of the passenger, such as 'Brown'."),
-    dob=_string("The date of birth of the passenger in the format 'YYYY-MM-DD', such as '1990-01-01'."),
+    first_name=string("The first name of the passenger, such as 'Noah'."),
+    last_name=string("The last name of the passenger, such as 'Brown'."),
+    dob=string("The date of birth of the passenger in the format 'YYYY-MM-DD', such as '1990-01-01'."),
 )
-_PAYMENT_ID = _string(
+_PAYMENT_ID = string(
     "The payment id stored in user profile, such as 'credit_card_7815826', 'gift_card_7815826', 'certificate_7815826'."
 )
 
@@ -72,9 +40,9 @@ CATALOGUE: dict[str, Operation] = {
         description="Book a reservation.",
         parameters={
             "user_id": _USER,
-            "origin": _string("The IATA code for the origin city, such as 'SFO'."),
-            "destination": _string("The IATA code for the destination city, such as 'JFK'."),
-            "flight_type": _one_of("one_way", "round_trip"),
+            "origin": string("The IATA code for the origin city, such as 'SFO'."),
+            "destination": string("The IATA code for the destination city, such as 'JFK'."),
+            "flight_type": one_of("one_way", "round_trip"),
             "cabin": _CABIN,
             "flights": _array(
                 "An array of objects containing details about each piece of flight.",
@@ -85,11 +53,11 @@ CATALOGUE: dict[str, Operation] = {
             "payment_methods": _array(
                 "An array of objects containing details about each payment method.",
                 payment_id=_PAYMENT_ID,
-                amount=_typed("number", "The amount to be paid."),
+                amount=typed("number", "The amount to be paid."),
             ),
-            "total_baggages": _typed("integer", "The total number of baggage items included in the reservation."),
-            "nonfree_baggages": _typed("integer", "The number of non-free baggage items included in the reservation."),
-            "insurance": _one_of("yes", "no"),
+            "total_baggages": typed("integer", "The total number of baggage items included in the reservation."),
+            "nonfree_baggages": typed("integer", "The number of non-free baggage items included in the reservation."),
+            "insurance": one_of("yes", "no"),
         },
         labels=("idempotent",),
         perform=reservations.book_reservation,
@@ -97,7 +65,7 @@ CATALOGUE: dict[str, Operation] = {
     "calculate": Operation(
         description="Calculate the result of a mathematical expression.",
         parameters={
-            "expression": _string(
+            "expression": string(
                 "The mathematical expression to calculate, such as '2 + 2'. The expression can contain numbers, "
                 "operators (+, -, *, /), parentheses, and spaces."
             )
@@ -113,13 +81,13 @@ CATALOGUE: dict[str, Operation] = {
     ),
     "get_reservation_details": Operation(
         description="Get the details of a reservation.",
-        parameters={"reservation_id": _string("The reservation id, such as '8JX2WO'.")},
+        parameters={"reservation_id": string("The reservation id, such as '8JX2WO'.")},
         labels=("reads",),
         perform=operations.get_reservation_details,
     ),
     "get_user_details": Operation(
         description="Get the details of an user.",
-        parameters={"user_id": _string("The user id, such as 'sara_doe_496'.")},
+        parameters={"user_id": string("The user id, such as 'sara_doe_496'.")},
         labels=("reads",),
         perform=operations.get_user_details,
     ),
@@ -134,7 +102,7 @@ CATALOGUE: dict[str, Operation] = {
         parameters={
             "origin": _ORIGIN,
             "destination": _DESTINATION,
-            "date": _string("The date of the flight in the format 'YYYY-MM-DD', such as '2024-01-01'."),
+            "date": string("The date of the flight in the format 'YYYY-MM-DD', such as '2024-01-01'."),
         },
         labels=("reads",),
         perform=operations.search_direct_flight,
@@ -144,14 +112,14 @@ CATALOGUE: dict[str, Operation] = {
         parameters={
             "origin": _ORIGIN,
             "destination": _DESTINATION,
-            "date": _string("The date of the flight in the format 'YYYY-MM-DD', such as '2024-05-01'."),
+            "date": string("The date of the flight in the format 'YYYY-MM-DD', such as '2024-05-01'."),
         },
         labels=("reads",),
         perform=operations.search_onestop_flight,
     ),
     "send_certificate": Operation(
         description="Send a certificate to a user. Be careful!",
-        parameters={"user_id": _USER, "amount": _typed("number", "Certificate amount to send.")},
+        parameters={"user_id": _USER, "amount": typed("number", "Certificate amount to send.")},
         labels=("idempotent", "irreversible"),
         perform=operations.send_certificate,
     ),
@@ -160,7 +128,7 @@ CATALOGUE: dict[str, Operation] = {
             "Use the tool to think about something. It will not obtain new information or change the database, but "
             "just append the thought to the log. Use it when complex reasoning is needed."
         ),
-        parameters={"thought": _string("A thought to think about.")},
+        parameters={"thought": string("A thought to think about.")},
         labels=("reads",),
         perform=operations.think,
     ),
@@ -170,7 +138,7 @@ CATALOGUE: dict[str, Operation] = {
             "explicitly asks for a human agent, or if the user's issue cannot be resolved by the agent with the "
             "available tools."
         ),
-        parameters={"summary": _string("A summary of the user's issue.")},
+        parameters={"summary": string("A summary of the user's issue.")},
         labels=("idempotent",),
         perform=operations.transfer_to_human_agents,
     ),
@@ -178,10 +146,10 @@ CATALOGUE: dict[str, Operation] = {
         description="Update the baggage information of a reservation.",
         parameters={
             "reservation_id": _RESERVATION,
-            "total_baggages": _typed(
+            "total_baggages": typed(
                 "integer", "The updated total number of baggage items included in the reservation."
             ),
-            "nonfree_baggages": _typed(
+            "nonfree_baggages": typed(
                 "integer", "The updated number of non-free baggage items included in the reservation."
             ),
             "payment_id": _PAYMENT_ID,

@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from . import arithmetic
+from gatewright.environments import arithmetic
+from gatewright.environments.rows import Row
+
 from .case import Case
-from .dataset import Row
 
 AIRPORTS = {
     "SFO": "San Francisco",
@@ -91,7 +92,9 @@ def search_onestop_flight(case: Case, origin: str, destination: str, date: str) 
 
 
 def calculate(case: Case, expression: str) -> str:
-    return arithmetic.calculate(expression)
+    if not arithmetic.allowed(expression):
+        return "Error: invalid characters in expression"
+    return arithmetic.evaluate(expression)
 
 
 def think(case: Case, thought: str) -> str:

@@ -9,8 +9,9 @@ import copy
 import json
 from typing import Any, NamedTuple
 
+from gatewright.environments.rows import Row
+
 from .case import Case
-from .dataset import Row
 
 NEW_IDS = ("HATHAT", "HATHAU", "HATHAV")
 NOW = "2024-05-15T15:00:00"  # the airline's clock stands still

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
 from gatewright.agents.errors import UsageError
+from gatewright.environments.domains import Held
+from gatewright.environments.rows import Change, NoOverlay
 
 from . import calls
-from .case import Case, Change, NoOverlay
+from .case import Case
 from .catalogue import TRANSFER
 from .dataset import Dataset
 
@@ -65,29 +67,37 @@ def _same(dataset: Dataset, one: Iterable[Change], other: Iterable[Change]) -> b
     return all(row(first, *place) == row(second, *place) for place in first.keys() | second.keys())
 
 
-def solution(dataset: Dataset, actions: Sequence[Action]) -> list[Change]:
-    """The rows that a task's own actions change on a fresh copy of the data."""
-    case = Case(dataset, NoOverlay())
-    for action in actions:
-        if action.name not in (TRANSFER, SAYING):
-            calls.perform(case, action.name, copy.deepcopy(action.kwargs))
-    return case.changes()
+def _asked(task: Mapping[str, Any]) -> Task:
+    try:
+        return Task.model_validate(task)
+    except ValidationError as error:
+        raise UsageError(f"the task {dict(task)!r} is not one of the airline's: {error.errors()[0]['msg']}") from error
 
 
-def reward(task: Mapping[str, Any], dataset: Dataset, changes: Sequence[Change], replies: Sequence[str]) -> float:
-    """1.0 or 0.0 for a conversation that left `changes` and said `replies`.
+def solution(dataset: Dataset, task: Mapping[str, Any]) -> Case:
+    """The case that a task's own actions lead to on a fresh copy of the data.
 
     Raises:
         UsageError: `task` is not one of this airline's.
     """
-    try:
-        asked = Task.model_validate(task)
-    except ValidationError as error:
-        raise UsageError(f"the task {dict(task)!r} is not one of the airline's: {error.errors()[0]['msg']}") from error
-    transferred = any(change.table == "transfers" for change in changes)
+    case = Case(dataset, NoOverlay())
+    for action in _asked(task).actions:
+        if action.name not in (TRANSFER, SAYING):
+            calls.perform(case, action.name, copy.deepcopy(action.kwargs))
+    return case
+
+
+def reward(dataset: Dataset, task: Mapping[str, Any], held: Held, solution: Case) -> float:
+    """1.0 or 0.0 for what a conversation left behind, beside the task's own `solution`.
+
+    Raises:
+        UsageError: `task` is not one of this airline's.
+    """
+    asked = _asked(task)
+    transferred = any(change.table == "transfers" for change in held.changes)
     if not (asked.stopped or transferred):
         return 0.0
     if asked.outputs:
-        said = [reply.lower().replace(",", "") for reply in replies]
+        said = [reply.lower().replace(",", "") for reply in held.replies]
         return float(all(any(output.lower() in text for text in said) for output in asked.outputs))
-    return float(_same(dataset, changes, solution(dataset, asked.actions)))
+    return float(_same(dataset, held.changes, solution.changes()))

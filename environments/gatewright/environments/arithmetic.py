@@ -45,18 +45,22 @@ def _value(node: ast.expr) -> Any:
     raise SyntaxError("invalid syntax")
 
 
-def calculate(expression: Any) -> str:
-    """The value of `expression` to two decimals as text, or a text that begins with "Error:".
+def evaluate(expression: Any) -> str:
+    """The value of `expression`, whose characters are all of `CHARACTERS`, to two decimals as text.
+
+    Raises:
+        Exception: whatever Python's own evaluation raises.
+    """
+    if not isinstance(expression, str):
+        raise TypeError("eval() arg 1 must be a string, bytes or code object")
+    tree = ast.parse(expression.lstrip(" "), filename="<string>", mode="eval")
+    return str(round(float(_value(tree.body)), 2))
+
+
+def allowed(expression: Any) -> bool:
+    """Whether `expression` has no other characters than `CHARACTERS`.
 
     Raises:
         TypeError: `expression` is not text.
     """
-    if not all(character in CHARACTERS for character in expression):
-        return "Error: invalid characters in expression"
-    try:
-        if not isinstance(expression, str):
-            raise TypeError("eval() arg 1 must be a string, bytes or code object")
-        tree = ast.parse(expression.lstrip(" "), filename="<string>", mode="eval")
-        return str(round(float(_value(tree.body)), 2))
-    except Exception as error:
-        return f"Error: {error}"
+    return all(character in CHARACTERS for character in expression)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from gatewright.agents.errors import UnavailableError
 
-from .case import Change
+from .rows import Change
 
 BUSY_TIMEOUT = 30.0  # seconds to wait for another process that is writing
 
@@ -65,7 +65,7 @@ class CaseStore:
             yield
         except (OSError, sqlite3.Error) as error:
             raise UnavailableError(
-                f"the airline's state {str(self.path)!r} cannot be used: {error}; "
+                f"the world's state {str(self.path)!r} cannot be used: {error}; "
                 "check that the directory is writable and the disk is not full"
             ) from error
 
@@ -120,9 +120,13 @@ class CaseStore:
         written = operation()
         with self._refusing():
             self._connection.executemany(
+                "DELETE FROM rows WHERE case_id = ? AND tbl = ? AND key = ?",
+                [(case_id, change.table, change.key) for change in written.changes if change.restored],
+            )
+            self._connection.executemany(
                 "INSERT INTO rows (case_id, tbl, key, value) VALUES (?, ?, ?, ?) "
                 "ON CONFLICT (case_id, tbl, key) DO UPDATE SET value = excluded.value",
-                [(case_id, *change) for change in written.changes],
+                [(case_id, *change[:3]) for change in written.changes if not change.restored],
             )
             if idempotency_key is not None:
                 self._connection.execute(
@@ -130,6 +134,14 @@ class CaseStore:
                     (case_id, idempotency_key, json.dumps(written.result)),
                 )
         return written.result
+
+    def forget(self, case_id: str) -> None:
+        """Make the case as if nothing had happened in it."""
+        with self._lock, self._refusing():
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute("DELETE FROM rows WHERE case_id = ?", (case_id,))
+            self._connection.execute("DELETE FROM calls WHERE case_id = ?", (case_id,))
+            self._connection.execute("COMMIT")
 
     def close(self) -> None:
         """Close the file; the store cannot be used afterwards."""
