@@ -23,6 +23,7 @@ NAMES = (
     "bus",
     "outage",
     "scale",
+    "explanations",
 )
 
 

@@ -52,5 +52,5 @@ def test_the_same_seed_gives_the_same_bits(game: Game, cases: NDArray[np.float64
 
 
 def test_a_budget_that_is_no_number_of_rounds_is_refused(game: Game, cases: NDArray[np.float64]) -> None:
-    with pytest.raises(UsageError, match="rounds of 1000 pairs"):
-        sample(game, cases[0], seed=0, most=1500)
+    with pytest.raises(UsageError, match="rounds of 500 pairs"):
+        sample(game, cases[0], seed=0, most=1750)

@@ -19,7 +19,7 @@ from gatewright.agents.errors import UsageError
 from .attributions import Attribution
 from .games import PROBES, Array, Game
 
-ROUND = 1_000  # pairs after which it is asked whether they suffice
+ROUND = 500  # pairs after which it is asked whether they suffice
 MOST = 16_000  # pairs
 PRECISION = 0.1
 
@@ -27,16 +27,16 @@ PRECISION = 0.1
 def sample(game: Game, features: Array, *, seed: int, precision: float = PRECISION, most: int = MOST) -> Attribution:
     """Explain one decision by sampled pairs.
 
-    It stops after the first round of 1,000 pairs in which two standard errors of every value are at most `precision`
+    It stops after the first round of 500 pairs in which two standard errors of every value are at most `precision`
     times the largest value, or after `most` pairs; `Attribution.settled` says which.
 
     Args:
         features: the encoded decision, shape `(columns,)`.
         seed: of PCG64; the same one gives the same values.
-        most: a multiple of 1,000.
+        most: a multiple of 500.
 
     Raises:
-        UsageError: the decision does not fit the game, or `most` is no multiple of 1,000.
+        UsageError: the decision does not fit the game, or `most` is no multiple of 500.
     """
     if most < ROUND or most % ROUND:
         raise UsageError(f"sampling goes in rounds of {ROUND} pairs; {most!r} is no number of rounds")
