@@ -46,6 +46,18 @@ class DecisionPoint(Generic[F]):
     policy: Policy[F]
 
 
+class PointPolicy(Protocol):
+    """A policy that a deployment puts in place of a decision point's own."""
+
+    def at(self, point: DecisionPoint[Any]) -> Policy[Any]:
+        """The policy for `point`.
+
+        Raises:
+            UsageError: it is not one for this point, its options or its features.
+        """
+        ...
+
+
 def _effect(point: DecisionPoint[F], features: F, closed: Mapping[str, str]) -> tuple[Effect, list[str]]:
     unknown = sorted(set(closed) - set(point.options))
     if unknown:
@@ -74,15 +86,17 @@ def decide(
 
     Args:
         closed: options that may not be chosen now, each with the reason.
-        policy: chooses instead of the point's own rule.
+        policy: chooses instead of the point's own rule, unless the deployment has a policy for this point.
 
     Raises:
-        UsageError: `closed` names an unknown option, or closes all of them.
+        UsageError: `closed` names an unknown option, or closes all of them; or the deployment's policy does not fit.
     """
     wish, open_options = _effect(point, features, closed or {})
-    chooser = policy or point.policy
+    context = ACTIVE.get()
+    given = None if context is None else context.policies.get(point.name)
 
     def choose(args: Mapping[str, Any]) -> dict[str, Any]:
+        chooser = given.at(point) if given is not None else policy or point.policy
         choice = chooser(point.features.model_validate(args["features"]), open_options)
         if choice.option not in open_options:
             raise UsageError(
@@ -90,6 +104,5 @@ def decide(
             )
         return choice.model_dump(mode="json")
 
-    context = ACTIVE.get()
     made = choose(wish.args) if context is None else context.chain.perform(wish, choose)
     return Choice.model_validate(made)

@@ -11,9 +11,12 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Literal, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, cast, overload
 
 from .errors import OutsideRunError
+
+if TYPE_CHECKING:
+    from .decisions import PointPolicy
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -81,7 +84,8 @@ class RunContext:
     """Where the code that is running now belongs to.
 
     `case_id` is the thread at the root: the customer's conversation, also for agents that were asked over the bus.
-    `settings` are the thread's (for example a recording to play); read-only.
+    `settings` are the thread's (for example a recording to play); read-only. `policies` choose at the decision points
+    that they are named by, in place of the points' own rules.
     """
 
     run_id: str
@@ -91,6 +95,7 @@ class RunContext:
     agent: str
     chain: Chain
     settings: Mapping[str, Any] = field(default_factory=dict)
+    policies: Mapping[str, PointPolicy] = field(default_factory=dict)
 
 
 ACTIVE: ContextVar[RunContext | None] = ContextVar("gatewright_run", default=None)

@@ -22,6 +22,7 @@ from .addresses import Origin, PublicURL
 from .bus.topics import NAME as TOPIC
 from .bus.topics import Topic
 from .notices.receivers import Mail, Receivers
+from .policies import MOST_EXPLORATION
 
 FILE = "gatewright.toml"
 MANIFEST = "langgraph.json"
@@ -71,6 +72,32 @@ class ExternalGuard(Section):
         return hooks
 
 
+class Chooser(Section):
+    """What chooses at a decision point in place of its own rule.
+
+    `file` is a policy artefact, and `version` the one that it must be. `explore` keeps the point's own rule, and has it
+    choose any open option with this probability.
+    """
+
+    file: Path | None = None
+    version: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+    explore: Annotated[float, Field(ge=0, le=MOST_EXPLORATION)] = 0.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _file_alone(cls, value: Any) -> Any:
+        return {"file": value} if isinstance(value, str | Path) else value
+
+    @model_validator(mode="after")
+    def _one_of_file_and_explore(self) -> Chooser:
+        if (self.file is None) == (self.explore == 0) or (self.version and self.file is None):
+            raise ValueError(
+                f"needs either `file`, with a `version` or without, or `explore` above 0; it has file {self.file}, "
+                f"version {self.version!r} and explore {self.explore}; a policy in a file says itself how it explores"
+            )
+        return self
+
+
 class Deployment(Section):
     """A name that traffic reaches, and what serves it.
 
@@ -79,7 +106,8 @@ class Deployment(Section):
     two is needed. `rules` replaces the team's own rule pack; `shadow` is one on trial, whose verdicts are recorded
     beside those that count and change nothing. `guards` are external ones, by the name that rules know their scores by.
     `owner` is the person who answers for the agents, and does not approve what they ask for. `subscriptions` are topics
-    whose messages the agents are given, beside those of the team.
+    whose messages the agents are given, beside those of the team. `policies` choose at the decision points that they
+    are named by, in place of the points' own rules.
     """
 
     team: str = ""
@@ -94,6 +122,7 @@ class Deployment(Section):
     )
 
     subscriptions: tuple[Subscription, ...] = ()
+    policies: dict[str, Chooser] = Field(default_factory=dict)
 
     @field_validator("rules", "shadow", mode="before")
     @classmethod
@@ -393,6 +422,12 @@ def _absolute(config: Config, folder: Path) -> Config:
                         "graph": _absolute_graph(deployment.graph, folder),
                         "rules": folder / deployment.rules.expanduser() if deployment.rules else None,
                         "shadow": folder / deployment.shadow.expanduser() if deployment.shadow else None,
+                        "policies": {
+                            point: chooser.model_copy(
+                                update={"file": folder / chooser.file.expanduser() if chooser.file else None}
+                            )
+                            for point, chooser in deployment.policies.items()
+                        },
                     }
                 )
                 for name, deployment in config.deployments.items()

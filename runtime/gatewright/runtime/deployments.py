@@ -24,6 +24,7 @@ from langgraph.pregel import Pregel
 from pydantic import PydanticUserError, TypeAdapter
 
 from gatewright.agents import Resources, Team
+from gatewright.agents.decisions import DecisionPoint, PointPolicy
 from gatewright.agents.errors import GatewrightError, UsageError
 from gatewright.agents.subscriptions import Subscription
 from gatewright.agents.worlds import Conversation, World
@@ -119,9 +120,11 @@ class LoadedDeployment:
         scoring: Scoring | None = None,
         owner: str = "",
         subscriptions: Sequence[Subscription] = (),
+        policies: Mapping[str, PointPolicy] | None = None,
     ) -> None:
         """`shadow`: rules on trial; what they say is recorded and changes nothing. `scoring`: its external guards.
-        `owner`: who answers for it. `subscriptions`: the topics whose messages it is given."""
+        `owner`: who answers for it. `subscriptions`: the topics whose messages it is given. `policies`: what chooses in
+        place of decision points' own rules."""
         self.name = name
         self.entry = entry
         self.agents = dict(agents)
@@ -132,6 +135,7 @@ class LoadedDeployment:
         self.world = world
         self.owner = owner
         self.subscriptions = tuple(subscriptions)
+        self.policies = dict(policies or {})
 
     @property
     def packs(self) -> tuple[Pack, ...]:
@@ -165,6 +169,7 @@ def load(
             agents = {
                 agent.name: LoadedAgent(agent.name, _compiled(agent.build(resources), saver)) for agent in team.agents
             }
+        policies = _policies(settings.policies, None if team is None else team.points)
     except GatewrightError as error:
         raise type(error)(f"deployment {name!r}: {error}") from error
     rules = settings.rules or (team.rules if team is not None else None)
@@ -182,6 +187,7 @@ def load(
         scoring=scoring,
         owner=settings.owner,
         subscriptions=(*(() if team is None else team.subscriptions), *settings.subscriptions),
+        policies=policies,
     )
 
 
@@ -251,6 +257,30 @@ def _team(reference: str) -> Team:
         raise UsageError(f"there is no team {reference!r}; {hint}, or name one as 'module:attribute'")
     if not isinstance(found, Team):
         raise UsageError(f"{reference!r} is a {type(found).__name__}, not a gatewright.agents.Team")
+    return found
+
+
+def _policies(
+    choosers: Mapping[str, config.Chooser], points: Sequence[DecisionPoint[Any]] | None
+) -> dict[str, PointPolicy]:
+    """What chooses at decision points; `points` are those that the team declares, None for a plain graph."""
+    if not choosers:
+        return {}
+    from .policies import artefact, serving  # NumPy, which nothing else in the service needs
+
+    found: dict[str, PointPolicy] = {}
+    declared = {point.name: point for point in points or ()}
+    for name, chooser in choosers.items():
+        if points is not None and name not in declared:
+            near = difflib.get_close_matches(name, declared, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it declares {sorted(declared)} in `Team.points`"
+            raise UsageError(f"there is a policy for {name!r}, which is no decision point of the team; {hint}")
+        if chooser.file is None:
+            found[name] = serving.Exploring(chooser.explore)
+        else:
+            found[name] = serving.LearnedPolicy(artefact.load(chooser.file, version=chooser.version or None))
+        if name in declared:
+            found[name].at(declared[name])  # now rather than when a customer waits
     return found
 
 

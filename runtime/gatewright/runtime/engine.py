@@ -343,6 +343,7 @@ class Engine:
             agent=run.agent,
             chain=chain,
             settings=settings,
+            policies=deployment.policies,
         )
         ACTIVE.set(context)  # of this task alone, and of what it starts
         self._saver.fence(run.id, partial(runs.hold, run_id=run.id, epoch=run.epoch))

@@ -124,11 +124,10 @@ def graph(*nodes: Callable[[Job], Any]) -> Any:
     return builder
 
 
-def _team(*nodes: Callable[[Job], Any]) -> Team:
+def _team(*nodes: Callable[[Job], Any], points: tuple[DecisionPoint[Any], ...] = ()) -> Team:
+    front = Agent(name="front", build=lambda resources: graph(*nodes))
     clerk = Agent(name="clerk", build=lambda resources: graph(_clerk))
-    return Team(
-        name="office", agents=(Agent(name="front", build=lambda resources: graph(*nodes)), clerk), entry="front"
-    )
+    return Team(name="office", agents=(front, clerk), entry="front", points=points)
 
 
 def _clerk(state: Job) -> Job:
@@ -195,5 +194,5 @@ asking_through = Team(
 )
 sending = _team(_sending)
 publishing = _team(_publishing)
-choosing = _team(_choose)
+choosing = _team(_choose, points=(size,))
 charging = _team(lambda state: {"out": [charge(state["amount"])]})

@@ -24,13 +24,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from gatewright.agents.errors import GatewrightError, IntegrityError, UnavailableError, UsageError
 from gatewright.safety import canonical
 
-from . import networks
+from . import MOST_EXPLORATION, networks
 from .encoding import Encoding
 from .networks import Architecture, Network
 
 LARGEST = 64 * 2**20  # bytes of a file, and of what it holds
 LARGEST_MANIFEST = 2**20  # bytes
-MOST_EXPLORATION = 0.2  # share of decisions that a policy may give away to learn from
 DTYPES = ("<f4", "<i8")
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -14,7 +14,8 @@ from pydantic import BaseModel
 from gatewright.agents.decisions import Choice, DecisionPoint, Policy
 from gatewright.agents.errors import UsageError
 
-from .artefact import MOST_EXPLORATION, Artefact, Serving
+from . import MOST_EXPLORATION
+from .artefact import Artefact, Serving
 from .networks import Numbers
 
 Draw: TypeAlias = Callable[[], float]
