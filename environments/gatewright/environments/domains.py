@@ -16,8 +16,10 @@ from langchain_core.tools import BaseTool
 from gatewright.agents import Conversation, current, idempotency_key
 from gatewright.agents.errors import UsageError
 
+from . import recordings
 from .casestore import CaseStore, Written
 from .catalogue import Catalogue, catalogue_tools
+from .recordings import Recording
 from .rows import Change, Overlay, digest
 from .worlds import RecordedUser, User
 
@@ -62,8 +64,8 @@ class Domain(Generic[D, C]):
 
     `load` reads the data set in a folder, `open` begins a case on it. `perform` gives the text that a call answers
     with, never an exception. `solution` is the case that a task's own actions lead to, and `reward` the final reward
-    in [0, 1] of a conversation beside it. `read` parses a file of recorded conversations held on a data folder.
-    `began` is when every case begins.
+    in [0, 1] of a conversation beside it. `parse` reads the JSON value of a file of recorded episodes. `file` tells
+    a folder with a data set; `built_in` are the recorded conversations that come along. Every case begins at `began`.
     """
 
     name: str
@@ -74,7 +76,23 @@ class Domain(Generic[D, C]):
     perform: Callable[[C, Called], str]
     solution: Callable[[D, Mapping[str, Any]], C]
     reward: Callable[[D, Mapping[str, Any], Held, C], float]
-    read: Callable[[Path | None], list[Conversation]]
+    parse: Callable[[object], list[Recording]]
+    file: str
+    built_in: Path | None = None
+
+    def recordings(self, path: Path) -> list[Recording]:
+        """The episodes in a recorded file.
+
+        Raises:
+            NotFoundError: there is no such file.
+            UsageError: it holds something else.
+        """
+        return recordings.read(path, self.parse)
+
+    def beside(self, path: Path) -> Path | None:
+        """The folder of a recorded file if it holds a data set of this domain."""
+        folder = path.resolve().parent
+        return folder if (folder / self.file).is_file() else None
 
 
 class _CaseOverlay:
@@ -112,7 +130,11 @@ class DomainWorld(Generic[D, C]):
         Raises:
             UsageError: the file is absent or holds something else.
         """
-        return self._domain.read(path)
+        given = path or self._domain.built_in
+        if given is None:
+            raise UsageError(f"no {self._domain.name} conversations come along; name a file of recorded ones")
+        data = None if path is None else self._domain.beside(path)
+        return [recording.conversation(data) for recording in self._domain.recordings(given)]
 
     def score(self, conversation: Conversation, case_id: str, replies: Sequence[str]) -> float:
         """The final reward in [0, 1] of a conversation that was held as `case_id`.

@@ -9,7 +9,7 @@ from gatewright.environments.airline import AirlineWorld
 from gatewright.environments.worlds import SimulatedWorld
 
 if TYPE_CHECKING:
-    from tests.environments.airline.conftest import Call
+    from tests.environments.conftest import Call
 
 CANCEL = {"reservation_id": "GWR001"}
 ADA = {"user_id": "ada_stone_1001"}

@@ -16,10 +16,11 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from gatewright.agents import Conversation
 from gatewright.agents.errors import OutsideRunError, UnavailableError, UsageError
 from gatewright.agents.labels import labels_of
+from gatewright.agents.worlds import World
 from gatewright.environments.airline import AirlineWorld, airline
 
 if TYPE_CHECKING:
-    from tests.environments.airline.conftest import Call, Working
+    from tests.environments.conftest import Call, Working
 
 BOOKING = {
     "user_id": "ada_stone_1001",
@@ -95,7 +96,7 @@ def test_half_a_surrogate_pair_from_a_model_is_answered(call: Call) -> None:
     assert call("book_reservation", BOOKING, key="b") == "Error: flight \\ud83d not found"
 
 
-def test_changes_survive_closing_and_opening_again(tmp_path: Path, caller: Callable[[AirlineWorld], Call]) -> None:
+def test_changes_survive_closing_and_opening_again(tmp_path: Path, caller: Callable[[World], Call]) -> None:
     first = airline(tmp_path, {})
     cancelled = caller(first)("cancel_reservation", {"reservation_id": "GWR001"}, key="a")
     first.close()
@@ -119,7 +120,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_changes_survive_a_killed_process(tmp_path: Path, caller: Callable[[AirlineWorld], Call]) -> None:
+def test_changes_survive_a_killed_process(tmp_path: Path, caller: Callable[[World], Call]) -> None:
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True, text=True, env=dict(os.environ)
     )

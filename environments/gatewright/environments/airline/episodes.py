@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter
 
-from gatewright.agents import Conversation, RecordedToolCall
-from gatewright.agents.errors import NotFoundError, UsageError
+from gatewright.agents import Conversation
+from gatewright.environments import recordings
+from gatewright.environments.recordings import Message, Names, RecordedCall, Recording, answered
 
 STOP = "###STOP###"  # the simulated customer's word for "I am done"; it is never answered
+EXPECTED = "a JSON list of {task_id, trial, reward, info, traj} with OpenAI-style messages (tau-bench's format)"
 
 
 def _decoded(text: object) -> object:
@@ -42,16 +44,25 @@ class Turn(BaseModel):
     role: Literal["system", "user", "assistant", "tool"]
     content: str | None = None
     tool_calls: list[Call] | None = None
+    tool_call_id: str | None = None
 
     @property
     def text(self) -> str:
         return self.content or ""
 
 
+class Graded(BaseModel):
+    """What the recorded reward was computed beside."""
+
+    actions: list[dict[str, Any]] | None = None
+
+
 class Info(BaseModel):
     """What the file says besides the messages; empty where the recording broke off."""
 
     task: dict[str, Any] = Field(default_factory=dict)
+    reward_info: Graded | None = None
+    error: str | None = None
 
 
 class Episode(BaseModel):
@@ -67,6 +78,17 @@ class Episode(BaseModel):
 _EPISODES = TypeAdapter(list[Episode])
 
 
+def parse(value: object) -> list[Recording]:
+    """The episodes of a file's content, each with a distinct id.
+
+    Raises:
+        UsageError: it holds something else.
+    """
+    names = Names()
+    episodes = recordings.validated(_EPISODES, value, "airline conversations", EXPECTED)
+    return [_recording(episode, names.name("airline", episode.task_id, episode.trial)) for episode in episodes]
+
+
 def read(path: Path, data: Path | None) -> list[Conversation]:
     """The conversations in the file, each with a distinct id; `data` is the data set they were held on.
 
@@ -74,71 +96,42 @@ def read(path: Path, data: Path | None) -> list[Conversation]:
         NotFoundError: there is no such file.
         UsageError: it holds something else.
     """
-    try:
-        text = path.read_bytes()
-    except FileNotFoundError as error:
-        raise NotFoundError(f"there is no file {str(path)!r} with recorded conversations") from error
-    except OSError as error:
-        raise UsageError(f"cannot read conversations from {str(path)!r}: {error.strerror}") from error
-    expected = "a JSON list of {task_id, trial, reward, info, traj} with OpenAI-style messages (tau-bench's format)"
-    try:
-        episodes = _EPISODES.validate_python(json.loads(text))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(step) for step in first["loc"]) or "the top"
-        raise UsageError(
-            f"{str(path)!r} does not hold airline conversations: at {place}: {first['msg']}; expected {expected}"
-        ) from error
-    except ValueError as error:
-        raise UsageError(f"{str(path)!r} is not JSON ({error}); expected {expected}") from error
-    seen: Counter[str] = Counter()
-    conversations: list[Conversation] = []
-    for episode in episodes:
-        identity = f"airline-{episode.task_id}-{episode.trial}"
-        seen[identity] += 1
-        again = f"-{seen[identity]}" if seen[identity] > 1 else ""  # files that were put together from several
-        conversations.append(_conversation(episode, identity + again, data))
-    return conversations
+    return [recording.conversation(data) for recording in recordings.read(path, parse)]
 
 
-def _conversation(episode: Episode, identity: str, data: Path | None) -> Conversation:
+def _recording(episode: Episode, identity: str) -> Recording:
     turns = [turn for turn in episode.traj if turn.role != "system"]
     stopped = len(turns) > 1 and turns[-1].role == "user" and STOP in turns[-1].text
-    if turns and turns[-1].role == "user":
-        turns.pop()  # the customer's goodbye, or a word that came when the recording had reached its limit
-    settings: dict[str, Any] = {
-        "recording": {
-            "turns": [
-                {"content": turn.text, "tool_calls": [_call(call) for call in turn.tool_calls or ()]}
-                for turn in turns
-                if turn.role == "assistant"
-            ]
-        }
-    }
-    if data is not None:
-        settings["world"] = {"data": str(data)}
-    return Conversation(
+    graded = episode.info.reward_info
+    return Recording(
         id=identity,
-        customer=[turn.text for turn in turns if turn.role == "user"],
-        settings=settings,
-        tool_calls=_results(turns),
-        score=episode.reward,
+        source="tau-bench",
+        domain="airline",
+        task_id=str(episode.task_id),
+        trial=episode.trial,
+        messages=_messages(episode.traj),
+        replies=tuple(turn.text for turn in turns if turn.role == "assistant" and not turn.tool_calls),
         task=episode.info.task | {"stopped": stopped},
+        graded=None if graded is None or graded.actions is None else tuple(graded.actions),
+        reward=episode.reward,
+        ended="user_stop" if stopped else "error" if episode.info.error is not None else None,
     )
 
 
-def _call(call: Call) -> dict[str, Any]:
-    return {"name": call.function.name, "args": call.function.arguments, "id": call.id}
-
-
-def _results(turns: list[Turn]) -> list[RecordedToolCall]:
-    """Each call with the text that answers it; texts come in the order of the calls."""
-    results: list[RecordedToolCall] = []
-    waiting: list[Call] = []
-    for turn in turns:
-        if turn.role == "assistant":
-            waiting = list(turn.tool_calls or ())
-        elif turn.role == "tool" and waiting:
-            call = waiting.pop(0)
-            results.append(RecordedToolCall(name=call.function.name, args=call.function.arguments, result=turn.text))
-    return results
+def _messages(turns: Sequence[Turn]) -> tuple[Message, ...]:
+    """The messages, each call with the text of the tool message that follows."""
+    messages: list[Message] = []
+    for place, turn in enumerate(turns):
+        if turn.role == "tool":
+            continue
+        results: list[tuple[str, str]] = []
+        for later in turns[place + 1 :]:
+            if later.role != "tool":
+                break
+            results.append((later.tool_call_id or "", later.text))
+        calls = [
+            RecordedCall(id=call.id, name=call.function.name, args=call.function.arguments, result=None)
+            for call in turn.tool_calls or ()
+        ]
+        messages.append(Message(role=turn.role, text=turn.text, calls=answered(calls, results)))
+    return tuple(messages)

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from gatewright.agents import Conversation
 from gatewright.environments.domains import Called, Domain, DomainWorld, data_option
 
 from . import calls, dataset, episodes, reward
@@ -23,13 +22,6 @@ EST = timezone(timedelta(hours=-5), "EST")  # in which the airline's policy give
 AirlineWorld = DomainWorld[Dataset, Case]
 
 
-def _read(path: Path | None) -> list[Conversation]:
-    if path is None:
-        return episodes.read(CONVERSATIONS, None)
-    beside = path.resolve().parent
-    return episodes.read(path, beside if (beside / "flights.json").is_file() else None)
-
-
 def _perform(case: Case, call: Called) -> str:
     return calls.perform(case, call.name, call.args)
 
@@ -43,7 +35,9 @@ AIRLINE = Domain[Dataset, Case](
     perform=_perform,
     solution=reward.solution,
     reward=reward.reward,
-    read=_read,
+    parse=episodes.parse,
+    file="flights.json",
+    built_in=CONVERSATIONS,
 )
 """tau-bench's airline: its data format, its tools and its reward."""
 
