@@ -102,8 +102,9 @@ def unfinished(transaction: Transaction, thread_id: str) -> list[str]:
 
 
 def lock(transaction: Transaction, thread_id: str) -> None:
-    """Keep others from changing the queue of a thread before this transaction ends."""
-    transaction.one(_QUEUE_UP, thread_id=thread_id)
+    """Keep others from changing the queue of a thread before this transaction ends; in a SQLite file nobody can."""
+    if transaction.dialect != "sqlite":
+        transaction.one(_QUEUE_UP, thread_id=thread_id)
 
 
 def exists(transaction: Transaction, run_id: str) -> bool:
@@ -200,6 +201,7 @@ def _insert(
     now: int,
 ) -> bool:
     deployment, agent, case_id = place
+    transaction.queued |= available is not None
     return bool(
         transaction.run(
             _INSERT_RUN,

@@ -56,46 +56,57 @@ class Claimed(NamedTuple):
 
 
 # Who was found lost holds nothing, and nobody looks for what it would claim afterwards: so a claim begins with the
-# worker's own row, and keeps it from being found lost before the transaction ends. PostgreSQL carries out a common
-# table expression that locks once. As an array its rows are looked up one by one, whatever PostgreSQL believes of
-# their number; for a list it may choose to read the whole table. What SQLite returns has no type any more, so that it
-# would find no index for it.
-_CLAIM = """
-WITH member AS (SELECT id FROM worker WHERE id = :worker AND state IN ('alive', 'draining') {share}),
-found AS (
-    SELECT number FROM run WHERE status = 'queued' AND available_at <= :now AND EXISTS (SELECT 1 FROM member)
-    AND NOT EXISTS (SELECT 1 FROM pause WHERE pause.deployment = run.deployment) {which}
-)
-UPDATE run SET status = 'running', epoch = run.epoch + 1, holder = :worker, started_at = coalesce(run.started_at, :now)
-WHERE run.number {found}
-RETURNING run.available_at, run.number, run.id, run.thread_id, run.case_id, run.deployment, run.agent, run.epoch,
-    run.attempt, run.input, run.created_at, run.started_at, run.parent_run_id,
-    (SELECT thread.settings FROM thread WHERE thread.id = {thread_id}),
-    (SELECT thread.salt FROM thread WHERE thread.id = {thread_id}), run.admitted,
-    run.cause, run.deadline,
-    run.epoch = 1 AND NOT EXISTS (
-        SELECT 1 FROM run earlier WHERE earlier.thread_id = {thread_id} AND earlier.number < run.number
+# worker's own row, and keeps it from being found lost before the transaction ends.
+_MEMBER = "SELECT id FROM worker WHERE id = :worker AND state IN ('alive', 'draining')"
+_CLAIMABLE = """
+    run.status = 'queued' AND run.available_at <= :now
+    AND NOT EXISTS (SELECT 1 FROM pause WHERE pause.deployment = run.deployment)
+"""
+_FIELDS = """
+    run.available_at, run.number, run.id, run.thread_id, run.case_id, run.deployment, run.agent, {epoch},
+    run.attempt, run.input, run.created_at, {started_at}, run.parent_run_id,
+    (SELECT thread.settings FROM thread WHERE thread.id = run.thread_id),
+    (SELECT thread.salt FROM thread WHERE thread.id = run.thread_id), run.admitted, run.cause, run.deadline,
+    {epoch} = 1 AND NOT EXISTS (
+        SELECT 1 FROM run earlier WHERE earlier.thread_id = run.thread_id AND earlier.number < run.number
     )
 """
+# One round trip. PostgreSQL carries out a common table expression that locks once. As an array its rows are looked up
+# one by one, whatever PostgreSQL believes of their number; for a list it may choose to read the whole table.
+_POSTGRESQL = f"""
+WITH member AS ({_MEMBER} FOR SHARE),
+found AS (SELECT number FROM run WHERE {_CLAIMABLE} AND EXISTS (SELECT 1 FROM member) {{which}})
+UPDATE run SET status = 'running', epoch = run.epoch + 1, holder = :worker, started_at = coalesce(run.started_at, :now)
+WHERE run.number = ANY (ARRAY(SELECT number FROM found))
+RETURNING {_FIELDS.format(epoch="run.epoch", started_at="run.started_at")}
+"""
+# SQLite makes a table of its own for what an UPDATE returns, and another for the rows that a list names: two plain
+# statements cost half as much, and nothing comes in between them.
+_SQLITE = f"""
+SELECT {_FIELDS.format(epoch="run.epoch + 1", started_at="coalesce(run.started_at, :now)")}
+FROM run WHERE {_CLAIMABLE} AND EXISTS ({_MEMBER}) {{which}}
+"""
+_TAKE = sa.text(
+    "UPDATE run SET status = 'running', epoch = epoch + 1, holder = :worker, started_at = coalesce(started_at, :now)"
+    " WHERE number = :number"
+)
 
 
 def _claiming(which: str, lock: str, **values: str) -> dict[Dialect, Any]:
-    """What takes the runs that `which` selects, and gives them, in one statement: its text for each dialect."""
+    """What gives the runs that `which` selects; on PostgreSQL it takes them as well."""
     texts: dict[Dialect, str] = {
-        "sqlite": _CLAIM.format(
-            share="",
-            which=which,
-            found="IN (SELECT number FROM found)",
-            thread_id="CAST(run.thread_id AS TEXT)",
-        ),
-        "postgresql": _CLAIM.format(
-            share="FOR SHARE",
-            which=f"{which} {lock}",
-            found="= ANY (ARRAY(SELECT number FROM found))",
-            thread_id="run.thread_id",
-        ),
+        "sqlite": _SQLITE.format(which=which),
+        "postgresql": _POSTGRESQL.format(which=f"{which} {lock}"),
     }
     return {dialect: sa.text(text).bindparams(**values) for dialect, text in texts.items()}
+
+
+def _take(transaction: Transaction, claiming: dict[Dialect, Any], **values: Any) -> list[Claimed]:
+    rows = transaction.all(claiming[transaction.dialect], **values)
+    if transaction.dialect == "sqlite":
+        for row in rows:
+            transaction.run(_TAKE, number=row[1], worker=values["worker"], now=values["now"])
+    return [Claimed(*row[2:])._replace(opens=bool(row[-1])) for row in sorted(rows, key=lambda row: row[:2])]
 
 
 _THIS = _claiming("AND run.id = :run_id", "FOR NO KEY UPDATE OF run")
@@ -156,17 +167,11 @@ class Queue:
 
     def claim(self, transaction: Transaction, *, most: int, now: int) -> list[Claimed]:
         """Take up to `most` runs that can start, oldest first; none where the worker was found lost."""
-        rows = transaction.all(self._oldest[transaction.dialect], worker=self.worker, most=most, now=now)
-        return [_claimed(row) for row in sorted(rows, key=lambda row: row[:2])]
+        return _take(transaction, self._oldest, worker=self.worker, most=most, now=now)
 
     def claim_this(self, transaction: Transaction, run_id: str, *, now: int) -> Claimed | None:
         """Take this run if it can start; saves a just accepted run its way through the queue."""
-        row = transaction.one(_THIS[transaction.dialect], run_id=run_id, worker=self.worker, now=now)
-        return None if row is None else _claimed(row)
-
-
-def _claimed(row: tuple[Any, ...]) -> Claimed:
-    return Claimed(*row[2:])._replace(opens=bool(row[-1]))
+        return next(iter(_take(transaction, _THIS, run_id=run_id, worker=self.worker, now=now)), None)
 
 
 def recover(transaction: Transaction, lost: Sequence[str], *, now: int, latest: int) -> int:

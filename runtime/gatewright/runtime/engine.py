@@ -128,6 +128,8 @@ class Engine:
         self._active: dict[str, _Active] = {}
         self._reserved = 0
         self._told = False  # by this process, that there is something in the queue
+        self._stirs = 0  # how often somebody has said that there is
+        self._empty = False  # the queue was, and nobody has said since that there is something in it
         self._stirred = asyncio.Event()
         self._begun = asyncio.Event()  # a reserved place was used or given back
         self._loop = asyncio.get_running_loop()
@@ -175,12 +177,17 @@ class Engine:
         if self._draining or not self._tasks:
             self._pass_on()
         self._told = True
+        self._stir()
+
+    def _stir(self) -> None:
+        self._stirs += 1
+        self._empty = False
         self._stirred.set()
 
     def hear(self, name: str) -> None:
         """Look at the queue now: another process has put something there that it does not take."""
         del name
-        self._stirred.set()
+        self._stir()
 
     def _pass_on(self) -> None:
         """Let other processes look at the queue."""
@@ -252,7 +259,7 @@ class Engine:
             room = self._worker.concurrency - len(self._active) - self._reserved
             if room > 0:
                 now = self._office.clock.now()
-                most = room
+                most, stirs = room, self._stirs
                 try:
                     claimed = await self._write(partial(self._queue.claim, most=most, now=now))
                 except UnavailableError:
@@ -260,6 +267,8 @@ class Engine:
                 except Exception:  # one run that cannot be claimed must not keep all others from it
                     _log.exception("runs cannot be claimed; trying again in %s s", POLL)
                     claimed = []
+                else:
+                    self._empty = len(claimed) < most and stirs == self._stirs
                 for run in claimed:
                     self._start(run)
                 if len(claimed) == most:
@@ -267,9 +276,11 @@ class Engine:
                     continue
             if told and (room <= 0 or self._worker.deployments):
                 self._pass_on()
-            with suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(POLL):
                     await self._stirred.wait()
+            except TimeoutError:
+                self._empty = False  # the time of a run may have come, or another process has queued one
 
     def _start(self, claimed: claims.Claimed) -> None:
         lost = self._active.get(claimed.id)
@@ -495,19 +506,23 @@ class Engine:
         active = self._active.get(run.id)
         chain = active.chain if active is not None else None
 
-        def write(transaction: Transaction) -> tuple[T, list[claims.Claimed]]:
+        def write(transaction: Transaction) -> tuple[T, list[claims.Claimed], int | None]:
+            stirs = self._stirs
             if chain is not None:
                 chain.check_recorded()
             if active is not None and active.complete:  # what failed or was cancelled goes on from what there is
                 self._saver.check_written(transaction, run.thread_id)
             result, now = operation(transaction), self._office.clock.now()
-            if active is None or active.following is not None or self._draining:
-                return result, []
-            return result, self._queue.claim(transaction, most=1, now=now)
+            full = active is None or active.following is not None or self._draining
+            if full or (self._empty and not transaction.queued):
+                return result, [], None
+            return result, self._queue.claim(transaction, most=1, now=now), stirs
 
         while True:
             try:
-                result, following = await self._write(write)
+                result, following, stirs = await self._write(write)
+                if stirs is not None:
+                    self._empty = not following and stirs == self._stirs
                 if active is not None:
                     active.following = following
                 return result

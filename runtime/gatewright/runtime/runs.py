@@ -126,15 +126,19 @@ _PROMOTE = (
 )
 _PAUSED = sa.select(_PAUSE.c.since).where(_PAUSE.c.deployment == sa.bindparam("deployment"))
 _REQUEST_STATE = sa.select(_APPROVAL.c.state).where(_APPROVAL.c.id == sa.bindparam("id"))
+_REQUESTS = sa.select(_APPROVAL.c.number).where(_APPROVAL.c.run_id == sa.bindparam("of_run"))
 _CANCEL_REQUESTS = (  # a review looks at what was done, and stays
     sa.update(_APPROVAL)
-    .where(_APPROVAL.c.run_id == sa.bindparam("of_run"), _APPROVAL.c.state == "open", _APPROVAL.c.kind != "review")
+    .where(_APPROVAL.c.number.in_(_REQUESTS), _APPROVAL.c.state == "open", _APPROVAL.c.kind != "review")
     .values(state="cancelled", decided_at=sa.bindparam("now"))
 )
-_CANCELLED = sa.select(_APPROVAL.c.number).where(
-    _APPROVAL.c.run_id == sa.bindparam("of_run"), _APPROVAL.c.state == "cancelled"
-)
+_CANCELLED = sa.select(_APPROVAL.c.number).where(_APPROVAL.c.number.in_(_REQUESTS), _APPROVAL.c.state == "cancelled")
 _DISMISS, _UNBAR = (sa.delete(table).where(table.c.number.in_(_CANCELLED)) for table in (_SUMMONS, _BARRED))
+_AFFECTED = sa.select(  # whether it has requests, runs of agents that it asked, others behind it on its thread
+    sa.exists().where(_APPROVAL.c.run_id == sa.bindparam("run_id")),
+    sa.exists().where(_RUN.c.parent_run_id == sa.bindparam("run_id"), acceptance.UNFINISHED),
+    sa.exists().where(_OTHER.c.thread_id == sa.bindparam("thread"), _OTHER.c.status == "queued"),
+)
 _CHILDREN = sa.select(_RUN.c.id).where(_RUN.c.parent_run_id == sa.bindparam("run_id"), acceptance.UNFINISHED)
 _LATER = sa.select(_RUN.c.id).where(
     _RUN.c.thread_id == sa.bindparam("of_thread"),
@@ -217,6 +221,7 @@ def requeue(
     transaction: Transaction, run_id: str, *, attempt: int, available: int, failure: Mapping[str, str] | None = None
 ) -> None:
     """Give a run back, to be executed again at `available` (after a failure, or because this process drains)."""
+    transaction.queued = True
     transaction.run(
         _SET_STATE,
         run_id=run_id,
@@ -234,6 +239,7 @@ def park(
     """Let a run wait for approvals, agents it asked or its paused deployment; false where nothing is outstanding."""
     hold(transaction, run_id, epoch)  # first: what arrives meanwhile waits for it, and finds the run waiting
     outstanding = [item for item in waiting_for if _outstanding(transaction, item)]
+    transaction.queued |= not outstanding
     transaction.run(
         _SET_STATE,
         run_id=run_id,
@@ -262,6 +268,7 @@ def arrived(transaction: Transaction, run_id: str, item: str, *, now: int) -> bo
     if row is None or row[0] != "waiting":
         return False
     outstanding = [other for other in json.loads(row[9]) if other != item]
+    transaction.queued |= not outstanding
     transaction.run(
         _SET_STATE,
         run_id=run_id,
@@ -328,14 +335,19 @@ def end(
     transaction.run(
         _END, run_id=run_id, to=status, failure=None if failure is None else dumps(failure), record=record_id, now=now
     )
-    if transaction.run(_CANCEL_REQUESTS, of_run=run_id, now=now):
+    acceptance.lock(transaction, thread_id)
+    affected = transaction.one(_AFFECTED, run_id=run_id, thread=thread_id)
+    assert affected is not None, "one row, whatever there is"
+    requests, children, behind = affected
+    if requests and transaction.run(_CANCEL_REQUESTS, of_run=run_id, now=now):
         transaction.run(_DISMISS, of_run=run_id)
         transaction.run(_UNBAR, of_run=run_id)
     ended = [run_id]
-    for (child,) in transaction.all(_CHILDREN, run_id=run_id):
+    for (child,) in transaction.all(_CHILDREN, run_id=run_id) if children else ():
         ended += end(transaction, child, "cancelled", now=now, detail={"reason": f"run {run_id} {status}"})
-    acceptance.lock(transaction, thread_id)
-    transaction.run(_PROMOTE, thread=thread_id, now=now)
+    if behind:
+        transaction.run(_PROMOTE, thread=thread_id, now=now)
+        transaction.queued = True
     if parent_run_id is not None:
         arrived(transaction, parent_run_id, f"run:{run_id}", now=now)
     return ended
@@ -389,6 +401,7 @@ def resume(transaction: Transaction, run_id: str, *, now: int) -> None:
             f"thread {row[2]!r} has gone on with run {later[0]!r} since run {run_id!r} failed; start a new run instead"
         )
     busy = acceptance.unfinished(transaction, row[2])
+    transaction.queued |= not busy
     sealed = transaction.one(_SEALED_INPUT, run_id=run_id)
     assert sealed is not None, "a run that ended has its input sealed"
     transaction.run(_REOPEN, of_run=run_id, again=sealed[0], available=None if busy else now)

@@ -66,6 +66,7 @@ class Transaction:
         self.leaves: list[Appended] = []
         self.fenced: set[str] = set()  # runs that are known to be held by this process until the transaction ends
         self.going: set[str] = set()  # deployments that nobody can pause before it ends
+        self.queued = False  # whether a run can be claimed since one of the operations
         self.lost: dict[str, BaseException] = {}  # threads of which a checkpoint could not be saved, for those behind
         self.tells: list[Callable[[], None]] = []
 

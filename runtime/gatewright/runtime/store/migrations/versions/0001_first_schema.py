@@ -59,6 +59,7 @@ def upgrade() -> None:
         sa.Column("position", sa.BigInteger(), nullable=False),
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("level", "position"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "sealed",
@@ -119,7 +120,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("id"),
     )
     with op.batch_alter_table("run", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_run_parent_run_id"), ["parent_run_id"], unique=False)
         batch_op.create_index(
             "run_active",
             ["thread_id"],
@@ -135,7 +135,20 @@ def upgrade() -> None:
             sqlite_where=sa.text("deadline IS NOT NULL AND finished_at IS NULL"),
             postgresql_where=sa.text("deadline IS NOT NULL AND finished_at IS NULL"),
         )
-        batch_op.create_index("run_leaf", ["leaf"], unique=False)
+        batch_op.create_index(
+            "run_leaf",
+            ["leaf"],
+            unique=False,
+            sqlite_where=sa.text("leaf IS NOT NULL"),
+            postgresql_where=sa.text("leaf IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "run_parent",
+            ["parent_run_id"],
+            unique=False,
+            sqlite_where=sa.text("parent_run_id IS NOT NULL"),
+            postgresql_where=sa.text("parent_run_id IS NOT NULL"),
+        )
         batch_op.create_index("run_queue", ["status", "available_at", "number"], unique=False)
         batch_op.create_index("run_thread", ["thread_id", "number"], unique=False)
 
@@ -241,9 +254,16 @@ def upgrade() -> None:
             ["run.id"],
         ),
         sa.PrimaryKeyConstraint("run_id", "key"),
+        sqlite_with_rowid=False,
     )
     with op.batch_alter_table("effect", schema=None) as batch_op:
-        batch_op.create_index("effect_leaf", ["leaf"], unique=False)
+        batch_op.create_index(
+            "effect_leaf",
+            ["leaf"],
+            unique=False,
+            sqlite_where=sa.text("leaf IS NOT NULL"),
+            postgresql_where=sa.text("leaf IS NOT NULL"),
+        )
 
     op.create_table(
         "feed",
