@@ -1,0 +1,186 @@
+"""Plays: a team works on one case in a world, in this process, with given policies at its decision points."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Protocol, TypeVar
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import StateGraph
+
+from gatewright.agents import Conversation, Resources, Team
+from gatewright.agents.decisions import PointPolicy
+from gatewright.agents.effects import ACTIVE, Effect, RunContext
+from gatewright.agents.errors import UsageError
+from gatewright.environments.worlds import SimulatedWorld
+
+R = TypeVar("R")
+
+
+@dataclass(kw_only=True)
+class Case:
+    """One case of a stream of them: the same `seed` and `number` is the same case.
+
+    `policies` are to choose at decision points. `earned`: the rewards so far, by component.
+    """
+
+    seed: int
+    number: int
+    policies: Mapping[str, PointPolicy] = field(default_factory=dict[str, PointPolicy])
+    earned: dict[str, float] = field(default_factory=dict[str, float])
+
+    @property
+    def id(self) -> str:
+        """Tells cases apart."""
+        return f"{self.seed}-{self.number}"
+
+    def earn(self, component: str, reward: float) -> None:
+        """Add to the rewards, when it comes about: what is earned before a decision is not the reward of that one."""
+        self.earned[component] = self.earned.get(component, 0.0) + reward
+
+    @property
+    def reward(self) -> float:
+        """All that was earned so far."""
+        return sum(self.earned.values())
+
+
+class Play(Protocol):
+    """Works on a case from its beginning to its end."""
+
+    def __call__(self, case: Case) -> None:
+        """Have the team work on the case, with `case.policies` in its run, and say what it earned."""
+        ...
+
+
+class Agents:
+    """The agents of a team, executed in this process, without a service: nothing is journalled, guarded or recorded.
+
+    An agent that is asked works at once; one that is only told, when the agent that tells has finished. What is
+    published has no readers.
+    """
+
+    def __init__(self, team: Team, resources: Resources) -> None:
+        self.team = team
+        self._graphs = {agent.name: _compiled(agent.build(resources)) for agent in team.agents}
+
+    def run(self, case: Case, payload: Any, *, thread: str, settings: Mapping[str, Any] | None = None) -> Any:
+        """Hand the team's first agent an input on a thread; gives the values that its graph ended with.
+
+        Raises:
+            UsageError: an agent asks a person, and here is none.
+        """
+        chain = _InProcess(self, case, settings or {})
+        values = self.execute(chain, self.team.entry, payload, thread=thread)
+        for number, (agent, told) in enumerate(chain.told):  # the list grows where agents tell on
+            self.execute(chain, agent, told, thread=f"{case.id}.told-{number}")
+        return values
+
+    def execute(self, chain: _InProcess, agent: str, payload: Any, *, thread: str) -> Any:
+        """Run one agent's graph in the run that `chain` belongs to."""
+        graph = self._graphs[self.team.agent(agent).name]
+        context = RunContext(
+            run_id=chain.case.id,
+            thread_id=thread,
+            case_id=chain.case.id,
+            deployment=self.team.name,
+            agent=agent,
+            chain=chain,
+            settings=chain.settings,
+            policies=chain.case.policies,
+        )
+        token = ACTIVE.set(context)
+        try:
+            values = graph.invoke(payload, {"configurable": {"thread_id": thread}})
+        finally:
+            ACTIVE.reset(token)
+        if isinstance(values, dict) and "__interrupt__" in values:
+            raise UsageError(
+                f"agent {agent!r} of team {self.team.name!r} waits for a person, and nobody answers in an environment; "
+                "give the team a world whose people are simulated"
+            )
+        return values
+
+    def forget(self, thread: str) -> None:
+        """Give up what was kept of a thread."""
+        for graph in self._graphs.values():
+            if graph.checkpointer is not None:
+                graph.checkpointer.delete_thread(thread)
+
+
+class _InProcess:
+    """The chain of a run without a service: what is wished is done."""
+
+    def __init__(self, agents: Agents, case: Case, settings: Mapping[str, Any]) -> None:
+        self.case = case
+        self.settings = settings
+        self.told: list[tuple[str, Mapping[str, Any]]] = []
+        self._agents = agents
+        self._numbers = count()
+
+    def perform(self, effect: Effect, action: Callable[[Mapping[str, Any]], R]) -> R:
+        return action(effect.args)
+
+    async def aperform(self, effect: Effect, action: Callable[[Mapping[str, Any]], Awaitable[R]]) -> R:
+        return await action(effect.args)
+
+    def ask(self, agent: str, payload: Mapping[str, Any], *, topic: str, timeout: float | None) -> Any:
+        return self._agents.execute(self, agent, payload, thread=f"{self.case.id}.{next(self._numbers)}")
+
+    def send(self, agent: str, payload: Mapping[str, Any], *, topic: str) -> str:
+        self.told.append((self._agents.team.agent(agent).name, payload))
+        return f"{self.case.id}.{next(self._numbers)}"
+
+    def publish(self, topic: str, payload: Any, *, key: str | None, type: str | None, timeout: float | None) -> str:
+        return f"{self.case.id}.{next(self._numbers)}"
+
+
+class TeamPlay:
+    """A team that serves the users of a simulated world; the reward is the world's score, in the component `score`."""
+
+    def __init__(
+        self,
+        team: Team,
+        world: SimulatedWorld,
+        conversations: Sequence[Conversation],
+        *,
+        model: BaseChatModel | None = None,
+    ) -> None:
+        """`conversations`: what cases are about, in turn.
+
+        Raises:
+            UsageError: there are none.
+        """
+        if not conversations:
+            raise UsageError("there are no conversations to hold; name a file that has some")
+        self._world = world
+        self._conversations = conversations
+        self._agents = Agents(team, Resources(tools={tool.name: tool for tool in world.tools()}, model=model))
+
+    def __call__(self, case: Case) -> None:
+        conversation = self._conversations[case.number % len(self._conversations)]
+        self._world.reset(case.id, case.seed)
+        user = self._world.user(conversation, case.seed)
+        replies: list[str] = []
+        try:
+            said = user.answer(None)
+            while said is not None:
+                given = {"messages": [{"role": "user", "content": said}]}
+                values = self._agents.run(case, given, thread=case.id, settings=conversation.settings)
+                replies.append(_reply(values))
+                said = user.answer(replies[-1])
+            case.earn("score", self._world.score(conversation, case.id, replies))
+        finally:
+            self._agents.forget(case.id)
+
+
+def _reply(values: Any) -> str:
+    last = values["messages"][-1] if values.get("messages") else None
+    return str(last.text) if isinstance(last, AIMessage) else ""
+
+
+def _compiled(graph: Any) -> Any:
+    return graph.compile(checkpointer=InMemorySaver()) if isinstance(graph, StateGraph) else graph
