@@ -36,7 +36,7 @@ from gatewright.safety.ledger import records
 from gatewright.safety.rules.events import Hook
 from gatewright.safety.verdicts import Decision
 
-from . import codec, journal, judgements, requests, results, runs
+from . import codec, exchange, journal, judgements, requests, results, runs
 from .courses import Act, Course, Pause, Step, adrive, drive
 from .exchange import Exchange
 from .gate import Gate, Known, Permit
@@ -83,7 +83,8 @@ class RunChain:
         self._closed: GatewrightError | None = None
         self._recorder = Recorder(execution, office)
         self._gate = Gate(execution, office, judge, self._recorder, asked, close=self.close)
-        self._exchange = Exchange(execution, office, replies=replies, colleagues=colleagues, fence=self._fence)
+        self._colleagues = colleagues
+        self._exchange = Exchange(execution, office, replies=replies, fence=self._fence)
         self._lock = threading.Lock()
         self._performing = 0
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -124,12 +125,13 @@ class RunChain:
     def _write_to(
         self, agent: str, payload: Mapping[str, Any], topic: str, *, reply: bool, timeout: float | None = None
     ) -> Course:
-        wish = self._exchange.message(agent, payload, topic, reply=reply, timeout=timeout)
+        wish = exchange.message(agent, payload, topic, colleagues=self._colleagues, reply=reply, timeout=timeout)
         return self._course(wish, self._exchange.deliver)
 
     def publish(self, topic: str, payload: Any, *, key: str | None, type: str | None, timeout: float | None) -> str:
         """See `gatewright.agents.publish`."""
-        wish = self._exchange.publication(topic, payload, key=key, type=type, timeout=timeout)
+        type_, data = self._office.bus.shape(topic, payload, type=type)
+        wish = exchange.publication(topic, type_, data, key=key, timeout=timeout)
         return str(drive(self._course(wish, self._exchange.publish)))
 
     # What the engine calls

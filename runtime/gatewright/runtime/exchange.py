@@ -33,42 +33,13 @@ class Exchange:
         office: Office,
         *,
         replies: Mapping[str, runs.Reply],
-        colleagues: frozenset[str],
         fence: Callable[[Transaction], None],
     ) -> None:
         """`fence`: refuses to act for a run that somebody else holds by now."""
         self._run = execution
         self._office = office
         self._replies = replies
-        self._colleagues = colleagues
         self._fence = fence
-
-    # wishes
-
-    def message(
-        self, agent: str, payload: Mapping[str, Any], topic: str, *, reply: bool, timeout: float | None = None
-    ) -> Effect:
-        """The wish to write to an agent.
-
-        Raises:
-            UsageError: the team has no such agent, or the time-out is none.
-        """
-        if agent not in self._colleagues:
-            raise UsageError(f"this team has no agent {agent!r}; it has {sorted(self._colleagues)}")
-        args = {"topic": topic, "payload": dict(payload), "reply": reply, **_timed(timeout)}
-        return Effect(kind="message", name=agent, args=args, labels=frozenset({"idempotent"}))
-
-    def publication(
-        self, topic: str, payload: Any, *, key: str | None, type: str | None, timeout: float | None
-    ) -> Effect:
-        """The wish to publish on a topic.
-
-        Raises:
-            UsageError: the topic does not take it, or the time-out is none.
-        """
-        type_, data = self._office.bus.shape(topic, payload, type=type)
-        args = {"topic": topic, "payload": data, "type": type_, "key": key, **_timed(timeout)}
-        return Effect(kind="message", name=topic, args=args, labels=frozenset({"idempotent", "egress"}))
 
     # what becomes of them
 
@@ -171,6 +142,36 @@ class Exchange:
         """When nobody needs it any more: never later than the run that asks is needed."""
         bounds = [self._run.deadline, now + int(args["timeout"] * MICROSECONDS) if "timeout" in args else None]
         return min((bound for bound in bounds if bound is not None), default=None)
+
+
+def message(
+    agent: str,
+    payload: Mapping[str, Any],
+    topic: str,
+    *,
+    colleagues: frozenset[str],
+    reply: bool,
+    timeout: float | None = None,
+) -> Effect:
+    """The wish to write to an agent.
+
+    Raises:
+        UsageError: it is none of the `colleagues`, or the time-out is none.
+    """
+    if agent not in colleagues:
+        raise UsageError(f"this team has no agent {agent!r}; it has {sorted(colleagues)}")
+    args = {"topic": topic, "payload": dict(payload), "reply": reply, **_timed(timeout)}
+    return Effect(kind="message", name=agent, args=args, labels=frozenset({"idempotent"}))
+
+
+def publication(topic: str, type_: str, data: Any, *, key: str | None, timeout: float | None) -> Effect:
+    """The wish to publish on a topic; type and JSON form of the payload are those that the topic takes.
+
+    Raises:
+        UsageError: the time-out is none.
+    """
+    args = {"topic": topic, "payload": data, "type": type_, "key": key, **_timed(timeout)}
+    return Effect(kind="message", name=topic, args=args, labels=frozenset({"idempotent", "egress"}))
 
 
 def _timed(timeout: float | None) -> dict[str, float]:
