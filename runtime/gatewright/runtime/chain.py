@@ -12,7 +12,6 @@ exactly what is known.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import threading
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping
@@ -323,7 +322,7 @@ class RunChain:
                 value = yield from act(entry, permit)
             else:
                 self.steps.begin(entry.key)
-                value = yield Act(permit.args, entry.key, self._idempotency_key(entry))
+                value = yield Act(permit.args, entry.key, journal.idempotency_key(self._run.run_id, entry.key))
                 self.ended(entry.key)
         except GraphBubbleUp:
             if entry.status == "intended":
@@ -432,9 +431,6 @@ class RunChain:
         if ends:
             self.close(refusal)
         raise refusal
-
-    def _idempotency_key(self, entry: Entry) -> str:
-        return hashlib.sha256(f"{self._run.run_id}\n{entry.key}".encode()).hexdigest()[:32]
 
 
 _DETERMINISM = (

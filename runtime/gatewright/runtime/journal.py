@@ -7,7 +7,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -69,6 +69,11 @@ def key_of(step: str, effect: Effect, digest: str, occurrence: int) -> str:
     """
     which = f"id:{effect.call_id}" if effect.call_id is not None else f"{digest[:16]}:{occurrence}"
     return f"{step}/{effect.kind}:{effect.name}/{which}"
+
+
+def idempotency_key(run_id: str, key: str) -> str:
+    """What an effect is told apart by outside: the same however often it is tried, and in every replay."""
+    return sha256(f"{run_id}\n{key}".encode()).hexdigest()[:32]
 
 
 _LOAD = (

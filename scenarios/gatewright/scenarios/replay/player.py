@@ -1,0 +1,246 @@
+"""The chain of a replayed run: every effect is answered from the record, and nothing is performed."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from hashlib import sha256
+from typing import Any, NamedTuple, NoReturn, TypeVar, cast
+
+import orjson
+
+from gatewright.agents.effects import Effect
+from gatewright.agents.errors import IntegrityError, TerminatedError
+from gatewright.runtime import codec, exchange, journal, results
+from gatewright.runtime.courses import Act, Course, adrive, drive
+from gatewright.runtime.episodes import Entry, Value
+from gatewright.runtime.identity import Steps
+from gatewright.safety import canonical
+
+from .divergence import DivergedError, Divergence, Kind, nearest
+from .tape import Tape, check_seals, request_of
+
+R = TypeVar("R")
+
+Shape = Callable[[str, Any, str | None], tuple[str, Any]]
+"""The type and the JSON form in which a topic takes a payload."""
+
+
+class Surroundings(NamedTuple):
+    """What a player knows of the release that it plays. `colleagues`: the agents of the team."""
+
+    colleagues: frozenset[str]
+    shape: Shape
+
+
+class Player:
+    """Answers the effects of one run. The first divergence ends it, and is kept, whatever the agent makes of it."""
+
+    def __init__(
+        self,
+        episode: str,
+        run_id: str,
+        salt: bytes,
+        tape: Tape,
+        around: Surroundings,
+        verdicts: Mapping[int, Divergence],
+        *,
+        complete: bool,
+    ) -> None:
+        """`verdicts`: by position, what rules say otherwise; `complete`: whether the run had come to its end."""
+        self._episode = episode
+        self._run_id = run_id
+        self._salt = salt
+        self._tape = tape
+        self._around = around
+        self._verdicts = verdicts
+        self._complete = complete
+        self._lock = threading.Lock()
+        self._closed: BaseException | None = None
+        self.diverged: Divergence | None = None
+        self.cut_off = False
+        self.equal = 0
+        self.decisions = 0
+        self.steps = Steps(self)
+
+    # what agents call
+
+    def perform(self, effect: Effect, action: Callable[[Mapping[str, Any]], R]) -> R:
+        """See `gatewright.agents.Chain.perform`."""
+        return cast("R", drive(self._course(effect), action))
+
+    async def aperform(self, effect: Effect, action: Callable[[Mapping[str, Any]], Awaitable[R]]) -> R:
+        """See `gatewright.agents.Chain.aperform`."""
+        return cast("R", await adrive(self._course(effect), action))
+
+    def ask(self, agent: str, payload: Mapping[str, Any], *, topic: str, timeout: float | None) -> Any:
+        """See `gatewright.agents.ask`."""
+        return drive(self._course(self._message(agent, payload, topic, reply=True, timeout=timeout)))
+
+    def send(self, agent: str, payload: Mapping[str, Any], *, topic: str) -> str:
+        """See `gatewright.agents.send`."""
+        return str(drive(self._course(self._message(agent, payload, topic, reply=False, timeout=None))))
+
+    def publish(self, topic: str, payload: Any, *, key: str | None, type: str | None, timeout: float | None) -> str:
+        """See `gatewright.agents.publish`."""
+        type_, data = self._around.shape(topic, payload, type)
+        return str(drive(self._course(exchange.publication(topic, type_, data, key=key, timeout=timeout))))
+
+    def _message(
+        self, agent: str, payload: Mapping[str, Any], topic: str, *, reply: bool, timeout: float | None
+    ) -> Effect:
+        colleagues = self._around.colleagues
+        return exchange.message(agent, payload, topic, colleagues=colleagues, reply=reply, timeout=timeout)
+
+    # what steps tell
+
+    def begun(self, step: str) -> None:
+        """Nothing depends on it: answers are found by their place."""
+
+    def ended(self, step: str) -> None:
+        """Nothing depends on it."""
+
+    def failed(self, step: str, error: BaseException) -> None:
+        """Nothing depends on it: of several tries the record has the last."""
+
+    # the answers
+
+    def _course(self, effect: Effect) -> Course:
+        if self._closed is not None:
+            raise self._closed
+        digest = journal.digest_of(effect, self._salt)
+        step = self.steps.here()
+        occurrence = self.steps.occurrence(step, effect.kind, f"{effect.name}:{effect.call_id or digest}")
+        key = journal.key_of(step, effect, digest, occurrence)
+        with self._lock:
+            entry = self._tape.take(key)
+        if entry is None:
+            self._unknown(effect, step)
+        record = entry.record
+        assert record.effect is not None
+        try:
+            check_seals(entry)
+        except IntegrityError as error:
+            self._diverge("seal", entry, f"{_title(effect)}: {error}")
+        if record.effect.digest != digest:
+            self._diverge(
+                "request", entry, f"{_title(effect)} with other arguments", request_of(entry), _asked(effect, step)
+            )
+        if (said := self._verdicts.get(entry.position)) is not None:
+            self._end(said)
+        if effect.kind == "decision" and record.outcome == "ok":
+            made = yield Act(effect.args, key, journal.idempotency_key(self._run_id, key))
+            self._compare_choice(effect, entry, made)
+        self._compare_bytes(effect, entry, step, digest)
+        with self._lock:
+            self.equal += 1
+            self.decisions += effect.kind == "decision"
+        return self._answer(entry)
+
+    def _answer(self, entry: Entry) -> Any:
+        value = entry.values["result"].decoded() if "result" in entry.values else None
+        if entry.record.outcome == "ok":
+            if "result" not in entry.values:
+                self._diverge("seal", entry, "its result was erased, so nothing can be run again from here on")
+            return value
+        error = results.revive(value if isinstance(value, Mapping) else {"type": "DeniedError", "message": "erased"})
+        if isinstance(error, TerminatedError):
+            self._closed = error
+        raise error
+
+    def _compare_choice(self, effect: Effect, entry: Entry, made: Any) -> None:
+        recorded = entry.values.get("result")
+        if recorded is None or codec.encode(made).value != recorded.data:
+            then = None if recorded is None else recorded.decoded()
+            self._diverge("choice", entry, f"{_title(effect)} comes out otherwise", then, made)
+
+    def _compare_bytes(self, effect: Effect, entry: Entry, step: str, digest: str) -> None:
+        """Make the record again of what was asked for now; what only happening can tell is taken from the record."""
+        then = entry.record
+        assert then.effect is not None
+        name = "wished" if "wished" in entry.values else "args"
+        sealed = dict(then.sealed)
+        if (value := entry.values.get(name)) is not None:
+            sealed[name] = _commitment(value, orjson.dumps(canonical.json_value(dict(effect.args))))
+        now = dataclasses.replace(
+            then,
+            step=step,
+            effect=dataclasses.replace(
+                then.effect,
+                kind=effect.kind,
+                name=effect.name,
+                digest=digest,
+                call_id=effect.call_id,
+                labels=effect.labels,
+            ),
+            sealed=sealed,
+        )
+        if now.encode() != entry.body:
+            self._diverge(
+                "request",
+                entry,
+                f"{_title(effect)} leaves another record",
+                orjson.loads(entry.body),
+                orjson.loads(now.encode()),
+            )
+
+    # divergence
+
+    def _unknown(self, effect: Effect, step: str) -> NoReturn:
+        asked = _asked(effect, step)
+        left = list(self._tape.left())
+        if not self._complete and not left:
+            self.cut_off = True
+            error = DivergedError(self._divergence("missing", None, "the record ends here: the run was cut off"))
+            self._closed = error
+            raise error
+        expected = left[0] if left else None
+        same = [entry for entry in left if entry.record.effect is not None and entry.record.effect.kind == effect.kind]
+        like = nearest(asked, map(request_of, same or left))
+        if expected is None:
+            self._diverge("request", None, f"{_title(effect)} was asked for after all that the record has", None, asked)
+        there = request_of(expected)
+        what = f"{_title(effect)} was asked for where the record has {there['kind']} {there['name']!r}"
+        self._diverge("request", expected, what, like, asked)
+
+    def _diverge(
+        self, kind: Kind, entry: Entry | None, what: str, recorded: Any = None, replayed: Any = None
+    ) -> NoReturn:
+        self._end(self._divergence(kind, entry, what, recorded, replayed))
+
+    def _divergence(
+        self, kind: Kind, entry: Entry | None, what: str, recorded: Any = None, replayed: Any = None
+    ) -> Divergence:
+        position = None if entry is None else entry.position
+        return Divergence(self._episode, self._run_id, position, kind, what, recorded, replayed)
+
+    def _end(self, divergence: Divergence) -> NoReturn:
+        with self._lock:
+            first = self.diverged
+            if first is None:
+                self.diverged = divergence
+            self._closed = DivergedError(first or divergence)
+        raise self._closed
+
+    def missing(self) -> Divergence | None:
+        """What the record has, and the run did not ask for."""
+        left = list(self._tape.left())
+        if not left:
+            return None
+        there = request_of(left[0])
+        what = f"{there['kind']} {there['name']!r} was not asked for, nor were {len(left) - 1} others of the record"
+        return self._divergence("missing", left[0], what, there, None)
+
+
+def _title(effect: Effect) -> str:
+    return f"{effect.kind} {effect.name!r}"
+
+
+def _asked(effect: Effect, step: str) -> dict[str, Any]:
+    args = canonical.json_value(dict(effect.args))
+    return {"kind": effect.kind, "name": effect.name, "step": step, "args": args}
+
+
+def _commitment(value: Value, data: bytes) -> str:
+    return sha256(value.salt + data).hexdigest()

@@ -1,0 +1,308 @@
+"""Strict replay: a release does an episode again, and every effect is answered from the record.
+
+The graphs, the decision points' policies and the rules are those of the release, run for real; models, tools, messages
+and people are the record. Nothing leaves the process. Each effect must leave the very bytes of its record, but for what
+only happening can tell: time, duration, tries, usage, what people said, and the digest of the rule pack. It ends at the
+first difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import orjson
+from langchain_core.runnables import RunnableConfig
+from langgraph.types import Command, Interrupt
+
+from gatewright.agents.effects import ACTIVE, RunContext
+from gatewright.agents.errors import UsageError
+from gatewright.runtime import codec
+from gatewright.runtime.episodes import Entry, Episode, Request, Run, Thread
+from gatewright.runtime.policy import recorded, tally
+from gatewright.runtime.policy.recorded import Happening
+from gatewright.safety.verdicts import Decision
+
+from .divergence import DivergedError, Divergence, Kind
+from .player import Player, Surroundings
+from .release import Release
+from .tape import Tape
+
+RECURSION_LIMIT = 10_000  # the record ends a run, not the number of its steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replayed:
+    """What came of an episode. `effects`: those that left the bytes of their record again, of `total`; `decisions` and
+    `equal_decisions`: those at decision points among them. `rules`: whether they are those of the record."""
+
+    episode: str
+    effects: int
+    total: int
+    decisions: int
+    equal_decisions: int
+    rules: bool
+    divergence: Divergence | None
+
+    @property
+    def equal(self) -> bool:
+        """Whether all came out as recorded."""
+        return self.divergence is None
+
+
+async def replay(episode: Episode, release: Release) -> Replayed:
+    """Do an episode again.
+
+    Raises:
+        UsageError: it is of a deployment or agent that the release does not have.
+    """
+    verdicts, rules = _verdicts(episode, release)
+    equal = 0
+    divergence: Divergence | None = None
+    decisions = [e for e in episode.entries if e.record.effect is not None and e.record.effect.kind == "decision"]
+    met = 0
+    for thread in episode.threads:
+        try:
+            for run in episode.runs:
+                if run.thread_id == thread.id and divergence is None:
+                    one = _Run(episode, thread, run, release, verdicts)
+                    divergence = await one.play()
+                    equal += one.player.equal
+                    met += one.player.decisions
+        finally:
+            release.saver.delete_thread(thread.id)
+    return Replayed(
+        episode=episode.id,
+        effects=equal,
+        total=sum(len(Tape(episode, run.id)) for run in episode.runs),
+        decisions=len({(e.record.run_id, e.record.effect.key) for e in decisions if e.record.effect is not None}),
+        equal_decisions=met,
+        rules=rules,
+        divergence=divergence,
+    )
+
+
+class _Run:
+    """One run of an episode."""
+
+    def __init__(self, episode: Episode, thread: Thread, run: Run, release: Release, verdicts: _Verdicts) -> None:
+        self._episode = episode
+        self._thread = thread
+        self._run = run
+        self._release = release
+        self._verdicts = verdicts
+        self._deployment = release.deployment(run.deployment)
+        agent = self._deployment.agents.get(run.agent)
+        if agent is None:
+            raise UsageError(
+                f"the episode is of agent {run.agent!r} of deployment {run.deployment!r}, which this release does not "
+                f"have; it has {sorted(self._deployment.agents)}"
+            )
+        self._graph = agent.graph
+        self._complete = run.status == "succeeded"
+        self.player = Player(
+            episode.id,
+            run.id,
+            thread.salt,
+            Tape(episode, run.id),
+            Surroundings(self._deployment.colleagues, release.shape),
+            verdicts.effects,
+            complete=self._complete,
+        )
+
+    async def play(self) -> Divergence | None:
+        """Do it again; gives the first difference."""
+        run, player = self._run, self.player
+        given = self._episode.input_of(run)
+        if given is None:
+            return self._divergence("seal", "its input was erased, so it cannot be run again")
+        if (said := self._verdicts.inputs.get(run.id)) is not None:
+            return said
+        value = self._verdicts.admitted.get(run.id, orjson.loads(given))
+        if run.id in self._verdicts.refused:
+            return None  # rules refused the input, and do so again
+        token = ACTIVE.set(
+            RunContext(
+                run_id=run.id,
+                thread_id=run.thread_id,
+                case_id=self._episode.id,
+                deployment=run.deployment,
+                agent=run.agent,
+                chain=player,
+                settings=self._thread.settings,
+                policies=self._deployment.policies,
+            )
+        )
+        failure: Exception | None = None
+        values: Any = None
+        finished = False
+        try:
+            values, finished = await self._execute(value)
+        except DivergedError:
+            pass
+        except Exception as error:
+            failure = error
+        finally:
+            ACTIVE.reset(token)
+        if player.diverged is not None:
+            return player.diverged
+        if player.cut_off:
+            return None
+        return self._outcome(values, failure, finished)
+
+    async def _execute(self, value: Any) -> tuple[Any, bool]:
+        """The values of the graph, and whether it has come to its end; else it waits for what nobody has answered."""
+        config: RunnableConfig = {
+            "configurable": {"thread_id": self._run.thread_id},
+            "callbacks": [self.player.steps],
+            "recursion_limit": RECURSION_LIMIT,
+        }
+        questions = [each for each in self._episode.requests if each.run_id == self._run.id and each.answered]
+        payload: Any = value
+        while True:
+            values: Any = None
+            interrupts: list[Interrupt] = []
+            stream = self._graph.astream(payload, config, stream_mode=["updates", "values"], durability="exit")
+            async for part in stream:
+                mode, chunk = cast("tuple[str, Any]", part)
+                if mode == "values":
+                    values = chunk
+                elif "__interrupt__" in chunk:
+                    interrupts.extend(chunk["__interrupt__"])
+            if not interrupts:
+                return values, True
+            answers = _answers(interrupts, questions)
+            if not answers:
+                return values, False
+            payload = Command(resume=answers)
+
+    def _outcome(self, values: Any, failure: Exception | None, finished: bool) -> Divergence | None:
+        """Whether it ended as it had."""
+        run = self._run
+        ended = self._episode.ends.get(run.id)
+        if failure is not None:
+            if self._complete:
+                return self._divergence("failure", f"it failed: {type(failure).__name__}: {failure}")
+            return None
+        if self._complete and not finished:
+            return self._divergence("missing", "it waits for a person who was not asked in the record")
+        if not self._complete:
+            if run.status == "failed" and finished and self._verdicts.outputs.get(run.id) is None:
+                return self._refused_output(ended)
+            return None
+        if (missing := self.player.missing()) is not None:
+            return missing
+        if (said := self._verdicts.outputs.get(run.id)) is not None:
+            return said
+        output = None if ended is None else ended.values.get("output")
+        if output is None or run.id in self._verdicts.changed:
+            return None
+        now, then = _unnamed(orjson.loads(codec.shown(values))), _unnamed(orjson.loads(output.data))
+        if now != then:
+            return self._divergence("output", "it gives another output", then, now)
+        return None
+
+    def _refused_output(self, ended: Entry | None) -> Divergence | None:
+        guard = None if ended is None else ended.record.guard
+        if guard is not None and guard.after is not None and guard.after.verdict not in ("allow", "modify"):
+            return None  # rules kept the answer back
+        if (missing := self.player.missing()) is not None:
+            return missing
+        error = "" if ended is None else str(ended.record.error or "")
+        return self._divergence("failure", f"it succeeds where it had failed {error}".rstrip())
+
+    def _divergence(self, kind: Kind, what: str, then: Any = None, now: Any = None) -> Divergence:
+        ended = self._episode.ends.get(self._run.id)
+        position = None if ended is None else ended.position
+        return Divergence(self._episode.id, self._run.id, position, kind, what, then, now)
+
+
+def _answers(interrupts: list[Interrupt], questions: list[Request]) -> dict[str, Any]:
+    """What people answered to these questions; ids of interrupts are new in each execution, the questions are not."""
+    found: dict[str, Any] = {}
+    for interrupt in interrupts:
+        asked = codec.plain(interrupt.value)
+        match = next((each for each in questions if each.question == asked), None)
+        if match is not None:
+            questions.remove(match)
+            found[interrupt.id] = match.answer
+    return found
+
+
+_MESSAGES = frozenset({"human", "ai", "system", "tool", "function", "developer"})
+
+
+def _unnamed(value: Any) -> Any:
+    """A value without the ids of messages: LangGraph gives a random one to each that has none."""
+    if isinstance(value, dict):
+        plain = {key: _unnamed(item) for key, item in cast("dict[str, Any]", value).items()}
+        if plain.get("type") in _MESSAGES and "content" in plain:
+            plain.pop("id", None)
+        return plain
+    if isinstance(value, list):
+        return [_unnamed(item) for item in value]
+    return value
+
+
+# rules
+
+
+@dataclass(frozen=True)
+class _Verdicts:
+    """What rules say of an episode again. Differences are by position for `effects`, by run for `inputs` and
+    `outputs`; `admitted` are inputs that rules changed, `refused` runs whose input they did not let in, and `changed`
+    those whose output they changed."""
+
+    effects: Mapping[int, Divergence]
+    inputs: Mapping[str, Divergence]
+    outputs: Mapping[str, Divergence]
+    admitted: Mapping[str, Any]
+    refused: frozenset[str]
+    changed: frozenset[str]
+
+
+def _verdicts(episode: Episode, release: Release) -> tuple[_Verdicts, bool]:
+    """Ask the rules of the release about everything that happened, and compare."""
+    effects: dict[int, Divergence] = {}
+    inputs: dict[str, Divergence] = {}
+    outputs: dict[str, Divergence] = {}
+    admitted: dict[str, Any] = {}
+    refused: set[str] = set()
+    changed: set[str] = set()
+    same = True
+    if not episode.runs:
+        return _Verdicts(effects, inputs, outputs, admitted, frozenset(), frozenset()), same
+    guard = release.deployment(episode.root.deployment).guard
+    for happening, decision in recorded.judged(recorded.happened(episode), guard):
+        event, judgement = happening.event, happening.judgement
+        given, answer = event.hook in ("input", "message.receive"), event.hook == "output"
+        same = same and (judgement is None or judgement.pack == guard.title)
+        if given and decision.args is not None:
+            admitted[event.run_id] = decision.args
+        if given and decision.verdict not in ("allow", "modify"):
+            refused.add(event.run_id)
+        if answer and decision.verdict == "modify" and decision.result is not None:
+            changed.add(event.run_id)
+        if (divergence := _compared(episode, happening, decision)) is None:
+            continue
+        if given:
+            inputs.setdefault(event.run_id, divergence)
+        elif answer:
+            outputs.setdefault(event.run_id, divergence)
+        elif happening.position is not None:
+            effects.setdefault(happening.position, divergence)
+    return _Verdicts(effects, inputs, outputs, admitted, frozenset(refused), frozenset(changed)), same
+
+
+def _compared(episode: Episode, happening: Happening, decision: Decision) -> Divergence | None:
+    event, judgement = happening.event, happening.judgement
+    then, now = tally.then(judgement), tally.now(decision, judgement)
+    if judgement is not None and judgement.verdict == "modify" and event.hook.endswith((".after", "output")):
+        return None  # the record has what rules made of the result, not what they saw
+    if then.verdict == now.verdict and set(then.rules) == set(now.rules):
+        return None
+    what = f"rules say {now.verdict!r} of {event.hook} {event.name!r}, and had said {then.verdict!r}"
+    old = {"verdict": then.verdict, "rules": list(then.rules), "reason": then.reason}
+    new = {"verdict": now.verdict, "rules": list(now.rules), "reason": now.reason}
+    return Divergence(episode.id, event.run_id, happening.position, "verdict", what, old, new)
