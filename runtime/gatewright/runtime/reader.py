@@ -167,13 +167,17 @@ class Reader:
             )
         return found[0]
 
-    async def inclusion_proof(self, index: int) -> dict[str, Any]:
+    async def inclusion_proof(self, index: int, *, at: int | None = None, opened: bool = False) -> dict[str, Any]:
         """Proof that a record is in the log: its bytes and the path to the root, in hex.
+
+        Args:
+            at: the size of the log that the path leads to; the present one without.
+            opened: with salts and bytes of the sealed values that are not erased.
 
         Raises:
             NotFoundError: the log is shorter.
         """
-        return await self._query(lambda connection: ledger.proof(connection, index))
+        return await self._query(lambda connection: ledger.proof(connection, index, at=at, opened=opened))
 
     async def _placed(self) -> None:
         """Wait until the records that are there have their places in the log, where another process gives them."""

@@ -231,8 +231,11 @@ def _records(router: APIRouter, service: Host) -> None:
         return one(await service.ledger())
 
     @router.get("/ledger/proof/{index}", tags=["ledger"], response_model=dict[str, Any])
-    async def prove_inclusion(index: Index) -> Response:
-        return plain(await service.inclusion_proof(index))
+    async def prove_inclusion(
+        index: Index, at: Annotated[int | None, Query(ge=1, le=LARGEST)] = None, opened: bool = False
+    ) -> Response:
+        """`at`: the size of the log that the path leads to · `opened`: with salts and bytes of sealed values."""
+        return plain(await service.inclusion_proof(index, at=at, opened=opened))
 
     @router.get("/overview", tags=["ledger"], response_model=Overview)
     async def show_overview() -> Response:

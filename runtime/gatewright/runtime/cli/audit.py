@@ -111,13 +111,40 @@ def show(
 
 
 @audit.command("export")
+@click.argument("indices", type=click.IntRange(0, LARGEST), nargs=-1)
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file instead of stdout.")
+@click.option(
+    "--pack", type=click.Path(path_type=Path, dir_okay=False), help="Write an evidence pack to this zip file."
+)
+@click.option(
+    "--sample", type=click.Path(path_type=Path, dir_okay=False), help="The decisions of `audit sample --json`."
+)
 @click.option("--run", "run_id", help="Only records of this run.")
 @click.option("--case", "case_id", help="Only records of this case.")
 @click.option("--opened", is_flag=True, help="With the sealed values (arguments, results) that are not erased.")
 @desk
-def export(desk: Desk, output: Path | None, run_id: str | None, case_id: str | None, opened: bool) -> None:
-    """Write the ledger as JSON lines: its head first, then every record in order."""
+def export(
+    desk: Desk,
+    indices: Sequence[int],
+    output: Path | None,
+    pack: Path | None,
+    sample: Path | None,
+    run_id: str | None,
+    case_id: str | None,
+    opened: bool,
+) -> None:
+    """Write the ledger as JSON lines: its head first, then every record in order.
+
+    With --pack, write an evidence pack: the records at INDICES, of a run, a case or a sample, or all, with their
+    proofs, the signed checkpoint, the policies that chose, and `verify.py`, which checks it all with Python alone.
+    """
+    if pack is not None:
+        from . import packing
+
+        packing.pack(desk, pack, indices=indices, sample=sample, run_id=run_id, case_id=case_id, opened=opened)
+        return
+    if indices or sample is not None:
+        raise UsageError("INDICES and --sample choose what goes into a pack; give --pack FILE, too")
 
     async def write(stream: Any) -> int:
         number = 0

@@ -459,8 +459,8 @@ class HTTPClient:
     async def ledger(self) -> LedgerView:
         return await self._one(LedgerView, "GET", "/ledger")
 
-    async def inclusion_proof(self, index: int) -> dict[str, Any]:
-        return _object(await self._ask("GET", f"/ledger/proof/{index}"))
+    async def inclusion_proof(self, index: int, *, at: int | None = None, opened: bool = False) -> dict[str, Any]:
+        return _object(await self._ask("GET", f"/ledger/proof/{index}", query=dict(at=at, opened=opened)))
 
     async def overview(self) -> Overview:
         return await self._one(Overview, "GET", "/overview")

@@ -121,11 +121,23 @@ def select(
     return query.order_by(_PLACE.c.position).limit(limit)
 
 
-def proof(connection: Connection, index: int) -> dict[str, Any]:
-    """What an auditor needs to check one record without the log: its bytes, its place, the path to the root."""
-    total = size(connection)
+def proof(connection: Connection, index: int, *, at: int | None = None, opened: bool = False) -> dict[str, Any]:
+    """What an auditor needs to check one record without the log: its bytes, its place, the path to the root.
+
+    Args:
+        at: the size of the log whose root the path leads to, that of a checkpoint; the present one without.
+        opened: with the sealed values that are not erased, and their salts.
+    """
+    present = size(connection)
+    total = present if at is None else at
+    if total > present:
+        raise NotFoundError(f"the log has {present} records, and never had {total}; name a size up to that")
     reader = node_reader(row_reader(connection))
-    query = sa.select(_LEAF.c.body).join(_PLACE, _PLACE.c.leaf == _LEAF.c.id).where(_PLACE.c.position == index)
+    query = (
+        sa.select(_LEAF.c.id, _LEAF.c.body)
+        .join(_PLACE, _PLACE.c.leaf == _LEAF.c.id)
+        .where(_PLACE.c.position == index, _PLACE.c.position < total)
+    )
     row = connection.execute(query).one_or_none()
     if row is None:
         raise NotFoundError(f"the log has no record {index}; it has {total}, numbered from 0")
@@ -137,4 +149,12 @@ def proof(connection: Connection, index: int) -> dict[str, Any]:
         "root": tree.root().hex(),
         "leaf": bytes(row.body).hex(),
         "proof": [part.hex() for part in path],
+        **({"opened": _opened(connection, row.id)} if opened else {}),
     }
+
+
+def _opened(connection: Connection, leaf: int) -> dict[str, dict[str, str]]:
+    """What a record's commitments can be checked with, in hex, by field."""
+    query = sa.select(_SEALED.c.field, _SEALED.c.salt, _SEALED.c.value).where(_SEALED.c.leaf == leaf)
+    found = connection.execute(query.order_by(_SEALED.c.field))
+    return {row.field: {"salt": bytes(row.salt).hex(), "value": bytes(row.value).hex()} for row in found}

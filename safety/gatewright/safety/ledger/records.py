@@ -27,10 +27,11 @@ SCHEMA: Literal[1] = (
 )
 SALT_SIZE = 16  # bytes
 
-Kind = Literal["effect", "approval", "run", "key", "control", "thread"]
+Kind = Literal["effect", "approval", "run", "key", "control", "thread", "explanation"]
 """`effect`: something was done, or refused · `approval`: people answered · `run`: a run began, waited or ended ·
 `key`: the ledger changed its signing key, or sealed values were erased · `control`: somebody paused or resumed a
-deployment, or waived a rule · `thread`: rules were asked whether a thread may begin or end, or it was closed."""
+deployment, or waived a rule · `thread`: rules were asked whether a thread may begin or end, or it was closed ·
+`explanation`: why a decision came out as it did, as it was computed for somebody."""
 
 Outcome = Literal["ok", "error", "denied", "terminated", "unknown"]
 """`ok`: performed · `error`: performed and failed · `denied`: not performed, the run goes on · `terminated`: not

@@ -1,0 +1,108 @@
+"""Evidence packs, as `gatewright audit export --pack` writes them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gatewright.runtime.evidence import verify
+
+if TYPE_CHECKING:
+    from .conftest import Project
+
+SMALL = json.dumps({"order": "A-17", "amount": 40})
+
+
+@pytest.fixture
+def recorded(project: Project) -> Project:
+    """A project in which a run was made and signed for."""
+    assert project("run", "start", "clerk", "--input", SMALL).code == 0
+    return project
+
+
+def unpacked(pack: Path) -> Path:
+    folder = pack.with_suffix("")
+    with zipfile.ZipFile(pack) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def key(project: Project) -> str:
+    return next(project.path.rglob("ledger.pub")).read_text("utf-8").strip()
+
+
+def test_a_pack_of_records_verifies_with_python_alone(recorded: Project) -> None:
+    written = recorded("audit", "export", "0", "2", "--pack", "pack.zip", "--opened", "--json")
+    folder = unpacked(recorded.path / "pack.zip")
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "verify.py", "--key", key(recorded)], cwd=folder, capture_output=True, text=True
+    )
+    assert (written.code, written.json["records"]) == (0, 2)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "everything in this pack holds" in done.stdout
+
+
+def test_a_pack_of_the_whole_log_verifies(recorded: Project) -> None:
+    written = recorded("audit", "export", "--pack", "pack.zip", "--json")
+    assert written.json["records"] == recorded("audit", "verify", "--json").json["size"]
+    assert list(verify.problems(recorded.path / "pack.zip", key(recorded))) == []
+
+
+def test_equal_evidence_gives_equal_bytes(recorded: Project) -> None:
+    first = recorded("audit", "export", "1", "--pack", "a.zip", "--json")
+    second = recorded("audit", "export", "1", "--pack", "b.zip", "--json")
+    assert first.json["sha256"] == second.json["sha256"]
+    assert (recorded.path / "a.zip").read_bytes() == (recorded.path / "b.zip").read_bytes()
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_change_of_any_file_is_found_and_named(recorded: Project, whole: bool) -> None:
+    recorded("audit", "export", *(() if whole else ("0", "2", "--opened")), "--pack", "pack.zip")
+    folder, known = unpacked(recorded.path / "pack.zip"), key(recorded)
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    assert len(files) >= 6
+    for path in files:
+        content = path.read_bytes()
+        for place in (0, len(content) // 2, len(content) - 1):
+            path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+            name = path.relative_to(folder).as_posix()
+            assert any(name in problem for problem in verify.problems(folder, known)), (name, place)
+        path.write_bytes(content)
+    assert list(verify.problems(folder, known)) == []
+
+
+def test_a_file_that_is_missing_or_added_is_found(recorded: Project) -> None:
+    recorded("audit", "export", "0", "--pack", "pack.zip")
+    folder, known = unpacked(recorded.path / "pack.zip"), key(recorded)
+    (folder / "note.txt").write_text("also this")
+    (folder / "REPORT.html").unlink()
+    assert list(verify.problems(folder, known)) == ["REPORT.html: is missing", "note.txt: is not listed in SHA256SUMS"]
+
+
+def test_a_record_swapped_for_another_of_the_same_log_is_found(recorded: Project) -> None:
+    recorded("audit", "export", "0", "1", "--pack", "pack.zip")
+    folder, known = unpacked(recorded.path / "pack.zip"), key(recorded)
+    first, second, _ = (folder / "records.jsonl").read_bytes().split(b"\n")
+    (folder / "records.jsonl").write_bytes(second + b"\n" + first + b"\n")
+    found = list(verify.problems(folder, known))
+    assert len(found) == 2 and all("records.jsonl: record" in problem for problem in found)
+
+
+def test_sealed_values_are_left_out_unless_asked_for(recorded: Project) -> None:
+    recorded("audit", "export", "2", "--pack", "closed.zip")
+    with zipfile.ZipFile(recorded.path / "closed.zip") as archive:
+        assert "opened.jsonl" not in archive.namelist()
+        assert b"A-17" not in b"".join(archive.read(name) for name in archive.namelist())
+
+
+def test_a_record_that_is_not_there_is_refused(recorded: Project) -> None:
+    refused = recorded("audit", "export", "9999", "--pack", "pack.zip")
+    assert refused.code == 4
+    assert "9999" in refused.err
+    assert not (recorded.path / "pack.zip").exists()
