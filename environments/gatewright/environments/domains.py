@@ -95,6 +95,9 @@ class Domain(Generic[D, C]):
         return folder if (folder / self.file).is_file() else None
 
 
+AnyDomain = Domain[Any, Any]
+
+
 class _CaseOverlay:
     def __init__(self, store: CaseStore, case_id: str) -> None:
         self._store = store

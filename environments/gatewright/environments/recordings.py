@@ -51,6 +51,13 @@ class Message:
     at: str | None = None
 
 
+class Action(NamedTuple):
+    """A call that a task asks for."""
+
+    name: str
+    args: Mapping[str, Any]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Failure:
     """Who failed, where and why, as people labelled it. `step` counts messages from 0.
@@ -68,9 +75,10 @@ class Failure:
 class Recording:
     """One recorded episode.
 
-    `task` is what the domain's reward is computed from, `graded` the actions that the recorded reward was computed
-    beside, where it says so. `replies` are the texts that count as said to the customer. `reward` is None where none
-    was recorded, and so is `cost` (US dollars, of the agents). `ended` is the recording's word for how it ended.
+    `task` is what the domain's reward is computed from, `wanted` the calls that it asks for, and `graded` those that
+    the recorded reward was computed beside, where it says so. `replies` are the texts that count as said to the
+    customer. `reward` is None where none was recorded, and so is `cost` (US dollars, of the agents). `ended` is the
+    recording's word for how it ended.
     """
 
     id: str
@@ -81,7 +89,8 @@ class Recording:
     messages: tuple[Message, ...]
     replies: tuple[str, ...] = ()
     task: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    graded: tuple[Mapping[str, Any], ...] | None = None
+    wanted: tuple[Action, ...] = ()
+    graded: tuple[Action, ...] | None = None
     reward: float | None = None
     model: str | None = None
     cost: float | None = None

@@ -5,10 +5,13 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 Row = dict[str, Any]
+_WORD = re.compile(r"#?\w+")
+
 NO_ROWS: Mapping[str, Row] = {}
 
 
@@ -58,12 +61,12 @@ class Rows:
         return isinstance(key, str) and self._overlay.fetch(self._table, key) is not None
 
     def __getitem__(self, key: str) -> Row:
-        self.seen.add(key)
         if key not in self._taken:
             text = self._overlay.fetch(self._table, key)
             row: Row = copy.deepcopy(self._base[key]) if text is None else json.loads(text)
             self._before[key] = json.dumps(row) if text is None else text
             self._taken[key] = row
+        self.seen.add(key)
         return self._taken[key]
 
     def __setitem__(self, key: str, row: Row) -> None:
@@ -84,6 +87,14 @@ class Rows:
         if key in self._taken:
             return json.dumps(self._taken[key])
         return self._overlay.fetch(self._table, key) or json.dumps(self._base[key])
+
+    def mention(self, text: str) -> None:
+        """Count the rows whose keys are words of `text` as seen."""
+        self.seen.update(word for word in _WORD.findall(text) if word in self)
+
+    def owners(self, field: str) -> set[str]:
+        """What the rows that were seen have in `field`, where they have it."""
+        return {str(row[field]) for row in map(self.view, self.seen) if field in row}
 
     def changes(self) -> Iterator[Change]:
         """The rows that were changed or added since they were taken."""

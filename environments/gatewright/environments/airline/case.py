@@ -27,5 +27,4 @@ class Case:
 
     def customers(self) -> set[str]:
         """The customers that this case was about: those looked up, and the owners of the reservations looked up."""
-        owners = {str(self.reservations.view(key).get("user_id")) for key in self.reservations.seen}
-        return owners | self.users.seen
+        return self.reservations.owners("user_id") | self.users.seen

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 from gatewright.agents import Conversation
 from gatewright.environments import recordings
-from gatewright.environments.recordings import Message, Names, RecordedCall, Recording, answered
+from gatewright.environments.recordings import Action, Message, Names, RecordedCall, Recording, answered
 
+SAYING = "respond"  # an action of a task that only talks
 STOP = "###STOP###"  # the simulated customer's word for "I am done"; it is never answered
 EXPECTED = "a JSON list of {task_id, trial, reward, info, traj} with OpenAI-style messages (tau-bench's format)"
 
@@ -51,17 +52,35 @@ class Turn(BaseModel):
         return self.content or ""
 
 
-class Graded(BaseModel):
-    """What the recorded reward was computed beside."""
+class Wanted(BaseModel):
+    """A call that a task asks for."""
 
-    actions: list[dict[str, Any]] | None = None
+    name: str
+    kwargs: dict[str, Any]
+
+
+class Actions(BaseModel):
+    """A task, or what the recorded reward was computed beside, as far as they list calls."""
+
+    actions: list[Wanted] = Field(default_factory=list)
+
+    @property
+    def calls(self) -> tuple[Action, ...]:
+        """The calls, without what is only to be said."""
+        return tuple(Action(each.name, each.kwargs) for each in self.actions if each.name != SAYING)
+
+
+class Task(Actions):
+    """What the conversation was about; `reward` reads the rest."""
+
+    model_config = ConfigDict(extra="allow")
 
 
 class Info(BaseModel):
     """What the file says besides the messages; empty where the recording broke off."""
 
-    task: dict[str, Any] = Field(default_factory=dict)
-    reward_info: Graded | None = None
+    task: Task = Field(default_factory=Task)
+    reward_info: Actions | None = None
     error: str | None = None
 
 
@@ -111,8 +130,9 @@ def _recording(episode: Episode, identity: str) -> Recording:
         trial=episode.trial,
         messages=_messages(episode.traj),
         replies=tuple(turn.text for turn in turns if turn.role == "assistant" and not turn.tool_calls),
-        task=episode.info.task | {"stopped": stopped},
-        graded=None if graded is None or graded.actions is None else tuple(graded.actions),
+        task=episode.info.task.model_dump() | {"stopped": stopped},
+        wanted=episode.info.task.calls,
+        graded=None if graded is None else graded.calls,
         reward=episode.reward,
         ended="user_stop" if stopped else "error" if episode.info.error is not None else None,
     )

@@ -21,9 +21,9 @@ from . import calls
 from .case import Case
 from .catalogue import TRANSFER
 from .dataset import Dataset
+from .episodes import SAYING
 
 SCORED = ("reservations", "users")
-SAYING = "respond"  # an action of a task that only talks
 
 
 class Action(BaseModel):
@@ -34,8 +34,10 @@ class Action(BaseModel):
 
 
 class Task(BaseModel):
-    """What a conversation is judged by; `stopped` tells that the recorded customer ended it."""
+    """What a conversation is judged by; `stopped` tells that the recorded customer `user_id` ended it."""
 
+    user_id: str = ""
+    instruction: str = ""
     actions: list[Action] = Field(default_factory=list)
     outputs: list[str] = Field(default_factory=list)
     stopped: bool = False
@@ -75,13 +77,16 @@ def _asked(task: Mapping[str, Any]) -> Task:
 
 
 def solution(dataset: Dataset, task: Mapping[str, Any]) -> Case:
-    """The case that a task's own actions lead to on a fresh copy of the data.
+    """The case that a task's own actions lead to on a fresh copy of the data. Whom the task names counts as looked up.
 
     Raises:
         UsageError: `task` is not one of this airline's.
     """
     case = Case(dataset, NoOverlay())
-    for action in _asked(task).actions:
+    asked = _asked(task)
+    for table in (case.users, case.reservations):
+        table.mention(f"{asked.user_id} {asked.instruction}")
+    for action in asked.actions:
         if action.name not in (TRANSFER, SAYING):
             calls.perform(case, action.name, copy.deepcopy(action.kwargs))
     return case

@@ -8,7 +8,16 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, TypeAdapter
 
 from gatewright.agents.errors import UsageError
-from gatewright.environments.recordings import Message, Names, RecordedCall, Recording, Tokens, answered, validated
+from gatewright.environments.recordings import (
+    Action,
+    Message,
+    Names,
+    RecordedCall,
+    Recording,
+    Tokens,
+    answered,
+    validated,
+)
 
 EXPECTED = "{info, tasks, simulations} with simulations {task_id, messages, reward_info} (tau2-bench's format)"
 DOMAIN = "retail"
@@ -53,10 +62,27 @@ class Judged(BaseModel):
     met: bool
 
 
-class Checked(BaseModel):
-    """An action that the recorded reward looked for."""
+class Wanted(BaseModel):
+    """A call that a task asks for."""
 
-    action: dict[str, Any]
+    name: str
+    arguments: dict[str, Any]
+
+    @property
+    def call(self) -> Action:
+        return Action(self.name, self.arguments)
+
+
+class Checked(BaseModel):
+    """A call that the recorded reward looked for."""
+
+    action: Wanted
+
+
+class Criteria(BaseModel):
+    """What a task asks for, as far as it lists calls."""
+
+    actions: list[Wanted] | None = None
 
 
 class RewardInfo(BaseModel):
@@ -106,6 +132,7 @@ class Results(BaseModel):
 
 
 _RESULTS = TypeAdapter(Results)
+_CRITERIA = TypeAdapter(Criteria)
 
 
 def parse(value: object) -> list[Recording]:
@@ -129,7 +156,8 @@ def _recording(simulation: Simulation, model: str | None, tasks: Mapping[str, An
     info, trial = simulation.reward_info, simulation.trial or 0
     judged = None if info is None or info.nl_assertions is None else [each.met for each in info.nl_assertions]
     known = tasks.get(simulation.task_id, {"id": simulation.task_id, "unknown": True})
-    checks = None if info is None or info.action_checks is None else info.action_checks
+    criteria = validated(_CRITERIA, known.get("evaluation_criteria") or {}, "what a task asks for", "{actions, ...}")
+    checks = None if info is None else info.action_checks
     return Recording(
         id=names.name(DOMAIN, simulation.task_id, trial),
         source="tau2-bench",
@@ -139,7 +167,8 @@ def _recording(simulation: Simulation, model: str | None, tasks: Mapping[str, An
         messages=_messages(simulation.messages),
         replies=tuple(turn.text for turn in simulation.messages if turn.role == "assistant" and turn.text.strip()),
         task={**known, "stopped": simulation.termination_reason in ENDS, "judged": judged},
-        graded=None if checks is None else tuple(check.action for check in checks),
+        wanted=tuple(each.call for each in criteria.actions or ()),
+        graded=None if checks is None else tuple(check.action.call for check in checks),
         reward=None if info is None else info.reward,
         model=model,
         cost=_known_cost(simulation),

@@ -65,6 +65,7 @@ class Task(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
+    user_scenario: dict[str, Any] | None = None
     evaluation_criteria: Criteria | None = None
     initial_state: dict[str, Any] | None = None
     stopped: bool = False
@@ -87,13 +88,16 @@ def _asked(task: Mapping[str, Any]) -> Task:
 
 
 def solution(dataset: Dataset, task: Mapping[str, Any]) -> Case:
-    """The case that a task's own actions lead to on a fresh copy of the data.
+    """The case that a task's own actions lead to on a fresh copy of the data. Whom the task names counts as looked up.
 
     Raises:
         UsageError: `task` is not one of this shop's.
     """
     case = Case(dataset, NoOverlay())
-    criteria = _asked(task).evaluation_criteria
+    asked = _asked(task)
+    for table in (case.users, case.orders):
+        table.mention(str(asked.user_scenario))
+    criteria = asked.evaluation_criteria
     for action in (criteria and criteria.actions) or ():
         calls.perform(case, Called(name=action.name, args=copy.deepcopy(action.arguments), by=action.requestor))
     return case

@@ -1,0 +1,5 @@
+"""Files of recorded episodes that other harnesses wrote, read into one neutral form (`Recording`)."""
+
+from .files import Imported, read
+
+__all__ = ["Imported", "read"]

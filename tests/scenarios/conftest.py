@@ -1,0 +1,28 @@
+"""Where recorded episodes of other harnesses are, and the small airline's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gatewright.environments.airline.world import CONVERSATIONS
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with data of others."""
+    path = Path(os.environ.get("GATEWRIGHT_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    if not path.is_dir():
+        pytest.skip(f"no recorded episodes at {path}; set GATEWRIGHT_SHARED_DATA")
+    return path
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A copy of the small airline's recorded conversations, with its data beside them."""
+    folder = tmp_path / "airline"
+    shutil.copytree(CONVERSATIONS.parent, folder)
+    return folder / CONVERSATIONS.name
