@@ -1,0 +1,57 @@
+"""The team `claims` in the running service: it earns what the model says, and large payouts wait for a person."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gatewright.environments.claims.core import Core
+from gatewright.environments.claims.optimum import rules
+from gatewright.runtime.cli.episodes import Holding
+from gatewright.runtime.config import Config, Deployment
+from gatewright.runtime.service import Service
+
+SEED = 5
+
+
+def expected(count: int) -> list[float]:
+    """What the desk's rules earn with the first claims of the seed, by the model."""
+    core = Core("triage", 1)
+    core.reset([SEED])
+    chosen = rules().triage.argmax(axis=1)
+    return [float(core.step(chosen[core.cells]).rewards[0]) for _ in range(count)]
+
+
+async def held(folder: Path, count: int) -> tuple[Holding, list[float]]:
+    """The first claims of the seed in the running service, and what they earned."""
+    batch = folder / "batch.json"
+    batch.write_text(json.dumps({"seed": SEED, "claims": count}))
+    config = Config(data_dir=folder / "data", deployments={"claims": Deployment(team="claims")})
+    async with await Service.open(config) as service:
+        holding = Holding(service, "claims", approve=lambda _: True, tell=lambda _: None)
+        await holding.start(await service.conversations("claims", batch))
+        await holding.follow()
+        assert not holding.divergences  # every run succeeded; there is no recording to differ from
+        await holding.compare()
+        scores = [await service.score("claims", case.conversation, case.id, []) for case in holding.cases]
+    return holding, scores
+
+
+async def test_the_team_earns_what_the_model_says(tmp_path: Path) -> None:
+    count = 6
+    holding, scores = await held(tmp_path, count)
+    assert scores == pytest.approx(expected(count))
+    assert holding.outcome.effects["message"] == count  # one order to payout for each claim
+    assert holding.outcome.effects["decision"] > count
+
+
+@pytest.mark.slow
+async def test_hundreds_of_claims_earn_what_the_model_says_and_large_payouts_are_approved(tmp_path: Path) -> None:
+    count = 300
+    holding, scores = await held(tmp_path, count)
+    assert scores == pytest.approx(expected(count))
+    paid = [case for case in holding.cases if "12,000" in case.conversation.customer[0]]
+    assert 0 < holding.outcome.approvals <= len(paid)
+    assert holding.outcome.verdicts["ask"] == holding.outcome.approvals
