@@ -73,7 +73,7 @@ class Desk:
         builder = StateGraph(Pile)
         builder.add_node("sort", self._sort)
         builder.add_edge(START, "sort")
-        builder.add_conditional_edges("sort", lambda pile: "sort" if pile["sorted"] < len(pile["letters"]) else END)
+        builder.add_conditional_edges("sort", _onward)
         if side_by_side:
             builder.add_node("ask", _ask)
             builder.add_edge(START, "ask")
@@ -109,6 +109,10 @@ def letters(case: Case) -> list[dict[str, Any]]:
     random = np.random.default_rng([case.seed, case.number])
     count = int(random.integers(0, 4))
     return [{"weight": float(random.random()), "kind": str(random.choice(["bill", "note"]))} for _ in range(count)]
+
+
+def _onward(state: Pile) -> str:
+    return "sort" if state["sorted"] < len(state["letters"]) else END
 
 
 def _ask(state: Pile) -> None:

@@ -134,7 +134,7 @@ def test_the_stock_checkers_pass() -> None:
     from gymnasium.utils.env_checker import check_env
     from stable_baselines3.common.env_checker import check_env as check_by_sb3
 
-    gymnasium.register("test/Desk-v1", entry_point=lambda: LiveEnv(SORT, Desk()))
+    gymnasium.register("test/Desk-v1", entry_point=lambda **kwargs: LiveEnv(SORT, Desk()))
     env = gymnasium.make("test/Desk-v1")
     with warnings.catch_warnings(action="ignore"):  # of a missing render mode
         check_env(env.unwrapped, skip_render_check=True)

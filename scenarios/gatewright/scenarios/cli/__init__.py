@@ -8,7 +8,9 @@ from gatewright.runtime.cli.grammar import Group, Lazy
 
 HERE = "gatewright.scenarios.cli"
 
-SCENARIO: dict[str, Lazy] = {}
+SCENARIO: dict[str, Lazy] = {
+    "check-env": Lazy(f"{HERE}.checking:check_env", "Say what is wrong with a Gymnasium environment."),
+}
 TUNE: dict[str, Lazy] = {}
 
 
