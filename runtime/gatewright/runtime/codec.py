@@ -15,6 +15,7 @@ from gatewright.agents.errors import UsageError
 from gatewright.safety.canonical import json_value
 
 _SERDE = JsonPlusSerializer()
+_STRANGE = JsonPlusSerializer(allowed_msgpack_modules=None)  # gives only types that are known to do no harm
 
 
 class Encoded(NamedTuple):
@@ -65,18 +66,28 @@ def encode(value: Any) -> Encoded:
         ) from error
 
 
-def decode(encoded: Encoded) -> Any:
-    """The value again, equal to what was encoded."""
+def decode(encoded: Encoded, *, trusted: bool = True) -> Any:
+    """The value again, equal to what was encoded.
+
+    Args:
+        trusted: it comes from our own database; else classes that LangGraph does not know as safe are not made, since
+            making one may call anything.
+    """
+    serde = _SERDE if trusted else _STRANGE
     if encoded.type == "json":
         return orjson.loads(encoded.value)
     if encoded.type == "llm":
-        plain = _SERDE.loads_typed(("msgpack", encoded.value))
+        plain = serde.loads_typed(("msgpack", encoded.value))
         batches = [[_restore(item) for item in batch] for batch in plain["generations"]]
         return LLMResult(generations=batches, llm_output=plain["llm_output"])
     if encoded.type == "tuples":
-        return _with_tuples(_SERDE.loads_typed(("msgpack", encoded.value)))
-    return _SERDE.loads_typed((encoded.type, encoded.value))
+        return _with_tuples(serde.loads_typed(("msgpack", encoded.value)))
+    if not trusted and encoded.type not in _PLAIN:
+        raise UsageError(f"a value of type {encoded.type!r} is not read from files of others; {sorted(_PLAIN)} are")
+    return serde.loads_typed((encoded.type, encoded.value))
 
+
+_PLAIN = frozenset({"msgpack", "bytes", "bytearray", "null"})  # of LangGraph's serializer, without pickle
 
 _TUPLE = "$gatewright.tuple"  # LangGraph's serializer gives lists for tuples
 

@@ -30,15 +30,16 @@ _APPROVAL = schema.Approval.__table__  # type: ignore[attr-defined]
 
 
 class Value(NamedTuple):
-    """A value that a record commits to: `sha256(salt + data)` is the commitment."""
+    """A value that a record commits to: `sha256(salt + data)` is the commitment. `trusted`: from our own database."""
 
     type: str
     data: bytes
     salt: bytes
+    trusted: bool = True
 
     def decoded(self) -> Any:
         """What an agent gave or got."""
-        return codec.decode(codec.Encoded(self.type, self.data))
+        return codec.decode(codec.Encoded(self.type, self.data), trusted=self.trusted)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,11 @@ from gatewright.runtime.cli.grammar import Group, Lazy
 HERE = "gatewright.scenarios.cli"
 
 SCENARIO: dict[str, Lazy] = {
+    "record": Lazy(f"{HERE}.recording:record", "Write cases of the ledger to a file of episodes."),
+    "replay": Lazy(f"{HERE}.replaying:replay", "Run recorded episodes again and name what differs."),
+    "compare": Lazy(f"{HERE}.gating:compare", "Show two results beside each other, case by case."),
+    "gate": Lazy(f"{HERE}.gating:judge", "Decide whether a candidate may take the baseline's place."),
+    "report": Lazy(f"{HERE}.gating:report", "Write a result as HTML, JUnit XML, Markdown or JSON."),
     "check-env": Lazy(f"{HERE}.checking:check_env", "Say what is wrong with a Gymnasium environment."),
 }
 TUNE: dict[str, Lazy] = {}

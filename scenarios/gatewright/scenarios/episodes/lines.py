@@ -9,6 +9,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from gatewright.agents.errors import IntegrityError, UsageError
+from gatewright.runtime import codec
 from gatewright.runtime.causes import Cause
 from gatewright.runtime.episodes import Entry, Request, Run, Thread, Value
 from gatewright.safety.canonical import canonical
@@ -116,12 +117,13 @@ class ValuePart(Line):
         salt = b64encode(value.salt).decode()
         if value.type == "json" and orjson.dumps(plain := orjson.loads(value.data)) == value.data:
             return cls(type="json", salt=salt, json=plain)
-        return cls(type=value.type, salt=salt, data=b64encode(value.data).decode())
+        shown = codec.plain(value.decoded())
+        return cls(type=value.type, salt=salt, data=b64encode(value.data).decode(), shown=shown)
 
     def value(self) -> Value:
         """As the runtime has it."""
         data = orjson.dumps(self.json_) if self.data is None else b64decode(self.data)
-        return Value(self.type, data, b64decode(self.salt))
+        return Value(self.type, data, b64decode(self.salt), trusted=False)
 
 
 class RecordLine(Line):
