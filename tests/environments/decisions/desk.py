@@ -65,9 +65,9 @@ class Desk:
         self._case = case
         case.earn("salary", 0.25)
         try:
-            self._agents.run(case, {"letters": letters(case), "sorted": 0}, thread=case.id)
+            self._agents.run(case, {"letters": letters(case), "sorted": 0}, case_id=case.id)
         finally:
-            self._agents.forget(case.id)
+            self._agents.forget()
 
     def _sorter(self, side_by_side: bool) -> Any:
         builder = StateGraph(Pile)

@@ -74,7 +74,7 @@ class LiveEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
             self._number += 1
             news = self._player.begin(self._case)
             if isinstance(news, Pending):
-                self._earned = dict(self._case.earned)
+                self._earned = self._case.earned()
                 return self._shown(news), {"case": self._case.id}
             _check(news)
         raise UsageError(
@@ -98,7 +98,7 @@ class LiveEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
             return self._observation.copy(), self._refused, True, False, self._info({}, refused=True)
         self._pending = None
         news = self._player.choose(option)
-        earned, before = dict(self._case.earned), self._earned
+        earned, before = self._case.earned(), self._earned
         components = {name: value - before.get(name, 0.0) for name, value in earned.items()}
         self._earned = earned
         if isinstance(news, Pending):

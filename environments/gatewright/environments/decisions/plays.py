@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
+from uuid import uuid4
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
@@ -25,13 +26,15 @@ R = TypeVar("R")
 class Case:
     """One case of a stream of them: the same `seed` and `number` is the same case.
 
-    `policies` are to choose at decision points. `earned`: the rewards so far, by component.
+    `policies` are to choose at decision points. `account`, where the play sets one, says what the world has earned so
+    far, by component.
     """
 
     seed: int
     number: int
     policies: Mapping[str, PointPolicy] = field(default_factory=dict[str, PointPolicy])
-    earned: dict[str, float] = field(default_factory=dict[str, float])
+    account: Callable[[], Mapping[str, float]] | None = None
+    _earned: dict[str, float] = field(default_factory=dict[str, float])
 
     @property
     def id(self) -> str:
@@ -40,12 +43,11 @@ class Case:
 
     def earn(self, component: str, reward: float) -> None:
         """Add to the rewards, when it comes about: what is earned before a decision is not the reward of that one."""
-        self.earned[component] = self.earned.get(component, 0.0) + reward
+        self._earned[component] = self._earned.get(component, 0.0) + reward
 
-    @property
-    def reward(self) -> float:
-        """All that was earned so far."""
-        return sum(self.earned.values())
+    def earned(self) -> dict[str, float]:
+        """The rewards so far, by component."""
+        return self._earned | dict(self.account() if self.account is not None else {})
 
 
 class Play(Protocol):
@@ -66,26 +68,28 @@ class Agents:
     def __init__(self, team: Team, resources: Resources) -> None:
         self.team = team
         self._graphs = {agent.name: _compiled(agent.build(resources)) for agent in team.agents}
+        self._threads: set[tuple[str, str]] = set()  # agents and threads of which something is kept
 
-    def run(self, case: Case, payload: Any, *, thread: str, settings: Mapping[str, Any] | None = None) -> Any:
-        """Hand the team's first agent an input on a thread; gives the values that its graph ended with.
+    def run(self, case: Case, payload: Any, *, case_id: str, settings: Mapping[str, Any] | None = None) -> Any:
+        """Hand the team's first agent an input on the thread `case_id`; gives the values that its graph ended with.
 
         Raises:
             UsageError: an agent asks a person, and here is none.
         """
-        chain = _InProcess(self, case, settings or {})
-        values = self.execute(chain, self.team.entry, payload, thread=thread)
-        for number, (agent, told) in enumerate(chain.told):  # the list grows where agents tell on
-            self.execute(chain, agent, told, thread=f"{case.id}.told-{number}")
+        chain = _InProcess(self, case, case_id, settings or {})
+        values = self.execute(chain, self.team.entry, payload, thread=case_id)
+        for agent, told in chain.told:  # the list grows where agents tell on
+            self.execute(chain, agent, told, thread=chain.another())
         return values
 
     def execute(self, chain: _InProcess, agent: str, payload: Any, *, thread: str) -> Any:
         """Run one agent's graph in the run that `chain` belongs to."""
         graph = self._graphs[self.team.agent(agent).name]
+        self._threads.add((agent, thread))
         context = RunContext(
-            run_id=chain.case.id,
+            run_id=chain.case_id,
             thread_id=thread,
-            case_id=chain.case.id,
+            case_id=chain.case_id,
             deployment=self.team.name,
             agent=agent,
             chain=chain,
@@ -104,22 +108,28 @@ class Agents:
             )
         return values
 
-    def forget(self, thread: str) -> None:
-        """Give up what was kept of a thread."""
-        for graph in self._graphs.values():
-            if graph.checkpointer is not None:
-                graph.checkpointer.delete_thread(thread)
+    def forget(self) -> None:
+        """Give up what was kept of all threads."""
+        while self._threads:
+            agent, thread = self._threads.pop()
+            if isinstance(saver := self._graphs[agent].checkpointer, InMemorySaver):
+                saver.delete_thread(thread)
 
 
 class _InProcess:
     """The chain of a run without a service: what is wished is done."""
 
-    def __init__(self, agents: Agents, case: Case, settings: Mapping[str, Any]) -> None:
+    def __init__(self, agents: Agents, case: Case, case_id: str, settings: Mapping[str, Any]) -> None:
         self.case = case
+        self.case_id = case_id
         self.settings = settings
         self.told: list[tuple[str, Mapping[str, Any]]] = []
         self._agents = agents
         self._numbers = count()
+
+    def another(self) -> str:
+        """The id of another thread or message."""
+        return f"{self.case_id}.{next(self._numbers)}"
 
     def perform(self, effect: Effect, action: Callable[[Mapping[str, Any]], R]) -> R:
         return action(effect.args)
@@ -128,53 +138,67 @@ class _InProcess:
         return await action(effect.args)
 
     def ask(self, agent: str, payload: Mapping[str, Any], *, topic: str, timeout: float | None) -> Any:
-        return self._agents.execute(self, agent, payload, thread=f"{self.case.id}.{next(self._numbers)}")
+        return self._agents.execute(self, agent, payload, thread=self.another())
 
     def send(self, agent: str, payload: Mapping[str, Any], *, topic: str) -> str:
         self.told.append((self._agents.team.agent(agent).name, payload))
-        return f"{self.case.id}.{next(self._numbers)}"
+        return self.another()
 
     def publish(self, topic: str, payload: Any, *, key: str | None, type: str | None, timeout: float | None) -> str:
-        return f"{self.case.id}.{next(self._numbers)}"
+        return self.another()
+
+
+@runtime_checkable
+class PricedWorld(SimulatedWorld, Protocol):
+    """A simulated world that says what was earned while a case goes on."""
+
+    def components(self, case_id: str, settings: Mapping[str, Any]) -> Mapping[str, float]:
+        """The parts of the reward so far; `settings` are those of the case's conversation."""
+        ...
+
+
+Conversations: TypeAlias = Callable[[int, int], Conversation]
+"""Gives the conversation of a seed and a number: what a case is about."""
 
 
 class TeamPlay:
-    """A team that serves the users of a simulated world; the reward is the world's score, in the component `score`."""
+    """A team that serves the users of a simulated world.
+
+    The reward is what a `PricedWorld` says is earned; of another one, its score at the end, in the component `score`.
+    """
 
     def __init__(
         self,
         team: Team,
         world: SimulatedWorld,
-        conversations: Sequence[Conversation],
+        conversations: Conversations,
         *,
         model: BaseChatModel | None = None,
     ) -> None:
-        """`conversations`: what cases are about, in turn.
-
-        Raises:
-            UsageError: there are none.
-        """
-        if not conversations:
-            raise UsageError("there are no conversations to hold; name a file that has some")
         self._world = world
         self._conversations = conversations
+        self._case_id = f"play-{uuid4().hex}"  # one after the other, so that nothing of a case stays in the world
         self._agents = Agents(team, Resources(tools={tool.name: tool for tool in world.tools()}, model=model))
 
     def __call__(self, case: Case) -> None:
-        conversation = self._conversations[case.number % len(self._conversations)]
-        self._world.reset(case.id, case.seed)
-        user = self._world.user(conversation, case.seed)
+        world, case_id = self._world, self._case_id
+        conversation = self._conversations(case.seed, case.number)
+        world.reset(case_id, case.seed)
+        if isinstance(world, PricedWorld):
+            case.account = lambda: world.components(case_id, conversation.settings)
+        user = world.user(conversation, case.seed)
         replies: list[str] = []
         try:
             said = user.answer(None)
             while said is not None:
                 given = {"messages": [{"role": "user", "content": said}]}
-                values = self._agents.run(case, given, thread=case.id, settings=conversation.settings)
+                values = self._agents.run(case, given, case_id=case_id, settings=conversation.settings)
                 replies.append(_reply(values))
                 said = user.answer(replies[-1])
-            case.earn("score", self._world.score(conversation, case.id, replies))
+            if case.account is None:
+                case.earn("score", world.score(conversation, case_id, replies))
         finally:
-            self._agents.forget(case.id)
+            self._agents.forget()
 
 
 def _reply(values: Any) -> str:
