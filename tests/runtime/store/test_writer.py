@@ -253,3 +253,34 @@ def test_what_waits_in_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.Mon
             refused[0].result()
         assert len(refused) == 11  # the one that holds the writer waits too
         writer.submit(put(100)).result()
+
+
+async def test_what_nobody_waits_for_waits_its_own_time_for_the_next_urgent_one(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    timers: list[Callable[[], object]] = []
+    monkeypatch.setattr(loop, "call_later", lambda _delay, call, *args: timers.append(lambda: call(*args)))
+    writer.submit(put(1), urgent=False)
+    await asyncio.wrap_future(writer.submit(put(2)))
+    writer.submit(put(3), urgent=False)
+
+    timers[0]()  # that of the first one, which has gone already
+    last = writer.submit(put(4), urgent=False)
+    assert len(timers) == 2  # it waits together with the one before
+    timers[1]()
+
+    await asyncio.wrap_future(last)
+    assert writer.groups == 2
+
+
+async def test_what_threads_submit_and_nobody_waits_for_does_not_stay_behind(
+    database: Database, writer: Writer
+) -> None:
+    with one_group(writer):
+        waiting = writer.submit(lambda _: None)
+        behind = await asyncio.to_thread(writer.submit, put(1), urgent=False)
+
+    await asyncio.wrap_future(waiting)
+    await asyncio.wait_for(asyncio.wrap_future(behind), 60)
+    assert sizes(database) == [1]

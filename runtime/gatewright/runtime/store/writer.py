@@ -251,6 +251,7 @@ class Writer:
         self._queue: queue.SimpleQueue[list[_Operation] | None] = queue.SimpleQueue()
         self._ids = Ids()
         self._behind: list[_Operation] = []  # nobody waits for these: they go with the next urgent one
+        self._handed = 0  # how often they have gone: a timer that was set for earlier ones does not end this wait
         self._waiting = 0
         self._away: UnavailableError | None = None
         self.tail = self._restore() if database.dialect == "sqlite" else merkle.Frontier()
@@ -313,17 +314,18 @@ class Writer:
         if self._behind:
             self._queue.put(self._behind)
             self._behind = []
+            self._handed += 1
 
     def _pass_on_later(self) -> None:
         """See to it that the thread gets what nobody waits for: from the event loop, without waking the thread now."""
         try:
-            asyncio.get_running_loop().call_later(LINGER, self._linger_over)
+            asyncio.get_running_loop().call_later(LINGER, self._linger_over, self._handed)
         except RuntimeError:  # not on an event loop: the thread waits instead
             self._queue.put([])
 
-    def _linger_over(self) -> None:
+    def _linger_over(self, handed: int) -> None:
         with self._lock:
-            if not self._closed:
+            if not self._closed and handed == self._handed:
                 self._pass_on()
 
     def close(self) -> None:
@@ -359,7 +361,7 @@ class Writer:
             try:
                 group = self._queue.get(timeout=LINGER)
             except queue.Empty:
-                self._linger_over()
+                self._linger_over(self._handed)
                 group = self._queue.get()
         return group
 
@@ -374,6 +376,8 @@ class Writer:
                 if following is None:
                     closing = True
                     break
+                if not following:  # as in `_next`; it comes at the end of the queue, and may go with this group
+                    self._linger_over(self._handed)
                 group += following
             self._commit(group)
             if closing:
