@@ -18,6 +18,7 @@ from .bus.views import DeadLetterView, LagView, LetterState, TopicView
 from .config import Config
 from .controls.views import DeploymentView, ScopeView, WaiverView
 from .notices.views import NoticeView, State
+from .search import Found, Search
 from .views import (
     ApprovalView,
     DecisionOutcome,
@@ -250,6 +251,10 @@ class Operations(Protocol):
     ) -> list[RecordView]: ...
 
     async def record(self, index: int) -> RecordView: ...
+
+    async def search(self, wanted: Search, *, before: int | None = None, limit: int = 50) -> Found:
+        """Decision records that are looked for, newest first, those with an index below `before`."""
+        ...
 
     async def ledger(self) -> LedgerView: ...
 

@@ -16,6 +16,7 @@ from gatewright.agents.errors import NotFoundError, UsageError
 
 from . import ledger
 from .clock import moment
+from .search import Found, Search, search
 from .store import schema
 from .store.database import Database
 from .views import Failure, RecordView, RunView, ThreadView
@@ -178,6 +179,15 @@ class Reader:
             NotFoundError: the log is shorter.
         """
         return await self._query(lambda connection: ledger.proof(connection, index, at=at, opened=opened))
+
+    async def search(self, wanted: Search, *, before: int | None = None, limit: int = 50) -> Found:
+        """Decision records that are looked for, newest first, those with an index below `before`.
+
+        Raises:
+            UsageError: a condition on a feature has not the form of one.
+        """
+        await self._placed()
+        return await self._query(lambda connection: search(connection, wanted, before=before, limit=limit))
 
     async def _placed(self) -> None:
         """Wait until the records that are there have their places in the log, where another process gives them."""

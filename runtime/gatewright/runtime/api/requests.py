@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from gatewright.agents import Conversation
+from gatewright.runtime.search import Search
 from gatewright.runtime.views import GrantOffer, Multitask
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -126,3 +127,10 @@ class Score(BaseModel):
     """The final reward in [0, 1]."""
 
     score: float
+
+
+class Asked(Search):
+    """A search and which page of it: records with an index below `before`, at most `limit`."""
+
+    before: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 50

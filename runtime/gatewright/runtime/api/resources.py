@@ -15,6 +15,7 @@ from fastapi import Path as PathParameter
 
 from gatewright.agents import Conversation
 from gatewright.runtime.operations import Host
+from gatewright.runtime.search import Found, Search
 from gatewright.runtime.views import (
     IdentityView,
     LedgerView,
@@ -225,6 +226,12 @@ def _records(router: APIRouter, service: Host) -> None:
     @router.get("/records/{index}", tags=["ledger"], response_model=RecordView)
     async def show_record(index: Index) -> Response:
         return one(await service.record(index))
+
+    @router.get("/search", tags=["ledger"], response_model=Found)
+    async def find_records(asked: Annotated[requests.Asked, Query()]) -> Response:
+        """Newest first; `before` of the answer asks for the next page."""
+        wanted = Search.model_validate(asked.model_dump(exclude={"before", "limit"}))
+        return one(await service.search(wanted, before=asked.before, limit=asked.limit))
 
     @router.get("/ledger", tags=["ledger"], response_model=LedgerView)
     async def show_ledger() -> Response:

@@ -18,7 +18,7 @@ from gatewright.safety.ledger.records import Kind
 
 from .clients import connect
 from .desk import Desk, desk, facts
-from .grammar import LARGEST, Group
+from .grammar import LARGEST, Group, Lazy
 
 if TYPE_CHECKING:
     from gatewright.runtime.ledger import Verified
@@ -29,7 +29,13 @@ TAMPERED = 5
 SHOWN = 20  # findings
 
 
-@click.group(cls=Group, default="show", plugins="gatewright.commands.audit")
+COMMANDS = {
+    "search": Lazy("gatewright.runtime.cli.searching:search", "Find decisions, newest first."),
+    "sample": Lazy("gatewright.runtime.cli.drawing:sample", "Draw decisions to look at."),
+}
+
+
+@click.group(cls=Group, lazy=COMMANDS, default="show", plugins="gatewright.commands.audit")
 def audit() -> None:
     """Verify, read and export the ledger. Without a command: show."""
 

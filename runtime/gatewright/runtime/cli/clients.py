@@ -26,6 +26,7 @@ from gatewright.runtime.controls.views import DeploymentView, ScopeView, WaiverV
 from gatewright.runtime.notices.views import NoticeView, State
 from gatewright.runtime.operations import Operations
 from gatewright.runtime.people import ANYONE, Identity, Roster
+from gatewright.runtime.search import Found, Search
 from gatewright.runtime.views import (
     ApprovalView,
     DecisionOutcome,
@@ -455,6 +456,10 @@ class HTTPClient:
 
     async def record(self, index: int) -> RecordView:
         return await self._one(RecordView, "GET", f"/records/{index}")
+
+    async def search(self, wanted: Search, *, before: int | None = None, limit: int = 50) -> Found:
+        query = {**wanted.model_dump(mode="json", exclude_none=True), "before": before, "limit": limit}
+        return Found.model_validate_json((await self._ask("GET", "/search", query=query)).content)
 
     async def ledger(self) -> LedgerView:
         return await self._one(LedgerView, "GET", "/ledger")

@@ -1,0 +1,101 @@
+"""`gatewright audit search`: find decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, TypeVar, get_args
+
+import click
+
+from gatewright.agents.errors import UsageError
+from gatewright.runtime import summaries
+from gatewright.runtime.search import Found, Search
+from gatewright.runtime.views import RecordView
+from gatewright.safety.ledger.records import Kind, Outcome
+from gatewright.safety.verdicts import Verdict
+
+from .clients import connect
+from .desk import Desk, desk
+from .grammar import LARGEST, Command
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+_CRITERIA = (
+    click.option("--point", help="Decisions of this decision point."),
+    click.option("--agent", help="What this agent did."),
+    click.option("--deployment", help="What was done in this deployment."),
+    click.option("--policy", help="Decisions by this policy: its name, or the beginning of name or version."),
+    click.option("--option", help="Decisions for this option."),
+    click.option("--verdict", type=click.Choice(get_args(Verdict)), help="The strictest verdict of the rules."),
+    click.option("--outcome", type=click.Choice(get_args(Outcome)), help="What became of it."),
+    click.option("--approver", help="What this person decided."),
+    click.option("--thread", "thread_id", help="Records of this thread."),
+    click.option("--case", "case_id", help="Records of this case."),
+    click.option("--run", "run_id", help="Records of this run."),
+    click.option("--kind", type=click.Choice(get_args(Kind)), help="Only this kind."),
+    click.option("--since", help="From this time on, with a time zone: 2026-08-19T12:00Z."),
+    click.option("--until", help="Before this time."),
+    click.option("--feature", multiple=True, help="A feature or argument, such as 'amount>5000'; all have to hold."),
+)
+
+
+def criteria(command: C) -> C:
+    """Gives a command the options that say what is looked for; `wanted` reads them."""
+    for option in reversed(_CRITERIA):
+        command = option(command)
+    return command
+
+
+def wanted(given: Mapping[str, Any]) -> Search:
+    """The search that a command line asks for."""
+    return Search(**{**given, "since": _time(given["since"]), "until": _time(given["until"])})
+
+
+def _time(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"{text!r} is no time; write it as 2026-08-19T12:00Z") from error
+    if found.tzinfo is None:
+        raise UsageError(f"{text!r} has no time zone; write it as 2026-08-19T12:00Z")
+    return found
+
+
+@click.command("search", cls=Command)
+@criteria
+@click.option("--before", type=click.IntRange(0, LARGEST), help="The next page: what the last one said.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@desk
+def search(desk: Desk, /, before: int | None, limit: int, **given: Any) -> None:
+    """Find decisions, newest first."""
+
+    async def ask() -> Found:
+        async with connect(desk.config()) as client:
+            return await client.search(wanted(given), before=before, limit=limit)
+
+    found = desk.run(ask())
+    columns = ("index", "time", "kind", "name", "choice", "verdict", "approver", "outcome", "case")
+    rows = [_row(view) for view in found.records]
+    value = found.model_dump(mode="json")
+    desk.table(value, columns, rows, empty="nothing found")
+    if found.before is not None:
+        desk.say(f"there may be more: add --before {found.before}")
+
+
+def _row(view: RecordView) -> tuple[Any, ...]:
+    summary = summaries.of(view)
+    choice = summary.result.get("option", "") if isinstance(summary.result, Mapping) else ""
+    return (
+        str(view.index),
+        view.time.isoformat(),
+        summary.kind,
+        summary.name,
+        choice if summary.kind == "decision" else "",
+        summary.verdict,
+        summary.approver,
+        summary.outcome,
+        view.case_id,
+    )
