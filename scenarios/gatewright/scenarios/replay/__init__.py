@@ -1,0 +1,1 @@
+"""Recorded episodes run again, and what came out differently."""
