@@ -33,8 +33,8 @@ async def held(folder: Path, count: int) -> tuple[Holding, list[float]]:
         holding = Holding(service, "claims", approve=lambda _: True, tell=lambda _: None)
         await holding.start(await service.conversations("claims", batch))
         await holding.follow()
-        assert not holding.divergences  # every run succeeded; there is no recording to differ from
         await holding.compare()
+        assert not holding.divergences  # every run succeeded, and there is no recording to differ from
         scores = [await service.score("claims", case.conversation, case.id, []) for case in holding.cases]
     return holding, scores
 

@@ -179,13 +179,25 @@ def test_a_file_that_is_no_batch_is_refused(world: ClaimsWorld, tmp_path: Path) 
         world.conversations(tmp_path / "absent.json")
 
 
-@pytest.mark.parametrize("settings", [{"world": {"claim": -1}}, {"world": {"number": 1}}, {"world": "C-1-7"}])
+def test_a_case_that_was_told_nothing_is_about_the_claim_that_is_named(world: ClaimsWorld, call: Call) -> None:
+    assert call("get_claim", claim_id="C-4-11")["claim_id"] == "C-4-11"
+    call("assign_claim", claim_id="C-4-11", lane="standard")
+    assert "no claim 'C-4-12'" in call("get_claim", claim_id="C-4-12")
+    assert world.components("case", {})["human"] < 0
+
+
+def test_a_case_is_about_a_claim(world: ClaimsWorld, call: Call) -> None:
+    assert call("get_claim", claim_id="mine") == "Error: there is no claim 'mine'; ids look like 'C-1-7'"
+    with pytest.raises(UsageError, match="is about no claim"):
+        world.components("case", {})
+
+
+@pytest.mark.parametrize("settings", [{"world": {"claim": -1}}, {"world": {"seed": 1}}, {"world": "C-1-7"}])
 def test_settings_that_name_no_claim_are_refused(world: ClaimsWorld, settings: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="must name a claim"):
         world.components("case", settings)
 
 
-@pytest.mark.parametrize("options", [{"sed": 1}, {"seed": -1}, {"seed": "one"}, {"seed": True}])
-def test_options_that_mean_nothing_are_refused(tmp_path: Path, options: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="claims desk"):
-        claims(tmp_path, options)
+def test_there_are_no_options(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no option 'seed'"):
+        claims(tmp_path, {"seed": 1})

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -27,16 +26,22 @@ from .tools import CATALOGUE, perform
 BEGAN = datetime(2026, 1, 5, 9, tzinfo=UTC)
 DRAWN = "drawn"  # the table that says which claim a case was reset to
 SAMPLES = 12  # conversations that come along
-NUMBERS = 2**48  # a case that names no claim has one of the first so many
+CLAIM_ID = re.compile(r"C-(\d{1,39})-(\d{1,39})")
 
 
 class Drawn(BaseModel):
-    """Which claim a case is about: the number `claim` of the seed `seed`; without it, one by the case's id."""
+    """Which claim a case is about: the number `claim` of the seed `seed`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seed: int = Field(default=0, ge=0)
-    claim: int | None = Field(default=None, ge=0)
+    seed: int = Field(ge=0)
+    claim: int = Field(ge=0)
+
+    @classmethod
+    def named(cls, claim_id: object) -> Drawn | None:
+        """The claim of that id; None if it is none."""
+        found = CLAIM_ID.fullmatch(claim_id) if isinstance(claim_id, str) else None
+        return None if found is None else cls(seed=int(found[1]), claim=int(found[2]))
 
 
 class Batch(BaseModel):
@@ -76,17 +81,16 @@ class _CaseOverlay:
 class ClaimsWorld:
     """Each case is about one claim of the model, and keeps what was done with it.
 
-    The thread's setting `world` names the claim as `{"seed": 1, "claim": 7}`. Without `claim` it is the first of the
-    seed that the case was `reset` to, or else one of `seed` that the case's id stands for.
+    The thread's setting `world` names the claim as `{"seed": 1, "claim": 7}`. Without it, it is the first claim of the
+    seed that the case was `reset` to, or else the one whose id, `C-1-7`, the tools are called with.
     """
 
-    def __init__(self, state: Path, seed: int = 0) -> None:
-        """Keep what was done in `state`; `seed` is for threads that name none.
+    def __init__(self, state: Path) -> None:
+        """Keep what was done in `state`.
 
         Raises:
             UnavailableError: the state cannot be opened.
         """
-        self._seed = seed
         self._store = CaseStore(state / "world.sqlite")
         self._tools: Sequence[BaseTool] = catalogue_tools(CATALOGUE, self._perform)
 
@@ -134,12 +138,8 @@ class ClaimsWorld:
 
     def now(self, case_id: str) -> datetime:
         """The time in the case: it goes on while the customer waits."""
-        done = [change for change in self._store.changes(case_id) if change.table == TABLE]
-        if not done:
-            return BEGAN
-        seed, number = (int(part) for part in done[0].key.removeprefix("C-").split("-"))
-        case = ClaimCase(_claim(seed, number), _CaseOverlay(self._store, case_id))
-        return BEGAN + timedelta(days=case.days())
+        done = self._touched(case_id)
+        return BEGAN if done is None else BEGAN + timedelta(days=self._open(case_id, done).days())
 
     def user(self, conversation: Conversation, seed: int) -> User:
         """The customer reports the claim, and has nothing else to say."""
@@ -149,28 +149,41 @@ class ClaimsWorld:
         """Close the state; no tool can be used afterwards."""
         self._store.close()
 
+    def _open(self, case_id: str, drawn: Drawn) -> ClaimCase:
+        return ClaimCase(_claim(drawn.seed, drawn.claim), _CaseOverlay(self._store, case_id))
+
+    def _touched(self, case_id: str) -> Drawn | None:
+        """The claim that something was done with in the case."""
+        return next((Drawn.named(row.key) for row in self._store.changes(case_id) if row.table == TABLE), None)
+
+    def _about(self, case_id: str, settings: Mapping[str, Any], claim_id: object = None) -> Drawn | None:
+        if (named := settings.get("world")) is not None:
+            try:
+                return Drawn.model_validate(named)
+            except ValidationError as error:
+                raise UsageError(
+                    f"the thread's setting `world` is {named!r}; it must name a claim as {{'seed': 1, 'claim': 7}}"
+                ) from error
+        if (text := self._store.row(case_id, DRAWN, DRAWN)) is not None:
+            return Drawn.model_validate_json(text)
+        return self._touched(case_id) or Drawn.named(claim_id)
+
     def _case(self, case_id: str, settings: Mapping[str, Any]) -> ClaimCase:
-        named: object = settings.get("world") or {}
-        try:
-            drawn = Drawn.model_validate({"seed": self._seed} | dict(cast("Mapping[str, Any]", named)))
-        except (TypeError, ValueError) as error:
-            raise UsageError(
-                f"the thread's setting `world` is {named!r}; it must name a claim as {{'seed': 1, 'claim': 7}}"
-            ) from error
-        if drawn.claim is None and (text := self._store.row(case_id, DRAWN, DRAWN)) is not None:
-            drawn = Drawn.model_validate(json.loads(text))
-        number = drawn.claim
-        if number is None:
-            number = int.from_bytes(hashlib.sha256(case_id.encode()).digest()) % NUMBERS
-        return ClaimCase(_claim(drawn.seed, number), _CaseOverlay(self._store, case_id))
+        drawn = self._about(case_id, settings)
+        if drawn is None:
+            raise UsageError(f"the case {case_id!r} is about no claim: no setting names one, and no tool was called")
+        return self._open(case_id, drawn)
 
     def _perform(self, tool: str, args: Mapping[str, Any]) -> str:
         context = current()
+        drawn = self._about(context.case_id, context.settings, args.get("claim_id"))
+        if drawn is None:
+            return f"Error: there is no claim {args.get('claim_id')!r}; ids look like 'C-1-7'"
         if "reads" in CATALOGUE[tool].labels:
-            return perform(self._case(context.case_id, context.settings), tool, args)
+            return perform(self._open(context.case_id, drawn), tool, args)
 
         def operation() -> Written:
-            case = self._case(context.case_id, context.settings)
+            case = self._open(context.case_id, drawn)
             return Written(perform(case, tool, args), case.changes())
 
         return self._store.write(context.case_id, idempotency_key(), operation)
@@ -179,17 +192,10 @@ class ClaimsWorld:
 def claims(state: Path, options: Mapping[str, Any]) -> ClaimsWorld:
     """Open the claims desk with its durable state in the folder `state`.
 
-    Args:
-        options: `seed`, a number whose claims threads are about that name no other.
-
     Raises:
-        UsageError: an option is unknown, or the seed is not such a number.
+        UsageError: there are options; it has none.
         UnavailableError: the state cannot be opened.
     """
-    unknown = sorted(set(options) - {"seed"})
-    if unknown:
-        raise UsageError(f"the claims desk has no option {unknown[0]!r}; it has ['seed']")
-    seed = options.get("seed", 0)
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise UsageError(f"the claims desk's seed is {seed!r}; it must be a whole number from 0 on")
-    return ClaimsWorld(state, seed)
+    if options:
+        raise UsageError(f"the claims desk has no option {sorted(options)[0]!r}; it has none")
+    return ClaimsWorld(state)

@@ -222,7 +222,8 @@ class Holding:
                     f"tool call {number}: {call.name} gave {call.result[:200]!r}, now {name} {text_of(result)[:200]!r}"
                 )
                 self.divergences.append(Divergence(case.conversation.id, message))
-        if len(results) > len(recorded):
+        anew = not recorded and case.conversation.score is None  # a world's own conversation, never held before
+        if len(results) > len(recorded) and not anew:
             message = (
                 f"{len(results) - len(recorded)} more tool calls than recorded, the first {results[len(recorded)][0]}"
             )
