@@ -80,6 +80,12 @@ def test_the_order_of_rows_and_keys_does_not_count(row: dict[str, Any], chance: 
     assert digest(one) == digest(other)
 
 
+def test_a_row_that_a_text_names_counts_as_seen() -> None:
+    table = rows({"#W1": {"owner": "ada"}, "W2": {"owner": "bob"}, "W3": {}})
+    table.mention("Order #W1, please, and W3; not W22.")
+    assert (table.seen, table.owners("owner")) == ({"#W1", "W3"}, {"ada"})
+
+
 def test_rows_that_were_read_are_seen_and_viewed_ones_are_not() -> None:
     table = rows()
     assert table.view("b") == {"n": 2}

@@ -12,7 +12,7 @@ import json
 import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -231,8 +231,14 @@ def turned(baseline: Replay, candidate: Replay) -> Turned:
         {task: _successes(trials) / len(trials) for task, trials in side.rewards.items()}
         for side in (baseline, candidate)
     )
+    both = before.keys() & after.keys()
     return Turned(
-        fixed=[task for task in before if task in after and before[task] < after[task]],
-        broken=[task for task in before if task in after and before[task] > after[task]],
-        unpaired=sorted(before.keys() ^ after.keys()),
+        fixed=_ordered(task for task in both if before[task] < after[task]),
+        broken=_ordered(task for task in both if before[task] > after[task]),
+        unpaired=_ordered(before.keys() ^ after.keys()),
     )
+
+
+def _ordered(tasks: Iterable[str]) -> list[str]:
+    """By number where they are numbers: 9 before 10."""
+    return sorted(tasks, key=lambda task: (len(task), task))
