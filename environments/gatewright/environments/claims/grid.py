@@ -7,8 +7,9 @@ tables over cells, made by asking the very functions that the team uses.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -21,7 +22,7 @@ from gatewright.agents.claims.points import (
     closed_at_triage,
 )
 from gatewright.agents.claims.rules import INVESTIGATE, TRIAGE
-from gatewright.agents.decisions import DecisionPoint
+from gatewright.agents.decisions import DecisionPoint, Policy
 from gatewright.runtime.policies.encoding import Encoding
 
 F = TypeVar("F", bound=BaseModel)
@@ -91,8 +92,14 @@ class Grid:
     def features(self, cell: int) -> BaseModel:
         """The cell as the decision point's features."""
         at = np.unravel_index(cell, self.shape)
-        values = {name: levels[int(i)] for (name, levels), i in zip(self.levels.items(), at, strict=True)}
-        found: BaseModel = self.point.features.model_construct(**values)
+        return self._features(levels[int(i)] for levels, i in zip(self.levels.values(), at, strict=True))
+
+    def _every(self) -> Iterator[BaseModel]:
+        """The features of all cells, in order."""
+        return map(self._features, itertools.product(*self.levels.values()))
+
+    def _features(self, values: Iterable[Any]) -> BaseModel:
+        found: BaseModel = self.point.features.model_construct(**dict(zip(self.levels, values, strict=True)))
         return found
 
     def cell(self, features: BaseModel) -> int:
@@ -107,26 +114,26 @@ class Grid:
     @functools.cached_property
     def masks(self) -> NDArray[np.bool_]:
         """Which options are open, shape `(size, n_options)`."""
-        return self._tables[0]
+        closed = map(self.closed, self._every())
+        masks = np.array([[option not in each for option in self.point.options] for each in closed])
+        masks.flags.writeable = False
+        return masks
+
+    def choices(self, policy: Policy[Any]) -> NDArray[np.int64]:
+        """What a policy chooses when it is asked in every cell, as positions of options, shape `(size,)`."""
+        options = self.point.options
+        chosen = np.empty(self.size, np.int64)
+        for cell, (features, mask) in enumerate(zip(self._every(), self.masks.tolist(), strict=True)):
+            open_options = [option for option, is_open in zip(options, mask, strict=True) if is_open]
+            chosen[cell] = options.index(policy(features, open_options).option)
+        return chosen
 
     @functools.cached_property
     def rules(self) -> NDArray[np.int64]:
         """What the desk's own rules choose, as positions of options, shape `(size,)`."""
-        return self._tables[1]
-
-    @functools.cached_property
-    def _tables(self) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-        options = self.point.options
-        masks = np.ones((self.size, len(options)), np.bool_)
-        chosen = np.empty(self.size, np.int64)
-        for cell in range(self.size):
-            features = self.features(cell)
-            closed = self.closed(features)
-            open_options = [option for option in options if option not in closed]
-            masks[cell] = [option not in closed for option in options]
-            chosen[cell] = options.index(self.point.policy(features, open_options).option)
-        masks.flags.writeable = chosen.flags.writeable = False
-        return masks, chosen
+        chosen = self.choices(self.point.policy)
+        chosen.flags.writeable = False
+        return chosen
 
     def uniform(self) -> NDArray[np.float64]:
         """The policy that picks any open option alike, shape `(size, n_options)`, rows add up to 1."""
