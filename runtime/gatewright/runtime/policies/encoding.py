@@ -122,9 +122,9 @@ class Encoding(BaseModel):
         """
         row: Mapping[str, Any] = features.__dict__ if isinstance(features, BaseModel) else features
         numbers = [0.0] * len(self.columns)
-        for part in self._parts:
-            name, start, presence, low, high, center, spread, indices = part
-            try:
+        name = ""
+        try:
+            for name, start, presence, low, high, center, spread, indices in self._parts:
                 value = row[name]
                 if presence is not None:
                     if value is None:
@@ -133,12 +133,12 @@ class Encoding(BaseModel):
                 if indices is not None:
                     index = indices.get(value)
                     numbers[start + (indices[_plain(value)] if index is None else index)] = 1.0
-                    continue
-                if not low <= value <= high:
+                elif low <= value <= high:
+                    numbers[start] = (value - center) / spread
+                else:
                     raise ValueError
-                numbers[start] = (value - center) / spread
-            except (KeyError, TypeError, ValueError, OverflowError):
-                raise _unfit(part, row) from None
+        except (KeyError, TypeError, ValueError, OverflowError):
+            raise _unfit(next(part for part in self._parts if part.name == name), row) from None
         return np.array(numbers, np.float32)
 
     def encode_many(self, rows: Sequence[Features]) -> Vector:

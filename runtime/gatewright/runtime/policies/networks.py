@@ -97,19 +97,17 @@ class Mlp:
         return named | {f"b{index}": array for index, array in enumerate(self.biases)}
 
     def logits(self, x: Numbers) -> Numbers:
-        *hidden, (weight, bias) = self._layers
-        for inner, offset in hidden:
-            x = x @ inner
-            x += offset
-            if self.activation == "tanh":
-                np.tanh(x, out=x)
+        tanh, last = self.activation == "tanh", len(self.weights) - 1
+        for at, weight in enumerate(self.weights):
+            x = x.dot(weight)
+            x += self.biases[at]
+            if at == last:
+                break
+            if tanh:
+                np.tanh(x, x)
             else:
                 np.maximum(x, 0, out=x)
-        return x @ weight + bias
-
-    @cached_property
-    def _layers(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        return list(zip(self.weights, self.biases, strict=True))
+        return x
 
 
 @dataclass(frozen=True, eq=False)

@@ -67,11 +67,12 @@ class LearnedPolicy:
             raise UsageError(f"policy {self.title!r} knows no option {error}; it knows {list(self._indices)}") from None
         logits = self._network.logits(self._encoding.encode(features)).tolist()
         scores = [logits[index] for index in considered]
-        if not all(map(math.isfinite, scores)):
+        best = scores.index(max(scores))
+        if not math.isfinite(sum(scores)):
             raise UsageError(f"policy {self.title!r} gives {scores} to {features!r}; its weights are too large")
         if self._serving.mode == "greedy":
-            return Choice(option=open_options[scores.index(max(scores))], policy=self.title)
-        return _drawn(open_options, shares(scores, self._serving), self._draw(), self.title, scores.index(max(scores)))
+            return Choice(option=open_options[best], policy=self.title)
+        return _drawn(open_options, shares(scores, self._serving), self._draw(), self.title, best)
 
     def _check(self, features: type[BaseModel]) -> None:
         if features not in self._fits:
