@@ -159,7 +159,7 @@ def load(
     if bool(settings.team) == bool(settings.graph):
         raise UsageError(f"deployment {name!r} needs either `team` or `graph`, not both and not neither")
     try:
-        team = _team(settings.team) if settings.team else None
+        team = team_of(settings.team) if settings.team else None
         world = None if team is None or not team.world else _world(team, settings, data_dir / "world" / name)
         tools = [] if world is None else list(world.tools())
         if team is None:
@@ -204,7 +204,7 @@ def governed(settings: config.Deployment) -> Governed:
     Raises:
         UsageError: it names something that does not exist.
     """
-    team = _team(settings.team) if settings.team else None
+    team = team_of(settings.team) if settings.team else None
     rules = settings.rules or (team.rules if team is not None else None)
     if team is None or not team.world:
         return Governed(rules, None)
@@ -222,7 +222,7 @@ def conversations(settings: config.Deployment, path: Path) -> list[Conversation]
     Raises:
         UsageError: the deployment has no world, or the file holds no conversations of it.
     """
-    team = _team(settings.team) if settings.team else None
+    team = team_of(settings.team) if settings.team else None
     if team is None or not team.world:
         raise UsageError("the deployment has no world, so it has no recorded conversations to hold")
     with TemporaryDirectory(prefix="gatewright-") as state:
@@ -245,7 +245,12 @@ def _schemas(tools: Sequence[Any]) -> Tools:
     return {tool.name: toolcalls.tool_schema(tool) for tool in tools}
 
 
-def _team(reference: str) -> Team:
+def team_of(reference: str) -> Team:
+    """The team of this name, or at `module:attribute`.
+
+    Raises:
+        UsageError: there is none.
+    """
     installed = {point.name: point for point in entry_points(group=TEAMS)}
     if reference in installed:
         found = installed[reference].load()

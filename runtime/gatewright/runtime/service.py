@@ -10,14 +10,14 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import sqlalchemy as sa
 
 from gatewright.agents.errors import IntegrityError, NotFoundError, UnavailableError, UsageError
 from gatewright.agents.worlds import Conversation
 
-from . import codec, deployments, feed, interception, ledger, models, prices, reservations, runs
+from . import codec, deployments, explanations, feed, interception, ledger, models, prices, reservations, runs
 from .approvals import dues, roster
 from .approvals.desk import Desk
 from .bus import Bus, Topic
@@ -488,6 +488,16 @@ class Service(Intake, Desk, Switches, Oversight):
 
         await self._placed()
         return await self._query(read)
+
+    async def note_explanation(self, index: int, explanation: dict[str, Any], *, by: str) -> None:
+        """Record an explanation of the decision at an index.
+
+        Raises:
+            NotFoundError: there is no such record.
+            UsageError: it is no decision, or not the one that is explained.
+        """
+        decision = await self.record(index)
+        await self._write(lambda tx: explanations.note(tx, decision, explanation, by=by, now=self._clock.now()))
 
     async def overview(self) -> Overview:
         """What is going on, at a glance."""

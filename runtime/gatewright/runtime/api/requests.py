@@ -129,6 +129,12 @@ class Score(BaseModel):
     score: float
 
 
+class Explanation(Signed):
+    """Why a decision came out as it did, as `gatewright.scenarios.explanations.record` gives it."""
+
+    explanation: dict[str, Any]
+
+
 class Asked(Search):
     """A search and which page of it: records with an index below `before`, at most `limit`."""
 

@@ -227,6 +227,13 @@ def _records(router: APIRouter, service: Host) -> None:
     async def show_record(index: Index) -> Response:
         return one(await service.record(index))
 
+    @router.post("/records/{index}/explanations", tags=["ledger"], status_code=201, response_model=dict[str, Any])
+    async def note_explanation(index: Index, body: requests.Explanation, request: Request) -> Response:
+        """Record why a decision came out as it did, as it was computed; its numbers are sealed."""
+        by = identity(request).sign(body.by)
+        await service.note_explanation(index, body.explanation, by=by)
+        return Response(b"{}", 201, media_type="application/json")
+
     @router.get("/search", tags=["ledger"], response_model=Found)
     async def find_records(asked: Annotated[requests.Asked, Query()]) -> Response:
         """Newest first; `before` of the answer asks for the next page."""

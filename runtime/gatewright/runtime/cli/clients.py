@@ -467,6 +467,9 @@ class HTTPClient:
     async def inclusion_proof(self, index: int, *, at: int | None = None, opened: bool = False) -> dict[str, Any]:
         return _object(await self._ask("GET", f"/ledger/proof/{index}", query=dict(at=at, opened=opened)))
 
+    async def note_explanation(self, index: int, explanation: dict[str, Any], *, by: str) -> None:
+        await self._ask("POST", f"/records/{index}/explanations", {"explanation": explanation, "by": by})
+
     async def overview(self) -> Overview:
         return await self._one(Overview, "GET", "/overview")
 

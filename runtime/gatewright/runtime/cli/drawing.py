@@ -61,8 +61,8 @@ def sample(desk: Desk, /, confidence: float, rate: float, allowed: int, nonce: s
         count = sampling.sample_size(len(rest), rate=rate, confidence=confidence, allowed=allowed)
         drawn = sampling.draw(rest, count, sampling.seed(nonce, checkpoint.root))
         return {
-            "words": f"{count} of {len(rest)} at random for a rate of at most {rate:g} with {confidence:g} confidence and "
-            f"{allowed} deviations, nonce committed as {committed}",
+            "words": f"{count} of {len(rest)} at random for a rate of at most {rate:g} with {confidence:g} confidence "
+            f"and {allowed} deviations, nonce committed as {committed}",
             "commitment": committed,
             "origin": checkpoint.origin,
             "size": checkpoint.size,

@@ -19,6 +19,7 @@ from gatewright.agents.errors import UsageError
 from .games import Array, Game, Group
 
 GRID = 10  # values tried of a number
+MANY = 40  # values tried of a category
 Direction = Literal["either", "increase", "decrease"]
 
 
@@ -107,6 +108,9 @@ def _lever(
         possible = {"either": values != own, "increase": values > own, "decrease": values < own}[direction][:, 0]
     else:
         values, counts = np.unique(usual, axis=0, return_counts=True)
+        if len(values) > MANY:  # a number that may be missing, too
+            some = np.linspace(0, len(values) - 1, MANY).astype(np.intp)
+            values, counts = values[some], counts[some]
         sizes = 1 - counts / len(usual)
         possible = (values != own).any(axis=1) & (direction == "either")  # categories have no order to keep to
     values, sizes = values[possible], sizes[possible]
