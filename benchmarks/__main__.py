@@ -26,6 +26,7 @@ NAMES = (
     "outage",
     "scale",
     "explanations",
+    "verifying",
     "serving",
 )
 
