@@ -18,6 +18,8 @@ from gatewright.runtime.store.writer import Transaction
 Start = Literal["earliest", "latest"]
 
 _CURSOR = schema.Cursor.__table__  # type: ignore[attr-defined]  # SQLModel adds it
+_HEAD = schema.Head.__table__  # type: ignore[attr-defined]
+_PARKED = schema.Parked.__table__  # type: ignore[attr-defined]
 _SETTLED = schema.Settled.__table__  # type: ignore[attr-defined]
 
 _JOIN = {
@@ -48,9 +50,24 @@ _RENEW = sa.text(
     'UPDATE cursor SET until = :until WHERE topic = :topic AND "group" = :group AND holder = :member '
     'RETURNING "partition", epoch'
 )
+_UNREAD = sa.exists().where(
+    _HEAD.c.topic == _CURSOR.c.topic, _HEAD.c.partition == _CURSOR.c.partition, _HEAD.c.next > _CURSOR.c.position
+)
+_OVERDUE = sa.exists().where(
+    _PARKED.c.topic == _CURSOR.c.topic,
+    _PARKED.c.group == _CURSOR.c.group,
+    _PARKED.c.partition == _CURSOR.c.partition,
+    _PARKED.c.due_at <= sa.bindparam("now", type_=sa.BigInteger),
+)
 _FREE = (
     sa.select(
-        _CURSOR.c.partition, _CURSOR.c.position, _CURSOR.c.since, _CURSOR.c.holder, _CURSOR.c.reached, _CURSOR.c.deaths
+        _CURSOR.c.partition,
+        _CURSOR.c.position,
+        _CURSOR.c.since,
+        _CURSOR.c.holder,
+        _CURSOR.c.reached,
+        _CURSOR.c.deaths,
+        sa.or_(_UNREAD, _OVERDUE),
     )
     .where(
         _CURSOR.c.topic == sa.bindparam("of"),
@@ -96,8 +113,8 @@ _MINE = sa.text('SELECT "partition", epoch FROM cursor WHERE topic = :topic AND 
 
 
 class Claim(NamedTuple):
-    """A partition that this member has got: `deaths` holders before it died there in a row, `settled` is what the
-    group has settled ahead of the position."""
+    """A partition that this member has got: `deaths` holders before it died there in a row, over something unsettled;
+    `settled` is what the group has settled ahead of the position."""
 
     partition: int
     position: int
@@ -169,10 +186,13 @@ class Group:
         holder: str | None,
         reached: int,
         deaths: int,
+        unsettled: bool,
         *,
         until: int,
     ) -> Claim:
-        if holder is not None:  # it did not hand the partition back
+        if not unsettled:  # whatever ended the holder before, it was no message
+            deaths = 0
+        elif holder is not None:  # it did not hand the partition back
             deaths = 1 if position > reached else deaths + 1
         claimed = transaction.one(_CLAIM, **self._me, part=part, until=until, deaths=deaths)
         assert claimed is not None, "the row is locked"

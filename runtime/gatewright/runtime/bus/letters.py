@@ -20,8 +20,9 @@ from .parking import Parked
 from .views import DeadLetterView, LetterState
 
 Reason = Literal["rejected", "attempts", "crash", "expired", "invalid"]
-"""Why: the handler refused it for good · its attempts are used up · the process died over it again and again · its
-deadline was over before it was started · it is no message of a type that the topic takes."""
+"""Why: the handler refused it for good · its attempts are used up · so they are, and nothing came of the last one: the
+process died or froze over it, or what came of it could not be written · its deadline was over before it was started ·
+it is no message of a type that the topic takes."""
 
 KEEP = 30 * 24 * 3600 * 1_000_000  # microseconds that what was redriven stays to be looked at; what is dead stays
 

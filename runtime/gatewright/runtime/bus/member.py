@@ -6,12 +6,12 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import TypeVar
 
-from gatewright.agents.errors import ConflictError
+from gatewright.agents.errors import ConflictError, UnavailableError
 from gatewright.runtime.store.writer import Transaction
 
 from .composing import Composer
@@ -69,6 +69,7 @@ class Member:
         self._chain = Chain()
         self._attend_now = asyncio.Event()
         self._lease_end = math.inf  # by the event loop's clock
+        self._counted: set[Delivery] = set()  # parked messages of whose counted attempts nothing is written yet
 
     def elsewhere(self, topic: str) -> bool:
         """Whether messages of that topic are kept in another database than those of this subscription."""
@@ -157,13 +158,15 @@ class Member:
     def _written(self, batch: Batch, done: Future[Settled]) -> None:
         self._pending -= 1
         if (error := done.exception()) is not None:
-            self._break(error)
+            self._break(error, batch.outcomes)
             return
         settled = done.result()
+        self._counted.difference_update(outcome for outcome in batch.outcomes if outcome.partition in settled.held)
         for part, holding in batch.holdings.items():
             if part not in settled.held and not holding.lost:
                 _log.warning("what was done of partition %d of topic %r came too late", part, self.topic)
                 self._lose(holding)
+                self._attend_now.set()
         for lane in batch.advanced:
             if not lane.holding.lost and lane.key is not None:
                 self._advanced(lane, settled.next.get((lane.holding.partition, lane.key)))
@@ -205,8 +208,13 @@ class Member:
                 delivery.given_up = "its partition is another's now"
                 task.cancel()
 
-    def _break(self, error: BaseException) -> None:
-        """Begin anew: something was not written that everything after it was built on."""
+    def _break(self, error: BaseException, outcomes: Iterable[Delivery] = ()) -> None:
+        """Begin anew: something was not written that everything after it was built on.
+
+        Where the database is there, and refuses these `outcomes`, their attempts stay counted: they may be why.
+        """
+        if not isinstance(error, UnavailableError):
+            self._counted.difference_update(outcomes)
         if self._closing:
             return
         if not isinstance(error, ConflictError):

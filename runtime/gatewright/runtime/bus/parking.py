@@ -2,7 +2,7 @@
 
 A parked message is settled as far as its partition's position is concerned, so the partition goes on without it. Of
 each key the first one has a time at which it is due. Its attempt is counted before it starts: whatever becomes of the
-process, it is not tried for ever.
+process, it is not tried for ever. A process that lives, and could not write what came of an attempt, gives it back.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ _PLACE = (
 )
 _ONE = (*_PLACE, _PARKED.c.offset == sa.bindparam("at"))
 _START = sa.update(_PARKED).where(*_ONE).values(attempts=_PARKED.c.attempts + 1).returning(_PARKED.c.attempts)
+_GIVE_BACK = (
+    sa.update(_PARKED).where(*_ONE, _PARKED.c.attempts > sa.literal_column("0")).values(attempts=_PARKED.c.attempts - 1)
+)
 _BODY = (
     sa.select(_PARKED.c.body, _MESSAGE.c.body)
     .select_from(
@@ -110,6 +113,15 @@ def start(transaction: Transaction, group: Group, parked: Parked) -> Started | N
         return None
     body, message = transaction.one(_BODY, **place) or (None, None)
     return Started(parked, counted[0], bytes(body or message or b""))
+
+
+def give_back(transaction: Transaction, group: Group, places: Iterable[tuple[int, int]]) -> None:
+    """Count an attempt less of these messages (partition, offset): the process is alive, and nothing came of it.
+
+    Whoever has the partitions by now has counted attempts of its own, so this needs no fence.
+    """
+    for part, offset in sorted(places):
+        transaction.run(_GIVE_BACK, **_place(group, part, offset))
 
 
 def postpone(transaction: Transaction, group: Group, part: int, offset: int, due: int) -> None:

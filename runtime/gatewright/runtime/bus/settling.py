@@ -12,6 +12,7 @@ from gatewright.runtime.store.writer import Transaction
 
 from . import letters, parking
 from .cursors import Group, Stand
+from .deliveries import Delivery
 from .holdings import Holding, Lane
 from .letters import Letter
 from .log import Entry, Log
@@ -42,13 +43,17 @@ class Postponed(NamedTuple):
 
 @dataclass(kw_only=True)
 class Batch:
-    """What has happened since the last one. Everything of a partition is written, or nothing."""
+    """What has happened since the last one. Everything of a partition is written, or nothing.
+
+    `outcomes` are the parked messages of which it says what came of their attempts.
+    """
 
     holdings: dict[int, Holding] = field(default_factory=dict)
     parked: list[Parked] = field(default_factory=list)
     redriven: list[Redriven] = field(default_factory=list)
     postponed: list[Postponed] = field(default_factory=list)
     dropped: list[tuple[int, int]] = field(default_factory=list)
+    outcomes: list[Delivery] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
     published: list[Published] = field(default_factory=list)
     advanced: list[Lane] = field(default_factory=list)
@@ -61,6 +66,7 @@ class Batch:
         self.redriven = [redriven for redriven in self.redriven if redriven.parked.partition != part]
         self.postponed = [postponed for postponed in self.postponed if postponed.partition != part]
         self.dropped = [place for place in self.dropped if place[0] != part]
+        self.outcomes = [delivery for delivery in self.outcomes if delivery.partition != part]
         self.letters = [letter for letter in self.letters if letter.partition != part]
         self.published = [published for published in self.published if published.partition != part]
         self.advanced = [lane for lane in self.advanced if lane.holding.partition != part]

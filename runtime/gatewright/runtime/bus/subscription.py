@@ -15,7 +15,7 @@ import asyncio
 import itertools
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
@@ -87,6 +87,9 @@ class Subscription(Workers):
         self._order = itertools.count()
         self._careful = deque()
         self._careful_wake = asyncio.Event()
+        self._starting = {}
+        self._standstill = terms.lease / 2  # leases are renewed often enough to outlive one that is shorter
+        self._beaten = self._loop.time()
         self._partitions = 0
         self._heads: dict[int, int] = {}
         self._lagging: set[int] = set()  # partitions of which the database has more than memory
@@ -106,7 +109,9 @@ class Subscription(Workers):
         await self._log.write(lambda transaction: self._group.begin(transaction, self._terms.start))
         self._log.listen(self.topic, self)
         self._tasks = [asyncio.create_task(self._work()) for _ in range(self._terms.concurrency)]
-        self._tasks += [asyncio.create_task(self._attend()), asyncio.create_task(self._work_carefully())]
+        self._tasks += [
+            asyncio.create_task(work()) for work in (self._keep_beating, self._attend, self._work_carefully)
+        ]
 
     async def close(self, grace: float = 10.0) -> None:
         """Hand the partitions back. Messages that are being handled have `grace` seconds; then others get them."""
@@ -127,8 +132,12 @@ class Subscription(Workers):
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._flush()
         with suppress(UnavailableError):  # then the lease will be over by itself
-            now = self._log.clock.now()
-            await self._log.write(lambda transaction: self._group.leave(transaction, now=now))
+            await self._log.write(lambda _: None)  # after it, it is known what was counted and what came of it
+            await self._log.write(partial(self._leave, self._log.clock.now()))
+
+    def _leave(self, now: int, transaction: Transaction) -> None:
+        parking.give_back(transaction, self._group, _places(self._counted))
+        self._group.leave(transaction, now=now)
 
     # membership
 
@@ -147,10 +156,20 @@ class Subscription(Workers):
                 async with asyncio.timeout(pause):
                     await self._attend_now.wait()
 
+    async def _keep_beating(self) -> None:
+        while True:
+            self._beat()
+            await asyncio.sleep(self._standstill / 3)
+
     async def _attend_once(self) -> None:
+        spared = await self._spare()
         known = {part: holding.epoch for part, holding in self._held.items()}
         asked = self._loop.time()
-        attended = await self._log.write(partial(self._attendance, known))
+        try:
+            attended = await self._log.write(partial(self._attendance, known, _places(spared)))
+        except UnavailableError:
+            self._counted.update(spared)
+            raise
         if self._closing:
             return
         self._lease_end = asked + self._terms.lease
@@ -170,8 +189,11 @@ class Subscription(Workers):
             holding.leaving = True
             self._hand_back(holding)
 
-    def _attendance(self, known: Mapping[int, int], transaction: Transaction) -> _Attended:
+    def _attendance(
+        self, known: Mapping[int, int], spared: Collection[tuple[int, int]], transaction: Transaction
+    ) -> _Attended:
         group, now = self._group, self._log.now(transaction)
+        parking.give_back(transaction, group, spared)
         until = now + int(self._terms.lease * MICROSECONDS)
         attendance = group.attend(transaction, known, partitions=self._partitions, now=now, until=until)
         return _Attended(
@@ -200,8 +222,7 @@ class Subscription(Workers):
             return
         self._flush()
         self._lose(holding)
-        back = {holding.partition: holding.epoch}
-        self._submit(lambda transaction: self._group.release(transaction, back))
+        self._attend_now.set()  # what is held and not known is released there, after attempts are given back
 
     def _passed(self, holding: Holding) -> bool:
         return holding.position >= min(holding.suspect, self._heads.get(holding.partition, 0))
@@ -312,3 +333,7 @@ class Subscription(Workers):
                 self._touch(holding)
         self._wake()
         self._catch_up()
+
+
+def _places(deliveries: Iterable[Delivery]) -> list[tuple[int, int]]:
+    return [(delivery.partition, delivery.offset) for delivery in deliveries]

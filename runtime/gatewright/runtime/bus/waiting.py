@@ -22,7 +22,7 @@ from .holdings import Holding, Lane
 from .letters import Letter
 from .log import Row
 from .member import Member
-from .parking import Parked, Started
+from .parking import Parked
 from .settling import Redriven
 
 AT_ONCE = 64  # parked messages started by one operation
@@ -38,6 +38,9 @@ class Waiting(Member, ABC):
     _careful: deque[Lane]
     _careful_wake: asyncio.Event
     _timer: asyncio.TimerHandle | None = None
+    _starting: dict[Future[list[Delivery | None]], list[Holding]]
+    _standstill: float  # seconds, in which the event loop does nothing, that may cost a lease
+    _beaten: float  # when it was seen to move, by its own clock
 
     @abstractmethod
     def _settled(self, delivery: Delivery) -> None:
@@ -129,46 +132,88 @@ class Waiting(Member, ABC):
         if due:
             self._log.later(self._start(due), partial(self._started, due))
 
-    def _start(self, due: Sequence[tuple[Lane, Parked]]) -> Future[list[Started | None]]:
+    def _start(self, due: Sequence[tuple[Lane, Parked]]) -> Future[list[Delivery | None]]:
         """Count an attempt of these messages, where their partitions are still held."""
         self._flush()
         stands = {lane.holding.partition: lane.holding.stand() for lane, _ in due}
 
-        def start(transaction: Transaction) -> list[Started | None]:
+        def start(transaction: Transaction) -> list[Delivery | None]:
             held = self._group.fence(transaction, list(stands.values()))
             return [
-                parking.start(transaction, self._group, parked) if parked.partition in held else None
-                for _, parked in due
+                self._count(transaction, lane, parked) if parked.partition in held else None for lane, parked in due
             ]
 
-        return self._submit(start)
+        future = self._submit(start)
+        self._starting[future] = [lane.holding for lane, _ in due]
+        self._log.later(future, self._note_counted)  # even if whoever waits for it is cancelled
+        return future
 
-    def _started(self, due: Sequence[tuple[Lane, Parked]], done: Future[list[Started | None]]) -> None:
+    def _count(self, transaction: Transaction, lane: Lane, parked: Parked) -> Delivery | None:
+        started = parking.start(transaction, self._group, parked)
+        if started is None:
+            return None
+        _, attempts, body = started
+        row = Row(parked.number or 0, self.topic, parked.partition, parked.offset, _id(body), parked.key, body, 0)
+        return Delivery(self, lane, row, attempts, parked=True)
+
+    def _note_counted(self, done: Future[list[Delivery | None]]) -> None:
+        del self._starting[done]
+        if done.exception() is None:
+            self._counted.update(delivery for delivery in done.result() if delivery is not None)
+
+    def _started(self, due: Sequence[tuple[Lane, Parked]], done: Future[list[Delivery | None]]) -> None:
         if (error := done.exception()) is not None:
             self._break(error)
             return
-        for (lane, _), started in zip(due, done.result(), strict=True):
-            if (delivery := self._begun(lane, started)) is not None:
-                self._push(lane, delivery)
+        for (lane, _), delivery in zip(due, done.result(), strict=True):
+            if (begun := self._begun(lane, delivery)) is not None:
+                self._push(lane, begun)
         self._wake()
 
-    def _begun(self, lane: Lane, started: Started | None) -> Delivery | None:
+    def _begun(self, lane: Lane, delivery: Delivery | None) -> Delivery | None:
         """What is to be handled of a message whose attempt was counted; None where it is not to be."""
         holding = lane.holding
         if holding.lost:
             return None
-        if started is None:  # somebody else has the partition, or had it meanwhile
+        if delivery is None:  # somebody else has the partition, or had it meanwhile
             self._lose(holding)
             self._attend_now.set()
             return None
-        parked, attempts, body = started
-        row = Row(parked.number or 0, self.topic, parked.partition, parked.offset, _id(body), parked.key, body, 0)
-        delivery = Delivery(self, lane, row, attempts, parked=True)
-        if attempts > self._settings.attempts:
-            detail = f"the process ended during its attempt number {attempts - 1}, which was the last one"
-            self._bury(delivery, Letter.of(row, "crash", detail, None, attempts - 1))
+        last = delivery.attempt - 1
+        if last >= self._settings.attempts:
+            detail = (
+                f"nothing came of its attempt number {last}, which was the last one: meanwhile the process ended, or "
+                "stood still until its lease was over, or the database refused what came of it"
+            )
+            self._bury(delivery, Letter.of(delivery.row, "crash", detail, None, last))
             return None
         return delivery
+
+    # giving attempts back
+
+    def _beat(self) -> None:
+        """Notice whether the event loop stood still: a message that ran meanwhile may have done that, so that its
+        attempt stays counted. Called again and again, and whenever a parked message begins and ends to run."""
+        now = self._loop.time()
+        if now - self._beaten > self._standstill:
+            self._counted.difference_update(self._running.values())
+        self._beaten = now
+
+    async def _spare(self) -> list[Delivery]:
+        """Messages whose attempts are to be given back: nothing comes of them any more, and this process lives."""
+        known: set[Holding] = set()
+        while not (lost := self._lost()) <= known:
+            await self._log.write(lambda _: None)  # after it, it is known what was counted there and what came of it
+            known = lost
+        self._beat()
+        spared = [delivery for delivery in self._counted if delivery.holding.lost]
+        self._counted.difference_update(spared)
+        return spared
+
+    def _lost(self) -> set[Holding]:
+        """Partitions that are lost with attempts of which it is not written what came of them."""
+        holdings = {delivery.holding for delivery in self._counted}
+        return {holding for holding in holdings.union(*self._starting.values()) if holding.lost}
 
     def _bury(self, delivery: Delivery, letter: Letter) -> None:
         """Make a dead letter of a message."""

@@ -85,6 +85,8 @@ class Workers(Waiting):
         """Have a message handled, and settle it or let it wait."""
         lane = delivery.lane
         holding = lane.holding
+        if delivery.parked:
+            self._beat()
         lane.running = True
         holding.running += 1
         self._running[task] = delivery
@@ -113,6 +115,8 @@ class Workers(Waiting):
         finally:
             if delivery.given_up:
                 task.uncancel()
+            if delivery.parked:
+                self._beat()
             del self._running[task]
             lane.running = False
             holding.running -= 1
@@ -197,7 +201,7 @@ class Workers(Waiting):
         except LateError:
             self._lose(holding)
         except Exception as error:
-            self._break(error)
+            self._break(error, [delivery])
         else:
             if not delivery.parked:
                 holding.stored.add(delivery.offset)
@@ -214,8 +218,11 @@ class Workers(Waiting):
             if holding.careful:
                 self._forgive_if_done(holding)
             return
-        if not dropped:
+        if dropped:
+            self._counted.discard(delivery)
+        else:
             batch.dropped.append((holding.partition, delivery.offset))
+            batch.outcomes.append(delivery)
         if lane.behind:
             batch.advanced.append(lane)
             self._touch(holding, urgent=True)
@@ -242,7 +249,9 @@ class Workers(Waiting):
         due = self._log.clock.now() + int(seconds * MICROSECONDS)
         part, offset, number = row.partition, row.offset, row.number
         if delivery.parked:
-            self._touch(lane.holding).postponed.append(Postponed(part, offset, due))
+            batch = self._touch(lane.holding)
+            batch.postponed.append(Postponed(part, offset, due))
+            batch.outcomes.append(delivery)
             self._wait_for(lane, Parked(part, offset, lane.key, attempt, due, number or None))
             return
         later = [
@@ -270,8 +279,8 @@ class Workers(Waiting):
                 continue
             async with self._one_at_a_time:
                 try:
-                    (started,) = await arrival(self._start([(lane, lane.parked)]))
-                    delivery = self._begun(lane, started)
+                    (counted,) = await arrival(self._start([(lane, lane.parked)]))
+                    delivery = self._begun(lane, counted)
                     if delivery is not None and not self._expired(now := self._loop.time()):
                         await self._handle(delivery, task, now)
                     self._flush()

@@ -484,7 +484,8 @@ class Cursor(Table, table=True):
 
     Everything below `position` is settled for the group; messages of the partition that are not have numbers above
     `since`. `epoch` counts claims and fences off earlier holders.
-    `deaths` counts holders in a row that died (let the lease run out) without bringing the position beyond `reached`.
+    `deaths` counts holders in a row that died (let the lease run out) over something unsettled, without bringing the
+    position beyond `reached`.
     """
 
     topic: str = Field(primary_key=True)

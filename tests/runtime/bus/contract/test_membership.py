@@ -181,7 +181,7 @@ async def test_a_message_that_kills_processes_is_found_and_given_up(site: Site) 
         await die(member)
     ((reason, attempts, key, detail),) = await site.query(_LETTERS)
     assert (reason, attempts, key) == ("crash", 3, "killer")
-    assert "the process ended during its attempt number 3" in detail
+    assert "nothing came of its attempt number 3, which was the last one: meanwhile the process ended" in detail
     assert killed in (5, 6)  # two or three times before anybody suspected it, and then as often as it has attempts
     assert {"good", "slow", "last"} <= set(handled)
     await until(lambda: _is(site, _POSITION, [(4,)]))
