@@ -207,7 +207,7 @@ async def test_what_nobody_handles_stays_in_kafka_and_holds_up_no_other_topic(
     assert [data["number"] for _, data in handled.seen[1:]] == list(range(8000))
 
 
-async def test_another_process_goes_on_where_one_ends(opened: Opened, topic_prefix: str, database_url: str) -> None:
+async def test_another_process_goes_on_where_one_ends(database_url: str, opened: Opened, topic_prefix: str) -> None:
     topic = f"{topic_prefix}t"
     site = await opened(url=database_url)
     first, second = await site.bus(topic), await site.bus(topic)
