@@ -64,7 +64,7 @@ class Pack:
     def open(self, name: str) -> IO[bytes]:
         """A file, to be read."""
         try:
-            return self._zip.open(name) if self._zip is not None else (self._place / name).open("rb")
+            return self._zip.open(name) if self._zip is not None else (self._place / name).open("rb", buffering=1 << 18)
         except (KeyError, OSError) as error:
             raise Broken(f"{name}: is missing") from error
 
