@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tests.scenarios.offices import Office
 
 from gatewright.environments.airline.world import CONVERSATIONS
 
@@ -26,3 +27,11 @@ def small(tmp_path: Path) -> Path:
     folder = tmp_path / "airline"
     shutil.copytree(CONVERSATIONS.parent, folder)
     return folder / CONVERSATIONS.name
+
+
+@pytest.fixture
+def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Office:
+    """A team that does all that can be recorded."""
+    office = Office(tmp_path)
+    monkeypatch.setenv("WORLD_LOG", str(office.log))
+    return office

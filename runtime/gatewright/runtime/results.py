@@ -43,6 +43,8 @@ def revive(failure: Any) -> BaseException:
         return ExpiredError(message)
     if kind == "ToolException":
         return ToolException(message)
+    if kind == "RecordedError":
+        return RecordedError(message)
     found = getattr(builtins, kind, None)
     if isinstance(found, type) and issubclass(found, Exception) and not issubclass(found, UnicodeError | OSError):
         return found(message)

@@ -55,7 +55,13 @@ class ThreadPart(Line):
     @classmethod
     def of(cls, thread: Thread) -> ThreadPart:
         """Of what the database holds."""
-        return cls(**{**thread._asdict(), "salt": b64encode(thread.salt).decode()})
+        return cls(
+            id=thread.id,
+            agent=thread.agent,
+            deployment=thread.deployment,
+            settings=dict(thread.settings),
+            salt=b64encode(thread.salt).decode(),
+        )
 
     def thread(self) -> Thread:
         """As the runtime has it."""
@@ -90,8 +96,15 @@ class RunLine(Line):
     def of(cls, run: Run, given: bytes | None) -> RunLine:
         """Of what the database holds; `given` is the input's JSON text."""
         return cls(
-            **{**run._asdict(), "cause": None if run.cause is None else run.cause.plain()}
-            | {"input": None if given is None else orjson.loads(given), "erased": given is None}
+            id=run.id,
+            thread_id=run.thread_id,
+            agent=run.agent,
+            deployment=run.deployment,
+            status=run.status,
+            started_at=run.started_at,
+            input=None if given is None else orjson.loads(given),
+            erased=given is None,
+            cause=None if run.cause is None else run.cause.plain(),
         )
 
     def run(self) -> Run:

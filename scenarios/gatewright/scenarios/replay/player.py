@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple, NoReturn, TypeVar, cast
 
@@ -222,6 +222,10 @@ class Player:
                 self.diverged = divergence
             self._closed = DivergedError(first or divergence)
         raise self._closed
+
+    def left(self) -> Iterator[Entry]:
+        """What the record has, and the run has not asked for."""
+        return self._tape.left()
 
     def missing(self) -> Divergence | None:
         """What the record has, and the run did not ask for."""

@@ -8,6 +8,7 @@ first difference.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -30,6 +31,7 @@ from .release import Release
 from .tape import Tape
 
 RECURSION_LIMIT = 10_000  # the record ends a run, not the number of its steps
+PATIENCE = 10.0  # seconds for a run that had not come to its end: it may have been stopped because it hung
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +124,8 @@ class _Run:
         value = self._verdicts.admitted.get(run.id, orjson.loads(given))
         if run.id in self._verdicts.refused:
             return None  # rules refused the input, and do so again
+        if run.status == "cancelled" and not any(player.left()):
+            return None  # nothing is known of how far it got
         token = ACTIVE.set(
             RunContext(
                 run_id=run.id,
@@ -138,7 +142,8 @@ class _Run:
         values: Any = None
         finished = False
         try:
-            values, finished = await self._execute(value)
+            async with asyncio.timeout(None if self._complete else PATIENCE):
+                values, finished = await self._execute(value)
         except DivergedError:
             pass
         except Exception as error:
@@ -300,6 +305,8 @@ def _compared(episode: Episode, happening: Happening, decision: Decision) -> Div
     then, now = tally.then(judgement), tally.now(decision, judgement)
     if judgement is not None and judgement.verdict == "modify" and event.hook.endswith((".after", "output")):
         return None  # the record has what rules made of the result, not what they saw
+    if happening.approval is not None and happening.approval.verdict == "edit":
+        return None  # rules were asked once more, about what people wrote
     if then.verdict == now.verdict and set(then.rules) == set(now.rules):
         return None
     what = f"rules say {now.verdict!r} of {event.hook} {event.name!r}, and had said {then.verdict!r}"
