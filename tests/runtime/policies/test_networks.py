@@ -14,6 +14,7 @@ def layer(*shape: int) -> Any:
     return np.random.default_rng(len(shape)).normal(size=shape).astype(np.float32)
 
 
+@pytest.mark.slow  # for importing torch; `python -m benchmarks.serving` compares logits, too
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 def test_dense_layers_are_what_torch_computes(activation: Any) -> None:
     torch = pytest.importorskip("torch")
