@@ -16,6 +16,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 from gatewright.environments.claims.optimum import Point
 from gatewright.environments.claims.single import IDS, ClaimsEnv
 from gatewright.environments.claims.vector import ClaimsVecEnv
+from gatewright.environments.decisions.checker import check
 
 POINTS: tuple[Point, ...] = ("triage", "investigate")
 
@@ -26,6 +27,11 @@ def test_both_checkers_accept_the_registered_environment(point: Point) -> None:
         warnings.simplefilter("error")
         check_gymnasium(gymnasium.make(IDS[point]).unwrapped, skip_render_check=True)
         check_stable_baselines(gymnasium.make(IDS[point]).unwrapped)
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_our_own_checker_finds_nothing_either(point: Point) -> None:
+    assert check(IDS[point], steps=50) == []
 
 
 @pytest.mark.parametrize("point", POINTS)
