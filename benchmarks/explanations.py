@@ -42,7 +42,7 @@ def decisions(count: int, generator: np.random.Generator) -> Array:
     numbers = generator.normal(size=(count, NUMBERS)) @ mixed
     codes = generator.integers(VALUES, size=(count, CATEGORIES))
     codes[:, 0] = np.clip(np.round(numbers[:, 0] + 1), 0, VALUES - 1)
-    return np.concatenate([numbers, codes], axis=1)
+    return np.concatenate([numbers, codes.astype(np.float64)], axis=1)
 
 
 def policy(dtype: type[np.floating[Any]]) -> Callable[[Array], Array]:
@@ -66,9 +66,12 @@ def _exact_of_shap(game: Game, usual: Array) -> Callable[[Array], Array]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # matplotlib's, of what will change in pyparsing
         import shap
-    explainer = shap.ExactExplainer(
-        lambda codes: game.worth(one_hot(codes)), shap.maskers.Independent(usual, max_samples=len(usual))
-    )
+    from shap.maskers import Independent
+
+    def worth(codes: Array) -> Array:
+        return game.worth(one_hot(codes))
+
+    explainer = shap.ExactExplainer(worth, Independent(usual, max_samples=len(usual)))
     return lambda cases: np.asarray(explainer(cases).values, dtype=np.float64)
 
 

@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from gatewright.runtime.evidence import verify
-from gatewright.safety.canonical import canonical
+from gatewright.safety.canonical import JsonValue, canonical
 from gatewright.safety.ledger.checkpoints import Checkpoint, SigningKey, sign
 from gatewright.safety.ledger.records import EffectPart, GuardPart, Judgement, Record, RuleOutcome
 
@@ -63,11 +63,11 @@ def fill(folder: Path, count: int) -> None:
 
     with (folder / verify.RECORDS).open("wb") as stream:
         stream.writelines(lines())
-    with (folder / verify.RECORDS).open("rb") as stream:
-        size, root = verify.root_of(stream)
+    with (folder / verify.RECORDS).open("rb") as written:
+        size, root = verify.root_of(written)
     key = SigningKey.generate(ORIGIN)
     note = sign(Checkpoint(origin=ORIGIN, size=size, root=root), key)
-    manifest = {
+    manifest: dict[str, JsonValue] = {
         "origin": ORIGIN,
         "key": str(key.verifier),
         "size": size,
@@ -98,7 +98,7 @@ async def measure(setting: Setting) -> Sequence[Figure]:
 
     async def hashing() -> float:
         began = time.process_time()
-        with (pack / verify.RECORDS).open("rb", buffering=1 << 18) as stream:
+        with (pack / verify.RECORDS).open("rb") as stream:
             for line in stream:
                 sha256(line).digest()
         return count / (time.process_time() - began)

@@ -49,7 +49,8 @@ def criteria(command: C) -> C:
 
 def wanted(given: Mapping[str, Any]) -> Search:
     """The search that a command line asks for."""
-    return Search(**{**given, "since": _time(given["since"]), "until": _time(given["until"])})
+    times = {"since": _time(given["since"]), "until": _time(given["until"])}
+    return Search.model_validate({**given, **times})
 
 
 def _time(text: str | None) -> datetime | None:

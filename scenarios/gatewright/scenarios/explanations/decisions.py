@@ -146,7 +146,8 @@ async def explain_decision(
     other = against or _runner_up(options, logits[0], opened, choice["option"])
     found = explain(game, row, exact=exact, seed=seed)
     either: Direction = "either"
-    names = allowed if allowed is not None else dict.fromkeys(artefact.manifest.encoding.groups, either)
+    every: Mapping[str, Direction] = {name: either for name in artefact.manifest.encoding.groups}
+    names = every if allowed is None else allowed
     chances = probabilities(logits, opened[None], artefact.manifest.serving)[0]
     return Explained(
         view=view,
