@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from gatewright.agents.errors import UnavailableError
 from gatewright.runtime.store import migration
@@ -27,6 +31,22 @@ def test_a_fresh_database_is_what_the_schema_says(database: Database) -> None:
     with _connected(database) as connection:
         assert migration.current(connection) == migration.head()
         assert migration.drift(connection) == []
+
+
+def test_revisions_are_those_that_alembic_finds() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(migration.FOLDER))
+    script = ScriptDirectory.from_config(config)
+    assert migration.revisions() == [found.revision for found in script.walk_revisions()][::-1]
+    assert migration.head() == script.get_current_head()
+
+
+def test_a_database_that_is_as_it_should_be_is_opened_without_alembic(tmp_path: Path) -> None:
+    SQLite(tmp_path).prepare()
+    program = "import sys, pathlib; from gatewright.runtime.store.sqlite import SQLite;"
+    program += "SQLite(pathlib.Path(sys.argv[1])).prepare(); print('alembic' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
 
 
 def test_a_table_that_differs_is_named(database: Database) -> None:
