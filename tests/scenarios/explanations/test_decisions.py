@@ -12,12 +12,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from gatewright.runtime import config
 from gatewright.runtime.cli import main
+from gatewright.runtime.cli.clients import connect
 from gatewright.runtime.evidence import verify
 from gatewright.runtime.policies import artefact
 from gatewright.runtime.policies.artefact import Origin
 from gatewright.runtime.policies.encoding import Encoding
 from gatewright.runtime.policies.networks import Mlp
+from gatewright.runtime.search import Search
+from gatewright.scenarios.explanations.decisions import explain_decision, reproduce_logged
 
 AGENT = """
 from typing import Any, Literal
@@ -173,3 +177,13 @@ def test_the_first_decision_has_nothing_to_be_compared_with(desk: Desk) -> None:
 def test_what_is_no_decision_is_refused(desk: Desk) -> None:
     other = desk("audit", "search", "--kind", "run", "--limit", "1")["records"][0]["index"]
     assert desk("audit", "explain", str(other))["code"] == 2
+
+
+async def test_what_was_recorded_is_reproduced_from_the_ledger_alone(desk: Desk) -> None:
+    policies = [artefact.load(desk.folder / "triage.policy")]
+    async with connect(config.load(desk.folder / "gatewright.toml")) as client:
+        index = (await client.search(Search(point="triage"), limit=1)).records[0].index
+        explained = await explain_decision(client, index, policies, seed=3)
+        await client.note_explanation(index, explained.record, by="ada")
+        entry = (await client.search(Search(kind="explanation"), limit=1)).records[0]
+        assert await reproduce_logged(client, entry.index, policies) == (True, 0.0)

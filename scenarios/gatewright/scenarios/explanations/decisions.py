@@ -19,7 +19,7 @@ from gatewright.runtime.views import RecordView
 
 from .attributions import Attribution, Contrast
 from .changes import Change, Direction, levers, smallest_change
-from .evidence import explain, record
+from .evidence import Reproduction, explain, record, reproduce
 from .games import Array, Game, Group, Reference
 
 ROWS = 1_000  # reference rows
@@ -175,6 +175,24 @@ async def explain_decision(
         ),
         approver=summaries.of(view).approver,
     )
+
+
+async def reproduce_logged(client: Operations, index: int, artefacts: Sequence[Artefact]) -> Reproduction:
+    """Compute an explanation anew that was recorded in the ledger at an index, from the decisions before its decision.
+
+    Raises:
+        NotFoundError: there is no such record, its numbers were erased, or its policy is not among `artefacts`.
+        IntegrityError: the reference rows are not those of then: features were erased since, or changed.
+    """
+    view = await client.record(index)
+    kept = view.opened.get("explanation")
+    if kept is None:
+        raise NotFoundError(f"record {index} is no explanation, or its numbers were erased")
+    decision = await client.record(kept["decision"])
+    artefact = _artefact(artefacts, decision.opened.get("result") or {"policy": kept["policy"]}, decision.index)
+    point = str(decision.record["effect"]["name"])
+    reference = await reference_of(client, point, artefact.manifest.encoding, before=decision.index)
+    return reproduce(kept, game_of(artefact, reference))
 
 
 def _artefact(artefacts: Sequence[Artefact], choice: Mapping[str, Any], index: int) -> Artefact:
