@@ -23,6 +23,7 @@ def recorded(project: Project) -> Project:
     return project
 
 
+@pytest.mark.slow  # starts a service
 def test_a_service_and_the_database_itself_find_the_same(recorded: Project, request: pytest.FixtureRequest) -> None:
     asked = ("audit", "search", "--feature", "amount>=60", "--outcome", "ok", "--since", "2026-01-01T00:00Z", "--json")
     alone = recorded(*asked)

@@ -30,6 +30,7 @@ def test_it_equals_the_mean_over_all_orders_of_the_features(game: Game, cases: N
     assert not found.errors.any()
 
 
+@pytest.mark.slow  # shap compiles for seconds
 def test_it_equals_shaps_exact_explainer(game: Game, cases: NDArray[np.float64]) -> None:
     shap = pytest.importorskip("shap", reason="the extra `audit` is not installed")
     codes = np.column_stack([game.reference.rows[:, :3], game.reference.rows[:, 3:].argmax(axis=1)])
