@@ -17,6 +17,7 @@ NAMES = (
     "footprint",
     "recorded",
     "toolslive",
+    "replays",
     "airline_policy",
     "policy",
     "probes",

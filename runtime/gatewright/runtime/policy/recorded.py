@@ -113,10 +113,11 @@ def happened(episode: Episode, *, entry: str | None = None) -> Case:
 
 
 class _Timed(NamedTuple):
-    """What happened at `at`, in the order of the ledger where that is the same."""
+    """What happened at `at`, in the order of the ledger where that is the same; `before` is its event's history."""
 
     at: datetime
     order: int
+    before: Before
     happening: Happening
 
 
@@ -146,15 +147,9 @@ class _Reading:
         times = [at for at, _past in self._past]
         pasts = [past for _at, past in self._past]
         timed = sorted(self._timed, key=lambda item: (item.at, item.order))
-        return Case(
-            self._case_id,
-            self._deployment,
-            [
-                item.happening._replace(event=_with_history(item, pasts, bisect.bisect_left(times, item.at)))
-                for item in timed
-            ],
-            self._lost,
-        )
+        for item in timed:
+            item.before.extend(pasts, bisect.bisect_left(times, item.at))
+        return Case(self._case_id, self._deployment, [item.happening for item in timed], self._lost)
 
     def _begin(self, run: Run, row: Entry | None) -> None:
         """What a run was given, and what it answered."""
@@ -181,6 +176,7 @@ class _Reading:
         self._add(
             row,
             Event(
+                history=Before(),
                 hook="input" if root else "message.receive",
                 args=plain if isinstance(plain, Mapping) else {"input": plain},
                 text=results.given(plain),
@@ -199,7 +195,11 @@ class _Reading:
             output = row.values["output"].decoded()
             at = _time(row.record)
             after = None if guard is None else guard.after
-            self._add(row, Event(hook="output", result=output, text=results.said(output), time=at, **common), after)
+            self._add(
+                row,
+                Event(history=Before(), hook="output", result=output, text=results.said(output), time=at, **common),
+                after,
+            )
 
     def _effect(self, row: Entry) -> None:
         record, effect = row.record, row.record.effect
@@ -267,6 +267,7 @@ class _Reading:
         record = row.record
         hook: Hook = "thread.start" if record.detail.get("event") == "thread.start" else "thread.end"
         event = Event(
+            history=Before(),
             hook=hook,
             name=record.agent,
             agent=record.agent,
@@ -281,6 +282,7 @@ class _Reading:
         record, effect = row.record, row.record.effect
         assert effect is not None
         return Event(
+            history=Before(),
             hook=hook,
             name=effect.name,
             agent=record.agent,
@@ -294,7 +296,9 @@ class _Reading:
     def _add(self, row: Entry | None, event: Event, judgement: records.Judgement | None) -> None:
         position = None if row is None else row.position
         approval = None if row is None or event.hook not in _BEFORE.values() else row.record.approval
-        self._timed.append(_Timed(event.time, len(self._timed), Happening(position, event, judgement, approval)))
+        before = cast("Before", event.history)
+        happening = Happening(position, event, judgement, approval)
+        self._timed.append(_Timed(event.time, len(self._timed), before, happening))
 
 
 def judged(case: Case, guard: Guard) -> Iterator[tuple[Happening, Decision]]:
@@ -314,16 +318,16 @@ def judged(case: Case, guard: Guard) -> Iterator[tuple[Happening, Decision]]:
             yield happening, Decision(verdict="allow", pack=guard.title)
 
 
-def _with_history(item: _Timed, pasts: Sequence[Past], count: int) -> Event:
-    return dataclasses.replace(item.happening.event, history=Before(pasts, count))
-
-
 class Before(Sequence[Past]):
-    """The first `count` entries of a case's history; shared, not copied."""
+    """The first `count` entries of a case's history; shared, not copied, and known when all of the case is."""
 
-    def __init__(self, entries: Sequence[Past], count: int) -> None:
-        self._entries = entries
-        self._count = count
+    def __init__(self) -> None:
+        self._entries: Sequence[Past] = ()
+        self._count = 0
+
+    def extend(self, entries: Sequence[Past], count: int) -> None:
+        """These are the entries."""
+        self._entries, self._count = entries, count
 
     def __len__(self) -> int:
         return self._count
