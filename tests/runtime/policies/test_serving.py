@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from pydantic import Field, create_model
 
 from gatewright.agents import Choice, DecisionPoint, decide
+from gatewright.agents.effects import IDEMPOTENCY_KEY
 from gatewright.agents.errors import UsageError
 from gatewright.runtime.policies.artefact import Serving
-from gatewright.runtime.policies.serving import Exploring, LearnedPolicy, probabilities, shares
+from gatewright.runtime.policies.serving import Exploring, LearnedPolicy, of_effect, probabilities, shares
 
 from .conftest import POINT, Claim, Make, pays
 
@@ -138,3 +139,23 @@ def test_a_policy_that_draws_already_does_not_explore_twice() -> None:
 def test_a_share_that_cannot_be_explored_is_refused(share: float) -> None:
     with pytest.raises(UsageError, match="above 0 and up to 0.2"):
         Exploring(share)
+
+
+def test_the_draw_of_an_effect_is_the_same_in_every_replay() -> None:
+    numbers: list[float] = []
+    for key in ["a", "b", "a"]:
+        token = IDEMPOTENCY_KEY.set(key)
+        numbers.append(of_effect())
+        IDEMPOTENCY_KEY.reset(token)
+
+    assert numbers[0] == numbers[2] != numbers[1]
+
+
+def test_the_draws_of_effects_are_uniform() -> None:
+    counts = [0] * 10
+    for number in range(10_000):
+        token = IDEMPOTENCY_KEY.set(f"{number:032x}")
+        counts[int(of_effect() * 10)] += 1
+        IDEMPOTENCY_KEY.reset(token)
+
+    assert sum((count - 1000) ** 2 / 1000 for count in counts) < 27.9  # chi-square, 9 degrees of freedom, p = 0.001

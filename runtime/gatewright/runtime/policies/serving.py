@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from random import SystemRandom
 from typing import Any, TypeAlias
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from gatewright.agents import idempotency_key
 from gatewright.agents.decisions import Choice, DecisionPoint, Policy
 from gatewright.agents.errors import UsageError
 
@@ -19,15 +21,27 @@ from .artefact import Artefact, Serving
 from .networks import Numbers
 
 Draw: TypeAlias = Callable[[], float]
-"""Gives numbers in [0, 1). What is chosen with them is journalled, so nothing needs to draw them again."""
+"""Gives numbers in [0, 1)."""
 
 _SYSTEM: Draw = SystemRandom().random
+
+
+def of_effect() -> float:
+    """The draw of the effect that is being performed: uniform over effects, and the same in every replay of one.
+
+    It is made of the effect's idempotency key, so whoever knows the ids of run and step can work it out. Outside of an
+    effect it is the system's.
+    """
+    key = idempotency_key()
+    if key is None:
+        return _SYSTEM()
+    return (int.from_bytes(sha256(f"draw\n{key}".encode()).digest()[:8]) >> 11) / 2**53
 
 
 class LearnedPolicy:
     """The policy of an artefact, for `gatewright.agents.decide`. Its choices are named `ALGORITHM@VERSION`."""
 
-    def __init__(self, artefact: Artefact, *, draw: Draw = _SYSTEM) -> None:
+    def __init__(self, artefact: Artefact, *, draw: Draw = of_effect) -> None:
         """`draw`: where chance comes from; give a seeded one to repeat what was chosen."""
         self.artefact = artefact
         self.title = f"{artefact.manifest.origin.algorithm}@{artefact.version}"
@@ -89,7 +103,7 @@ class Exploring:
     It makes a rule's decisions ones that other policies can be judged by. Its choices are named after the rule.
     """
 
-    def __init__(self, share: float, *, draw: Draw = _SYSTEM) -> None:
+    def __init__(self, share: float, *, draw: Draw = of_effect) -> None:
         """`share`: in (0, 0.2].
 
         Raises:
