@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -260,7 +261,11 @@ async def test_what_nobody_waits_for_waits_its_own_time_for_the_next_urgent_one(
 ) -> None:
     loop = asyncio.get_running_loop()
     timers: list[Callable[[], object]] = []
-    monkeypatch.setattr(loop, "call_later", lambda _delay, call, *args: timers.append(lambda: call(*args)))
+
+    def later(_delay: float, call: Callable[..., object], *args: Any) -> None:
+        timers.append(partial(call, *args))
+
+    monkeypatch.setattr(loop, "call_later", later)
     writer.submit(put(1), urgent=False)
     await asyncio.wrap_future(writer.submit(put(2)))
     writer.submit(put(3), urgent=False)
