@@ -48,6 +48,15 @@ class SimulatedWorld(World, Protocol):
         ...
 
 
+@runtime_checkable
+class Generator(Protocol):
+    """A world that draws cases of its own."""
+
+    def generate(self, seed: int, *, first: int, count: int) -> list[Conversation]:
+        """The conversations of the seed from the number `first` on; each is the same whichever others are drawn."""
+        ...
+
+
 class RecordedUser:
     """Says what was recorded, in its order, whatever the team replies."""
 

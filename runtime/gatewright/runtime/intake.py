@@ -74,6 +74,14 @@ class Intake(Reader):
         """The names that runs can be started on."""
         return sorted(self._deployments)
 
+    def loaded(self, name: str) -> LoadedDeployment:
+        """A deployment as it is loaded in this process, with its world; for whoever tries it in simulation.
+
+        Raises:
+            NotFoundError: there is none of that name.
+        """
+        return self._deployment(name)
+
     def _deployment(self, name: str) -> LoadedDeployment:
         if name not in self._deployments:
             near = difflib.get_close_matches(name, self._deployments, n=1)

@@ -116,7 +116,11 @@ class ClaimsWorld:
             except ValidationError as error:
                 wrong = error.errors()[0]
                 raise UsageError(f"{str(path)!r} is no batch of claims: {wrong['loc']!r}: {wrong['msg']}") from error
-        return [conversation(batch.seed, number) for number in range(batch.first, batch.first + batch.claims)]
+        return self.generate(batch.seed, first=batch.first, count=batch.claims)
+
+    def generate(self, seed: int, *, first: int, count: int) -> list[Conversation]:
+        """One conversation for each claim of the seed, from the number `first` on."""
+        return [conversation(seed, number) for number in range(first, first + count)]
 
     def score(self, conversation: Conversation, case_id: str, replies: Sequence[str]) -> float:
         """The reward, in thousands of euros: what the desk has earned with the claim so far."""

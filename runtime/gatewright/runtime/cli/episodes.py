@@ -189,27 +189,17 @@ class Holding:
 
     async def _compare(self, case: Case) -> None:
         results: list[tuple[str, Any]] = []
-        async for record in self._effects(case.id):
+        async for record in effects(self._client, case.id):
             summary = summaries.of(record)
             _count(self.outcome.effects, summary.kind)
             _count(self.outcome.verdicts, _first_verdict(record) or summary.verdict or "none")
             if summary.kind == "tool":
                 results.append((summary.name, summary.result))
         approvals = await self._client.approvals(state=None, case_id=case.id, limit=PAGE)
-        replies = _replies(await self._client.thread_state(case.id))
+        said = replies(await self._client.thread_state(case.id))
         self.outcome.approvals += len(approvals)
         self._compare_results(case, results)
-        await self._compare_reward(case, replies)
-
-    async def _effects(self, case_id: str) -> AsyncIterator[RecordView]:
-        after = -1
-        while True:
-            page = await self._client.records(case_id=case_id, kind="effect", after=after, limit=PAGE)
-            for record in page:
-                yield record
-            if len(page) < PAGE:
-                return
-            after = page[-1].index
+        await self._compare_reward(case, said)
 
     def _compare_results(self, case: Case, results: Sequence[tuple[str, Any]]) -> None:
         recorded = case.conversation.tool_calls
@@ -287,6 +277,18 @@ def describe(outcome: Outcome) -> str:
     )
 
 
+async def effects(client: Operations, case_id: str) -> AsyncIterator[RecordView]:
+    """The records of a case's effects, in the order of the log."""
+    after = -1
+    while True:
+        page = await client.records(case_id=case_id, kind="effect", after=after, limit=PAGE)
+        for record in page:
+            yield record
+        if len(page) < PAGE:
+            return
+        after = page[-1].index
+
+
 def text_of(result: Any) -> str:
     """The text a tool gave."""
     return result if isinstance(result, str) else "" if result is None else str(result)
@@ -297,7 +299,7 @@ def _first_verdict(record: RecordView) -> str:
     return str((guard.get("before") or {}).get("verdict") or "")
 
 
-def _replies(state: Mapping[str, Any]) -> list[str]:
+def replies(state: Mapping[str, Any]) -> list[str]:
     """What the team said to the customer: the model's texts that were not on the way to a tool."""
     messages = cast("Sequence[Mapping[str, Any]]", (state.get("values") or {}).get("messages") or ())
     return [

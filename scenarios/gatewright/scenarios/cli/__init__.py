@@ -11,6 +11,7 @@ HERE = "gatewright.scenarios.cli"
 SCENARIO: dict[str, Lazy] = {
     "record": Lazy(f"{HERE}.recording:record", "Write cases of the ledger to a file of episodes."),
     "replay": Lazy(f"{HERE}.replaying:replay", "Run recorded episodes again and name what differs."),
+    "run": Lazy(f"{HERE}.suites:run", "Run a suite of scenarios on the real team."),
     "compare": Lazy(f"{HERE}.gating:compare", "Show two results beside each other, case by case."),
     "gate": Lazy(f"{HERE}.gating:judge", "Decide whether a candidate may take the baseline's place."),
     "report": Lazy(f"{HERE}.gating:report", "Write a result as HTML, JUnit XML, Markdown or JSON."),

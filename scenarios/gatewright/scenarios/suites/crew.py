@@ -1,0 +1,181 @@
+"""Worker processes that run trials: each its own service, and none that hangs or dies takes another's trial along."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Generator, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from multiprocessing import connection
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import NamedTuple
+
+from gatewright.runtime.config import Config
+from gatewright.scenarios.gate.trials import Trial
+
+from .bench import Bench
+from .cases import Case
+from .documents import Suite
+
+GRACE = 30.0  # seconds beyond a case's limit before the process that runs it is ended, its start included
+_SPAWN = multiprocessing.get_context("spawn")  # a fork would share what libraries hold open
+
+
+class Task(NamedTuple):
+    """A trial to be run."""
+
+    case: Case
+    number: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outfit:
+    """What every worker process is given. `path`: where modules are imported from."""
+
+    config: Config
+    suite: Suite
+    path: tuple[str, ...]
+
+
+class _Member:
+    """A worker process, and what it is doing."""
+
+    def __init__(self, outfit: Outfit, folder: Path) -> None:
+        self.line, theirs = _SPAWN.Pipe()
+        self._process: SpawnProcess = _SPAWN.Process(target=work, args=(theirs, outfit, str(folder)), daemon=True)
+        self._process.start()
+        theirs.close()
+        self.task: Task | None = None
+        self.deadline = 0.0
+
+    def give(self, task: Task) -> None:
+        self.task = task
+        self.deadline = time.monotonic() + task.case.seconds + GRACE
+        self.line.send(task)
+
+    def take(self) -> tuple[Trial, bool] | None:
+        """The row of its trial and whether it takes more; None if it died."""
+        try:
+            found: tuple[Trial, bool] = self.line.recv()
+        except (EOFError, OSError):
+            return None
+        return found
+
+    def how_it_died(self) -> str:
+        self._process.join(GRACE)
+        code = self._process.exitcode
+        if code is not None and code < 0:
+            return f"was ended by {signal.Signals(-code).name}"
+        return f"ended with exit code {code}"
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self.line.close()
+
+
+def run(outfit: Outfit, tasks: Iterable[Task], *, jobs: int) -> Generator[Trial]:
+    """The rows of trials as they come in, `jobs` of them at the same time.
+
+    Abandoning the generator ends the workers.
+    """
+    left = deque(tasks)
+    members: list[_Member] = []
+    with ExitStack() as stack:
+        folder = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="gatewright-", ignore_cleanup_errors=True))
+        )
+        stack.callback(_end, members)
+        while left or any(member.task for member in members):
+            while left and len(members) < jobs:
+                members.append(_Member(outfit, folder))
+            for member in members:
+                if member.task is None and left:
+                    member.give(left.popleft())
+            yield from _collected(members)
+
+
+def _end(members: list[_Member]) -> None:
+    for member in members:
+        member.end()
+
+
+def _collected(members: list[_Member]) -> Generator[Trial]:
+    """What came in, or is overdue; waits for the first of it."""
+    busy = {member.line: member for member in members if member.task is not None}
+    patience = max(0.0, min(member.deadline for member in busy.values()) - time.monotonic())
+    for line in connection.wait(list(busy), timeout=patience):
+        member = busy[line]  # type: ignore[index]  # the stubs allow for sockets, too
+        task, member.task = member.task, None
+        assert task is not None
+        found = member.take()
+        if found is None:
+            members.remove(member)
+            yield failed(task, f"the process that ran it {member.how_it_died()}")
+        else:
+            if not found[1]:
+                members.remove(member)
+                member.end()
+            yield found[0]
+    for member in busy.values():
+        if member.task is not None and time.monotonic() >= member.deadline:
+            task = member.task
+            members.remove(member)
+            member.end()
+            yield failed(task, f"it could not be ended after {task.case.seconds:g} s, the limit of the case")
+
+
+def failed(task: Task, why: str) -> Trial:
+    """The row of a trial of which nothing else is known."""
+    case = task.case
+    return Trial(
+        case=case.id,
+        trial=task.number,
+        success=False,
+        severity=case.severity,
+        tags=case.tags,
+        group=case.group,
+        note=f"error: {why}",
+    )
+
+
+def work(line: Connection, outfit: Outfit, folder: str) -> None:
+    """What a worker process does: trials that it is given, until nobody gives it any."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends this process
+    threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
+    tempfile.tempdir = folder
+    sys.path[:0] = [place for place in outfit.path if place not in sys.path]
+    asyncio.run(_work(line, outfit))
+    os._exit(0)  # threads of a trial that was ended may still be at work, and nobody waits for them
+
+
+async def _work(line: Connection, outfit: Outfit) -> None:
+    async with Bench(outfit.config, outfit.suite) as bench:
+        while True:
+            try:
+                task: Task = await asyncio.to_thread(line.recv)
+            except EOFError:
+                return
+            trial = await bench.trial(task.case, task.number)
+            line.send((trial, not bench.worn))
+            if bench.worn:
+                os._exit(0)
+
+
+def _end_with_parent(folder: str) -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        shutil.rmtree(folder, ignore_errors=True)
+        os._exit(1)
