@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
 from gatewright.runtime.cli.desk import Desk, desk
 from gatewright.runtime.cli.grammar import Command
+from gatewright.runtime.cli.packs import PACK
 
-from . import strictly
+from . import branching, strictly
+from .branching import Candidate
 
 DIFFERS = 1
-MODES = ("strict", "tools-live")
+MODES = ("strict", "tools-live", "counterfactual")
 
 
 @click.command(cls=Command)
@@ -21,29 +24,60 @@ MODES = ("strict", "tools-live")
     "--mode",
     type=click.Choice(MODES),
     required=True,
-    help="strict: everything from the record · tools-live: every tool call executed in the world.",
+    help="strict: everything from the record · tools-live: every tool call executed in the world · "
+    "counterfactual: what another policy or other rules would have made of it.",
 )
 @click.option(
     "--data",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="The folder of the world's data set; without it, that of FILE.",
 )
+@click.option("--policy", "policies", multiple=True, metavar="POINT=FILE", help="Counterfactual: a learned policy.")
+@click.option(
+    "--rules", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Counterfactual: a rule pack."
+)
+@click.option("--simulate", is_flag=True, help="Counterfactual: go on in the simulated world off the record.")
+@click.option(
+    "--approvals",
+    type=click.Choice(("approve", "reject")),
+    help="Counterfactual: what people answer off the record; without it, the replay stops there.",
+)
 @desk
-def replay(desk: Desk, files: tuple[Path, ...], mode: str, data: Path | None) -> int:
+def replay(
+    desk: Desk,
+    files: tuple[Path, ...],
+    mode: str,
+    data: Path | None,
+    policies: tuple[str, ...],
+    rules: Path | None,
+    simulate: bool,
+    approvals: Literal["approve", "reject"] | None,
+) -> int:
     """Run the recorded episodes in FILE again and name what comes out differently.
 
     strict runs the teams of the configuration, with every effect answered from the record, and names the first one
     that comes out differently. It reads what `gatewright scenario record` writes; nothing leaves the process.
+
+    counterfactual does the same with the configuration, or the policies and rules that are given, and goes on where
+    they leave the record: to the first thing that nobody can say, or on in the simulated world. What is off the record
+    is marked, and nothing is executed outside of a simulated world.
 
     tools-live reads tau-bench's airline files and tau2-bench's retail files. With a second file, a candidate's on the
     same tasks, the tasks that it fixed and broke are named.
 
     Exit code 1 if a tool result or a reward differs, or an episode is not one of its task.
     """
+    candidate = Candidate(policies=policies, rules=rules, simulate=simulate, approvals=approvals)
+    if data is not None and mode != "tools-live":
+        raise click.UsageError(f"--data belongs to --mode tools-live; {mode} reads no data set")
+    if candidate != Candidate() and mode != "counterfactual":
+        raise click.UsageError(
+            f"--policy, --rules, --simulate and --approvals belong to --mode counterfactual, not {mode}"
+        )
     if mode == "strict":
-        if data is not None:
-            raise click.UsageError("--data belongs to --mode tools-live; a strict replay opens no world")
         return strictly.replay(desk, files)
+    if mode == "counterfactual":
+        return branching.replay(desk, files, candidate)
     return _tools_live(desk, files, data)
 
 

@@ -109,10 +109,7 @@ class Player:
     def _course(self, effect: Effect) -> Course:
         if self._closed is not None:
             raise self._closed
-        digest = journal.digest_of(effect, self._salt)
-        step = self.steps.here()
-        occurrence = self.steps.occurrence(step, effect.kind, f"{effect.name}:{effect.call_id or digest}")
-        key = journal.key_of(step, effect, digest, occurrence)
+        step, digest, key = self._place(effect)
         with self._lock:
             entry = self._tape.take(key)
         if entry is None:
@@ -137,6 +134,13 @@ class Player:
             self.equal += 1
             self.decisions += effect.kind == "decision"
         return self._answer(entry)
+
+    def _place(self, effect: Effect) -> tuple[str, str, str]:
+        """The step that asks, and the digest and the key of what it asks for."""
+        digest = journal.digest_of(effect, self._salt)
+        step = self.steps.here()
+        occurrence = self.steps.occurrence(step, effect.kind, f"{effect.name}:{effect.call_id or digest}")
+        return step, digest, journal.key_of(step, effect, digest, occurrence)
 
     def _answer(self, entry: Entry) -> Any:
         value = entry.values["result"].decoded() if "result" in entry.values else None

@@ -17,6 +17,8 @@ from gatewright.runtime.bus.topics import Topic
 from gatewright.runtime.config import Config
 from gatewright.runtime.deployments import LoadedDeployment
 
+from .player import Surroundings
+
 
 class Release(NamedTuple):
     """The deployments of a configuration. Their graphs keep their states in `saver`."""
@@ -38,6 +40,10 @@ class Release(NamedTuple):
                 f"{sorted(self.deployments)}; name the right configuration with --config"
             )
         return found
+
+    def around(self, deployment: LoadedDeployment) -> Surroundings:
+        """What a player knows of it."""
+        return Surroundings(deployment.colleagues, self.shape)
 
     def shape(self, topic: str, payload: Any, type_: str | None) -> tuple[str, Any]:
         """The type and the JSON form in which a topic takes a payload."""

@@ -15,18 +15,20 @@ from typing import Any, cast
 
 import orjson
 from langchain_core.runnables import RunnableConfig
+from langgraph.pregel import Pregel
 from langgraph.types import Command, Interrupt
 
 from gatewright.agents.effects import ACTIVE, RunContext
 from gatewright.agents.errors import UsageError
 from gatewright.runtime import codec
 from gatewright.runtime.episodes import Entry, Episode, Request, Run, Thread
+from gatewright.runtime.identity import Steps
 from gatewright.runtime.policy import recorded, tally
 from gatewright.runtime.policy.recorded import Happening
 from gatewright.safety.verdicts import Decision
 
 from .divergence import DivergedError, Divergence, Kind
-from .player import Player, Surroundings
+from .player import Player
 from .release import Release
 from .tape import Tape
 
@@ -59,7 +61,7 @@ async def replay(episode: Episode, release: Release) -> Replayed:
     Raises:
         UsageError: it is of a deployment or agent that the release does not have.
     """
-    verdicts, rules = _verdicts(episode, release)
+    said, rules = verdicts(episode, release)
     equal = 0
     divergence: Divergence | None = None
     decisions = [e for e in episode.entries if e.record.effect is not None and e.record.effect.kind == "decision"]
@@ -68,7 +70,7 @@ async def replay(episode: Episode, release: Release) -> Replayed:
         try:
             for run in episode.runs:
                 if run.thread_id == thread.id and divergence is None:
-                    one = _Run(episode, thread, run, release, verdicts)
+                    one = _Run(episode, thread, run, release, said)
                     divergence = await one.play()
                     equal += one.player.equal
                     met += one.player.decisions
@@ -88,7 +90,7 @@ async def replay(episode: Episode, release: Release) -> Replayed:
 class _Run:
     """One run of an episode."""
 
-    def __init__(self, episode: Episode, thread: Thread, run: Run, release: Release, verdicts: _Verdicts) -> None:
+    def __init__(self, episode: Episode, thread: Thread, run: Run, release: Release, verdicts: Verdicts) -> None:
         self._episode = episode
         self._thread = thread
         self._run = run
@@ -108,7 +110,7 @@ class _Run:
             run.id,
             thread.salt,
             Tape(episode, run.id),
-            Surroundings(self._deployment.colleagues, release.shape),
+            release.around(self._deployment),
             verdicts.effects,
             complete=self._complete,
         )
@@ -143,7 +145,8 @@ class _Run:
         finished = False
         try:
             async with asyncio.timeout(None if self._complete else PATIENCE):
-                values, finished = await self._execute(value)
+                questions = [each for each in self._episode.requests if each.run_id == run.id and each.answered]
+                values, finished = await execute(self._graph, value, run.thread_id, player.steps, questions)
         except DivergedError:
             pass
         except Exception as error:
@@ -155,32 +158,6 @@ class _Run:
         if player.cut_off:
             return None
         return self._outcome(values, failure, finished)
-
-    async def _execute(self, value: Any) -> tuple[Any, bool]:
-        """The values of the graph, and whether it has come to its end; else it waits for what nobody has answered."""
-        config: RunnableConfig = {
-            "configurable": {"thread_id": self._run.thread_id},
-            "callbacks": [self.player.steps],
-            "recursion_limit": RECURSION_LIMIT,
-        }
-        questions = [each for each in self._episode.requests if each.run_id == self._run.id and each.answered]
-        payload: Any = value
-        while True:
-            values: Any = None
-            interrupts: list[Interrupt] = []
-            stream = self._graph.astream(payload, config, stream_mode=["updates", "values"], durability="exit")
-            async for part in stream:
-                mode, chunk = cast("tuple[str, Any]", part)
-                if mode == "values":
-                    values = chunk
-                elif "__interrupt__" in chunk:
-                    interrupts.extend(chunk["__interrupt__"])
-            if not interrupts:
-                return values, True
-            answers = _answers(interrupts, questions)
-            if not answers:
-                return values, False
-            payload = Command(resume=answers)
 
     def _outcome(self, values: Any, failure: Exception | None, finished: bool) -> Divergence | None:
         """Whether it ended as it had."""
@@ -223,6 +200,34 @@ class _Run:
         return Divergence(self._episode.id, self._run.id, position, kind, what, then, now)
 
 
+async def execute(
+    graph: Pregel[Any, Any, Any, Any], value: Any, thread_id: str, steps: Steps, questions: list[Request]
+) -> tuple[Any, bool]:
+    """The values of a graph, and whether it has come to its end; else it waits for what nobody has answered."""
+    config: RunnableConfig = {
+        "configurable": {"thread_id": thread_id},
+        "callbacks": [steps],
+        "recursion_limit": RECURSION_LIMIT,
+    }
+    payload: Any = value
+    while True:
+        values: Any = None
+        interrupts: list[Interrupt] = []
+        stream = graph.astream(payload, config, stream_mode=["updates", "values"], durability="exit")
+        async for part in stream:
+            mode, chunk = cast("tuple[str, Any]", part)
+            if mode == "values":
+                values = chunk
+            elif "__interrupt__" in chunk:
+                interrupts.extend(chunk["__interrupt__"])
+        if not interrupts:
+            return values, True
+        answers = _answers(interrupts, questions)
+        if not answers:
+            return values, False
+        payload = Command(resume=answers)
+
+
 def _answers(interrupts: list[Interrupt], questions: list[Request]) -> dict[str, Any]:
     """What people answered to these questions; ids of interrupts are new in each execution, the questions are not."""
     found: dict[str, Any] = {}
@@ -254,7 +259,7 @@ def _unnamed(value: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class _Verdicts:
+class Verdicts:
     """What rules say of an episode again. Differences are by position for `effects`, by run for `inputs` and
     `outputs`; `admitted` are inputs that rules changed, `refused` runs whose input they did not let in, and `changed`
     those whose output they changed."""
@@ -267,7 +272,7 @@ class _Verdicts:
     changed: frozenset[str]
 
 
-def _verdicts(episode: Episode, release: Release) -> tuple[_Verdicts, bool]:
+def verdicts(episode: Episode, release: Release) -> tuple[Verdicts, bool]:
     """Ask the rules of the release about everything that happened, and compare."""
     effects: dict[int, Divergence] = {}
     inputs: dict[str, Divergence] = {}
@@ -277,7 +282,7 @@ def _verdicts(episode: Episode, release: Release) -> tuple[_Verdicts, bool]:
     changed: set[str] = set()
     same = True
     if not episode.runs:
-        return _Verdicts(effects, inputs, outputs, admitted, frozenset(), frozenset()), same
+        return Verdicts(effects, inputs, outputs, admitted, frozenset(), frozenset()), same
     guard = release.deployment(episode.root.deployment).guard
     for happening, decision in recorded.judged(recorded.happened(episode), guard):
         event, judgement = happening.event, happening.judgement
@@ -297,7 +302,7 @@ def _verdicts(episode: Episode, release: Release) -> tuple[_Verdicts, bool]:
             outputs.setdefault(event.run_id, divergence)
         elif happening.position is not None:
             effects.setdefault(happening.position, divergence)
-    return _Verdicts(effects, inputs, outputs, admitted, frozenset(refused), frozenset(changed)), same
+    return Verdicts(effects, inputs, outputs, admitted, frozenset(refused), frozenset(changed)), same
 
 
 def _compared(episode: Episode, happening: Happening, decision: Decision) -> Divergence | None:

@@ -1,0 +1,163 @@
+"""Counterfactual replay: the record answers as long as it can, then the simulated world or nobody."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.scenarios.offices import Office
+
+from gatewright.agents.claims import TRIAGE, TriageFeatures
+from gatewright.agents.errors import UsageError
+from gatewright.environments.claims.world import ClaimsWorld
+from gatewright.environments.worlds import SimulatedWorld
+from gatewright.runtime import episodes
+from gatewright.runtime.cli.episodes import Holding
+from gatewright.runtime.config import Config
+from gatewright.runtime.episodes import Episode
+from gatewright.runtime.policies.artefact import Origin, compose
+from gatewright.runtime.policies.encoding import Encoding
+from gatewright.runtime.policies.networks import majority
+from gatewright.runtime.policy import recorded
+from gatewright.runtime.service import Service
+from gatewright.runtime.store import database
+from gatewright.scenarios.replay import counterfactual, release
+from gatewright.scenarios.replay.counterfactual import Branch
+
+CLAIMS = 12
+
+
+async def branches(config: Config, found: Sequence[Episode], **more: Any) -> list[Branch]:
+    with release.loaded(config) as tried:
+        return [await counterfactual.replay(episode, tried, **more) for episode in found]
+
+
+async def test_what_stays_as_it_was_is_answered_from_the_record(office: Office) -> None:
+    found = await office.hold([5, 7])
+    done = office.done
+
+    for branch in await branches(office.config, found):
+        assert (branch.left, branch.changes, branch.stopped) == (None, [], "")
+        assert branch.answered == 7  # the clerk's effects are within the answer that was given
+
+    assert office.done == done
+
+
+async def test_another_choice_stops_at_what_nobody_can_say(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = await office.hold([7])
+    done = office.done
+    monkeypatch.setenv("PLANTED", "threshold")
+
+    (branch,) = await branches(office.config, found)
+
+    assert branch.left is not None
+    assert branch.left.kind == "choice"
+    assert [(change.kind, change.how) for change in branch.changes] == [("decision", "decided")]
+    assert branch.changes[0].result["option"] == "large"
+    assert branch.stopped == "function 'rate' is not on record"
+    assert office.done == done
+
+
+async def test_rules_that_ask_stop_where_a_person_would_be_asked(office: Office) -> None:
+    found = await office.hold([5])
+    office.rules(limit=5)
+
+    (branch,) = await branches(office.config, found)
+
+    assert branch.left is not None
+    assert branch.left.kind == "verdict"
+    assert branch.stopped == "a person would be asked about tool 'pay'"
+
+
+async def test_what_a_person_would_refuse_is_refused_and_marked(office: Office) -> None:
+    found = await office.hold([5])
+    office.rules(limit=5)
+
+    (branch,) = await branches(office.config, found, approvals="reject")
+
+    assert [(change.name, change.how) for change in branch.changes] == [("pay", "refused")]
+    assert branch.stopped == "message 'clerk' is not on record"
+
+
+async def test_a_write_that_is_not_on_record_is_never_executed(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = await office.hold([5])
+    done = office.done
+    monkeypatch.setenv("PLANTED", "more")
+
+    (branch,) = await branches(office.config, found, approvals="approve")
+
+    assert branch.stopped == "tool 'pay' is not on record"
+    assert office.done == done
+
+
+async def test_a_world_that_is_not_simulated_is_not_gone_on_in(office: Office) -> None:
+    found = await office.hold([5])
+
+    with pytest.raises(UsageError, match="'office' works in no simulated world"):
+        await branches(office.config, found, simulate=True)
+
+
+def config_of(folder: Path, **deployment: Any) -> Config:
+    return Config.model_validate(
+        {"data_dir": folder / "data", "deployments": {"claims": {"team": "claims", **deployment}}}
+    )
+
+
+@pytest.fixture
+async def decided(tmp_path: Path) -> list[Episode]:
+    """Episodes of claims that the desk's own rules have decided, whatever people were asked approved."""
+    file = tmp_path / "batch.json"
+    file.write_text(json.dumps({"seed": 7, "first": 0, "claims": CLAIMS}), "utf-8")
+    async with await Service.open(config_of(tmp_path)) as service:
+        holding = Holding(service, "claims", approve=lambda approval: True, tell=lambda approval: None)
+        await holding.start(await service.conversations("claims", file))
+        await holding.follow()
+    engine = database.of("", tmp_path / "data").connect(readonly=True)
+    with engine.connect() as connection:
+        found = [episodes.read(connection, case) for case in recorded.cases(connection)]
+    engine.dispose()
+    return found
+
+
+def always(option: int, file: Path) -> Path:
+    """A policy that prefers one option of triage, whatever the claim."""
+    encoding = Encoding.of(TriageFeatures)
+    counts = [float(number == option) for number in range(len(TRIAGE.options))]
+    network = majority(len(encoding.columns), counts)
+    compose(
+        network, point=TRIAGE.name, options=TRIAGE.options, encoding=encoding, origin=Origin(algorithm="majority")
+    ).save(file)
+    return file
+
+
+async def test_another_policy_goes_on_in_the_simulated_world_and_is_scored(
+    decided: list[Episode], tmp_path: Path
+) -> None:
+    policy = always(TRIAGE.options.index("special_unit"), tmp_path / "triage.policy")
+
+    found = await branches(
+        config_of(tmp_path / "other", policies={"triage": str(policy)}), decided, simulate=True, approvals="approve"
+    )
+
+    left = [branch for branch in found if branch.left is not None]
+    assert len(found) == CLAIMS
+    assert left
+    for branch in left:
+        assert branch.left is not None
+        assert branch.left.kind == "choice"
+        assert branch.changes[0].result["option"] == "special_unit"
+        assert not branch.stopped
+        assert branch.reward is not None
+    assert {change.how for branch in left for change in branch.changes} == {"decided", "simulated", "told"}
+
+
+async def test_the_same_policy_leaves_nothing(decided: list[Episode], tmp_path: Path) -> None:
+    for branch in await branches(config_of(tmp_path / "other"), decided, simulate=True):
+        assert (branch.left, branch.changes) == (None, [])
+
+
+def test_the_claims_world_is_a_simulated_one(tmp_path: Path) -> None:
+    assert isinstance(ClaimsWorld(tmp_path), SimulatedWorld)
