@@ -12,12 +12,15 @@ SCENARIO: dict[str, Lazy] = {
     "record": Lazy(f"{HERE}.recording:record", "Write cases of the ledger to a file of episodes."),
     "replay": Lazy(f"{HERE}.replaying:replay", "Run recorded episodes again and name what differs."),
     "run": Lazy(f"{HERE}.suites:run", "Run a suite of scenarios on the real team."),
+    "from-run": Lazy(f"{HERE}.suites:from_run", "Make a suite of a run that went wrong."),
     "compare": Lazy(f"{HERE}.gating:compare", "Show two results beside each other, case by case."),
     "gate": Lazy(f"{HERE}.gating:judge", "Decide whether a candidate may take the baseline's place."),
     "report": Lazy(f"{HERE}.gating:report", "Write a result as HTML, JUnit XML, Markdown or JSON."),
     "check-env": Lazy(f"{HERE}.checking:check_env", "Say what is wrong with a Gymnasium environment."),
 }
-TUNE: dict[str, Lazy] = {}
+TUNE: dict[str, Lazy] = {
+    "start": Lazy(f"{HERE}.tuning:start", "Learn a policy for a decision point, beside simpler ones."),
+}
 
 
 @click.group(cls=Group, lazy=SCENARIO)
