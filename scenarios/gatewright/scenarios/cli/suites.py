@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from gatewright.runtime.cli.desk import Desk, desk, progress_bar
+from gatewright.runtime.cli.desk import Desk, desk, facts, progress_bar
 from gatewright.runtime.cli.grammar import Command
 
 FAILED = 1
@@ -58,3 +58,37 @@ def run(desk: Desk, suite: Path, output: Path | None, jobs: int, only: Sequence[
     if len(wrong) > SHOWN:
         desk.say(f"and {len(wrong) - SHOWN} more; --json has all")
     return FAILED if blocked else 0
+
+
+@click.command(name="from-run", cls=Command)
+@click.argument("run_id", metavar="RUN")
+@click.option("-o", "--output", type=FILE, required=True, help="The suite's file; the episode is written beside it.")
+@click.option("--expect", metavar="CEL", help="What should have come of it, as a check over the case.")
+@desk
+def from_run(desk: Desk, run_id: str, output: Path, expect: str | None) -> None:
+    """Make a suite of RUN, which went wrong: it fails until that is mended.
+
+    It gives the case what it was given, has people answer what they answered, and checks that it succeeds and asks for
+    nothing that was refused, or what --expect says. The files hold what customers said: treat them like the database.
+    """
+    from gatewright.agents.errors import UsageError
+    from gatewright.runtime import episodes
+    from gatewright.runtime.cli.clients import connect
+    from gatewright.runtime.policy import backtest
+    from gatewright.scenarios.suites import regressions
+
+    async def look() -> regressions.Looked:
+        async with connect(desk.config()) as client:
+            return await regressions.look(client, run_id)
+
+    if output.exists():
+        raise UsageError(f"there is a file {str(output)!r} already; name another, or remove it")
+    looked = desk.run(look())
+    with backtest.ledger(desk.store()) as engine, engine.connect() as connection:
+        episode = episodes.read(connection, looked.run.case_id)
+    recording = f"{output.stem}.episode.jsonl.gz"
+    document = regressions.suite(looked, episode, expect=expect, recording=recording)
+    regressions.write(output, document, episode)
+    wanted = document["cases"][0]["checks"]
+    value = {"suite": str(output), "episode": str(output.with_name(recording)), "checks": wanted}
+    desk.show(value, lambda: facts({**value, "checks": ", ".join(wanted), "next": f"gatewright scenario run {output}"}))

@@ -36,7 +36,7 @@ class Attempt:
         self._name = suite.deployment
         self._world = simulated(service.loaded(self._name).world, self._name)
         self._approvers = Approvers(case.approvals, case.answers)
-        self._thread = identifiers.derived("thread", suite.suite, case.id, str(number))
+        self._thread = identifiers.derived("thread", str(suite.seed), suite.suite, case.id, str(number))
         of_world, of_user, of_policies = case.seeds(number).spawn(3)
         self._of_world, self._of_user = seeds.number(of_world), seeds.number(of_user)
         chance.begin(of_policies)
@@ -48,7 +48,7 @@ class Attempt:
             DeniedError: rules do not let the case begin.
         """
         why = ""
-        if self._world is not None:
+        if self._world is not None and self._case.inputs is None:  # one that is written begins as any new thread does
             await asyncio.to_thread(self._world.reset, self._thread, self._of_world)
         await self._client.create_thread(self._name, thread_id=self._thread, settings=self._case.conversation.settings)
         try:
