@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import orjson
 import ormsgpack
 import pytest
@@ -19,7 +20,7 @@ from langgraph.checkpoint.serde.jsonplus import EXT_CONSTRUCTOR_SINGLE_ARG
 from gatewright.agents.errors import IntegrityError, NotFoundError, UsageError
 from gatewright.runtime.episodes import Entry, Episode, Request, Run, Thread, Value
 from gatewright.safety.ledger import records
-from gatewright.scenarios.episodes import Recorded, Writer, read
+from gatewright.scenarios.episodes import Recorded, Writer, read, schema
 from gatewright.scenarios.episodes.files import writing
 from gatewright.scenarios.episodes.texts import KEPT, LONG, Texts
 
@@ -221,3 +222,16 @@ def test_texts_that_were_forgotten_are_written_again() -> None:
     texts.folded([f"0 {TEXT}", f"{KEPT} {TEXT}"], news)
 
     assert news == [f"0 {TEXT}"]
+
+
+def test_what_is_written_fits_the_published_schema(tmp_path: Path) -> None:
+    path = tmp_path / "e.jsonl"
+    written(path, episode())
+    validator = jsonschema.Draft202012Validator(schema())
+    texts = Texts()
+
+    for line in path.read_bytes().splitlines():
+        plain = orjson.loads(line)
+        if plain["line"] == "text":
+            texts.add(plain["text"])
+        validator.validate(texts.unfolded(plain))

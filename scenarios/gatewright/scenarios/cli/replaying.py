@@ -9,7 +9,6 @@ import click
 
 from gatewright.runtime.cli.desk import Desk, desk
 from gatewright.runtime.cli.grammar import Command
-from gatewright.runtime.cli.packs import PACK
 
 from . import branching, strictly
 from .branching import Candidate

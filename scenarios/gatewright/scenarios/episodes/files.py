@@ -62,6 +62,11 @@ def versions() -> dict[str, str]:
     return {"python": python_version(), **{name: version(name) for name in _LIBRARIES}}
 
 
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a line."""
+    return _LINE.json_schema(by_alias=True)
+
+
 class Writer:
     """Writes episodes to a stream."""
 

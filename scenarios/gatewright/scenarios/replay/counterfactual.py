@@ -13,7 +13,7 @@ import asyncio
 import threading
 from collections.abc import Mapping
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, NoReturn, cast
 
@@ -21,7 +21,7 @@ import orjson
 from langchain_core.tools import BaseTool
 
 from gatewright.agents import Conversation
-from gatewright.agents.effects import ACTIVE, IDEMPOTENCY_KEY, Effect, RunContext
+from gatewright.agents.effects import ACTIVE, IDEMPOTENCY_KEY, Chain, Effect, RunContext
 from gatewright.agents.errors import DeniedError, GatewrightError, TerminatedError, UsageError
 from gatewright.environments.worlds import SimulatedWorld
 from gatewright.runtime import codec, identifiers, journal, results
@@ -212,7 +212,7 @@ class _Course:
         context = ACTIVE.get()
         active, keyed = ACTIVE.set(None), IDEMPOTENCY_KEY.set(journal.idempotency_key(entry.record.run_id, effect.key))
         try:
-            quiet = None if context is None else RunContext(**{**vars(context), "chain": _Open()})
+            quiet = None if context is None else replace(context, chain=cast("Chain", _Open()))
             ACTIVE.set(quiet)
             try:
                 said: Any = tools[effect.name].invoke(dict(entry.values["args"].decoded()))
