@@ -1,0 +1,235 @@
+"""Pass, fail or inconclusive, and why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from . import statistics, wording
+from .comparison import Comparison, Metric, compare
+from .measures import LOWER_IS_BETTER
+from .rules import Gate
+from .trials import Table
+
+Outcome = Literal["pass", "fail", "inconclusive"]
+"""`fail`: it was shown that a rule does not hold. `inconclusive`: what was tried cannot show that all hold."""
+
+EXIT_CODES: dict[Outcome, int] = {"pass": 0, "fail": 1, "inconclusive": 3}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What became of one rule. `p` is adjusted for the number of metrics, where a test was made."""
+
+    rule: str
+    outcome: Outcome
+    reason: str
+    p: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The gate's answer: the worst of its findings, a failure being worse than a doubt."""
+
+    outcome: Outcome
+    findings: tuple[Finding, ...]
+    comparison: Comparison
+    gate: Gate
+
+    @property
+    def exit_code(self) -> int:
+        """What the command line answers with."""
+        return EXIT_CODES[self.outcome]
+
+
+def judge(base: Table, candidate: Table, gate: Gate | None = None) -> Verdict:
+    """Hold a candidate against the baseline.
+
+    Raises:
+        UsageError: they have no case in common, or the gate names a case that neither has.
+    """
+    gate = gate or Gate()
+    comparison = compare(base, candidate, [*gate.tested(), *gate.budgets], gate.settings())
+    findings = (
+        *_coverage(comparison),
+        *_zero_tolerance(comparison, gate),
+        *_metrics(comparison, gate),
+        *_violations(comparison, gate),
+        *(_budget(comparison, gate, name, limit) for name, limit in gate.budgets.items()),
+    )
+    outcomes = {finding.outcome for finding in findings}
+    worst: Outcome = "fail" if "fail" in outcomes else "inconclusive" if "inconclusive" in outcomes else "pass"
+    return Verdict(outcome=worst, findings=findings, comparison=comparison, gate=gate)
+
+
+def _coverage(comparison: Comparison) -> Iterator[Finding]:
+    missing = comparison.only_base
+    if missing:
+        yield Finding(
+            rule="cases",
+            outcome="inconclusive",
+            reason=f"the candidate did not run {len(missing)} cases of the baseline ({_listed(missing)}); "
+            "what did not run may be what would have failed",
+        )
+
+
+def _zero_tolerance(comparison: Comparison, gate: Gate) -> Iterator[Finding]:
+    named = set(gate.block)
+    candidate = comparison.candidate.cases()
+    blocking = [
+        name for name, trials in candidate.items() if name in named or any(each.severity == "block" for each in trials)
+    ]
+    # A case whose baseline says `block` stays one, whatever the candidate's file says of it.
+    blocking += [case.name for case in comparison.cases if case.severity == "block" and case.name not in blocking]
+    if absent := sorted(named - set(candidate)):
+        yield Finding(
+            rule="zero tolerance",
+            outcome="inconclusive",
+            reason=f"the candidate did not run {_listed(absent)}, which must not fail",
+        )
+    if not blocking:
+        return
+    failed = {name: sum(trial.success is False for trial in candidate[name]) for name in blocking}
+    unknown = [name for name in blocking if any(trial.success is None for trial in candidate[name])]
+    broken = [name for name, count in failed.items() if count >= gate.block_failures]
+    if broken:
+        told = [f"{name} ({failed[name]} of {len(candidate[name])} trials)" for name in broken]
+        yield Finding(
+            rule="zero tolerance",
+            outcome="fail",
+            reason=f"{len(broken)} of {len(blocking)} cases that must not fail did: {_listed(told)}",
+        )
+    elif unknown:
+        yield Finding(
+            rule="zero tolerance",
+            outcome="inconclusive",
+            reason=f"it is not known how trials of {_listed(unknown)} ended, which must not fail",
+        )
+    else:
+        yield Finding(rule="zero tolerance", outcome="pass", reason=f"none of {len(blocking)} blocking cases failed")
+
+
+def _metrics(comparison: Comparison, gate: Gate) -> Iterator[Finding]:
+    metrics = [comparison.metrics[name] for name in gate.tested()]
+    # What nobody knows counts as one of the tests too: it was to be one before the run.
+    chances = [1.0 if math.isnan(metric.p_worse) else metric.p_worse for metric in metrics]
+    for metric, p in zip(metrics, statistics.holm(chances), strict=True):
+        yield _metric(metric, p, gate)
+
+
+def _metric(metric: Metric, p: float, gate: Gate) -> Finding:
+    def found(outcome: Outcome, reason: str) -> Finding:
+        return Finding(rule=metric.name, outcome=outcome, reason=reason, p=p)
+
+    if not metric.cases:
+        return found("inconclusive", f"{metric.name} is not known of any case on both sides{_missing(metric)}")
+    name = metric.name
+    told = (
+        f"{name} went from {wording.value(name, metric.base)} to {wording.value(name, metric.candidate)} "
+        f"({wording.change(name, metric.difference)}, 95 % interval {wording.interval(name, metric.interval)}; "
+        f"p = {wording.chance(p)})"
+    )
+    if metric.p_margin is not None and metric.p_margin <= gate.alpha:
+        shown: Outcome = "pass"
+        reason = f"{told}: worse by less than {wording.size(metric.name, metric.margin or 0)}, as was to be shown"
+    elif p <= gate.alpha:
+        return found("fail", f"{told}: worse than the baseline by more than chance explains")
+    elif metric.margin is not None:
+        return found(
+            "inconclusive",
+            f"{told}: not shown to be worse, but nor that it is worse by less than "
+            f"{wording.size(metric.name, metric.margin)}; run more cases",
+        )
+    else:
+        blind = _blind(metric, gate)
+        if blind:
+            return found("inconclusive", f"{told}: not shown to be worse, but {blind}; run more cases")
+        shown, reason = "pass", f"{told}: not worse than chance explains"
+    if metric.missing_base or metric.missing_candidate:
+        return found("inconclusive", f"{reason}, of what is known{_missing(metric)}")
+    return found(shown, reason)
+
+
+def _blind(metric: Metric, gate: Gate) -> str:
+    """Why the run was too small to see a change that matters; empty if it was not."""
+    limit = gate.detectable.get(metric.name)
+    if limit is None:
+        return ""
+    seen = [metric.detectable, metric.plan.detectable if metric.plan else None]
+    largest = max((each for each in seen if each is not None), default=None)
+    if largest is None:
+        return "one case cannot show any change"
+    if largest <= limit:
+        return ""
+    return (
+        f"a change of less than {wording.size(metric.name, largest)} could not have been seen "
+        f"({wording.size(metric.name, limit)} must be)"
+    )
+
+
+def _violations(comparison: Comparison, gate: Gate) -> Iterator[Finding]:
+    if gate.violations in ("tested", "ignored"):
+        return
+    before = [trial.violations for case in comparison.cases for trial in case.base]
+    # All of the candidate's, also in cases that the baseline does not have.
+    after = [trial.violations for trial in comparison.candidate.trials]
+    if gate.violations is None and all(count is None for count in (*before, *after)):
+        return
+    known, new = [count for count in before if count is not None], [count for count in after if count is not None]
+    base, candidate = sum(known), sum(new)
+    told = f"{candidate} violations in {len(new)} trials, {base} in {len(known)} of the baseline"
+    if known and new and candidate * len(known) > base * len(new):
+        yield Finding(rule="violations", outcome="fail", reason=f"{told}: more than before")
+    elif len(known) < len(before) or len(new) < len(after):
+        missing = len(before) - len(known) + len(after) - len(new)
+        yield Finding(
+            rule="violations", outcome="inconclusive", reason=f"{told}; of {missing} trials they are not known"
+        )
+    else:
+        yield Finding(rule="violations", outcome="pass", reason=f"{told}: no more than before")
+
+
+def _budget(comparison: Comparison, gate: Gate, name: str, limit: float) -> Finding:
+    metric = comparison.metrics[name]
+    rule = f"budget {name}"
+    if not metric.cases or metric.missing_candidate:
+        return Finding(
+            rule=rule,
+            outcome="inconclusive",
+            reason=f"{name} is not known of {metric.missing_candidate} trials of the candidate; unknown is not 0",
+        )
+    low, high = metric.candidate_interval
+    sense = "at most" if name in LOWER_IS_BETTER else "at least"
+    told = (
+        f"mean {name} is {wording.value(name, metric.candidate)} (95 % interval {wording.value(name, low)} to "
+        f"{wording.value(name, high)}), {sense} {wording.value(name, limit)} is allowed"
+    )
+    within, beyond = (high <= limit, low > limit) if name in LOWER_IS_BETTER else (low >= limit, high < limit)
+    if within:
+        return Finding(rule=rule, outcome="pass", reason=told)
+    if beyond:
+        return Finding(rule=rule, outcome="fail", reason=told)
+    return Finding(rule=rule, outcome="inconclusive", reason=f"{told}: the limit lies within the interval")
+
+
+def beforehand(comparison: Comparison) -> list[str]:
+    """What can be seen, as known from the baseline before the candidate runs: a line for each metric with a plan."""
+    lines: list[str] = []
+    for metric in comparison.metrics.values():
+        if metric.plan is not None:
+            bound = " at most (one trial a case)" if metric.plan.bound else ""
+            lines.append(
+                f"{metric.name}: {metric.plan.cases} cases of {metric.plan.trials:.3g} trials show a change of "
+                f"{wording.size(metric.name, metric.plan.detectable)}{bound} with chance {metric.plan.power:.0%}"
+            )
+    return lines
+
+
+def _missing(metric: Metric) -> str:
+    return f": {metric.missing_base} trials of the baseline and {metric.missing_candidate} of the candidate lack it"
+
+
+def _listed(names: list[str] | tuple[str, ...], most: int = 10) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
