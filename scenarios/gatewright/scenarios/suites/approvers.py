@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 
 from gatewright.agents.errors import ConflictError, GatewrightError
 from gatewright.runtime.operations import Operations
@@ -34,15 +33,16 @@ class Approvers:
         Raises:
             UnansweredError: it is a question, and the recording has no answer to it.
         """
-        said = self._said(approval)
-        for number in range(approval.given, max(approval.needed, 1)):
-            voter = Voter(
-                name=f"approver-{number + 1}", roles=frozenset(approval.roles), authenticated=True, via="scenario"
-            )
-            with suppress(ConflictError):  # an expiry or an earlier vote has ended it
+        said, view = self._said(approval), approval
+        for number in range(max(approval.needed - approval.given, 1)):
+            name = f"approver-{approval.given + number + 1}"
+            voter = Voter(name=name, roles=frozenset(view.roles), authenticated=True, via="scenario")
+            try:
                 view = await client.decide(approval.id, said.verdict, voter=voter, reason=said.reason, value=said.value)
-                if view.state != "open":
-                    return
+            except ConflictError:
+                return  # its time was over, or its run
+            if view.state != "open":
+                return
 
     def _said(self, approval: ApprovalView) -> Answered:
         how = self._how(approval)
