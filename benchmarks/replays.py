@@ -1,8 +1,8 @@
 """Strict replay through graphs and chain, beside the same graphs run bare on in-memory fakes.
 
 What is replayed are recorded conversations with the airline's customers, held through the service before. The fakes
-give the same answers, decoded beforehand and in their order, and look at nothing. Memory is that of this process while it
-replays over and over, at its end against a tenth of the way.
+give the same answers, decoded beforehand and in their order, and look at nothing. Memory is that of this process
+while it replays over and over, at its end against a tenth of the way.
 """
 
 from __future__ import annotations
