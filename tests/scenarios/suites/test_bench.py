@@ -61,7 +61,10 @@ async def test_a_question_is_answered_as_recorded_and_ends_the_trial_where_nothi
     answered, open_ = await desk.tried(
         """
 cases:
-- {id: answered, input: {do: ask}, answers: [{verdict: answer, value: certainly}], checks: {said: output.answer == "certainly"}}
+- id: answered
+  input: {do: ask}
+  answers: [{verdict: answer, value: certainly}]
+  checks: {said: output.answer == "certainly"}
 - {id: open, input: {do: ask}}
 """
     )
@@ -122,10 +125,17 @@ async def test_recorded_conversations_come_out_as_recorded(desk: Office) -> None
     assert [row.cost for row in rows] == [None, None]  # nobody knows what a recorded model cost
 
 
-async def test_a_user_of_the_world_hears_the_reply_and_a_suite_limits_how_often(desk: Office) -> None:
-    suite = "users: world\nlimits: {steps: 1}\ncases:\n- {conversations: built-in, only: [airline-1-0]}\n"
+async def test_a_user_of_the_world_hears_the_team(desk: Office) -> None:
+    suite = "users: world\ncases:\n- {conversations: built-in, only: [airline-1-0]}\nchecks: {solved: reward == 1.0}\n"
     (row,) = await desk.tried(suite, deployment="support")
-    assert row.success is False and "raise `limits.steps`" in row.note or "max_effects" in row.note
+    assert row.note == ""
+
+
+async def test_effects_of_a_run_and_words_of_a_user_are_limited(desk: Office) -> None:
+    (row,) = await desk.tried("limits: {steps: 3}\ncases:\n- generate: {count: 1}\n", deployment="claims")
+    assert row.note.startswith("succeeded: not so: ")
+    (row,) = await desk.tried("limits: {steps: 1}\ncases:\n- {id: two, inputs: [{amount: 1}, {amount: 2}]}\n")
+    assert row.note == "error: the user has more than 1 words, the limit of the suite; raise `limits.steps`"
 
 
 def test_a_deployment_that_is_not_configured_is_named(desk: Office) -> None:

@@ -66,7 +66,7 @@ class Attempt:
         number = 0
         async for given in self._inputs():
             if number == self._suite.limits.steps:
-                raise UsageError(f"the user had {number} words, the limit of the suite; raise `limits.steps`")
+                raise UsageError(f"the user has more than {number} words, the limit of the suite; raise `limits.steps`")
             run_id = identifiers.derived("run", self._thread, str(number))
             await self._client.start_run(self._name, given, thread_id=self._thread, run_id=run_id)
             if (await self._ended(run_id)).status != "succeeded":

@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, model_validator
 
 from gatewright.agents.errors import NotFoundError, UsageError
 from gatewright.safety import canonical
@@ -34,8 +34,21 @@ Answer = Literal["approve", "reject", "recorded"]
 Metric = Literal["success", "reward", "pass^k", "cost", "latency", "human_load", "violations"]
 METRICS: Final[tuple[Metric, ...]] = ("success", "reward", "pass^k", "cost", "latency", "human_load", "violations")
 
+_TEXT = {"type": "string"}
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]
 Checks = dict[Name, Text]
+SomeNames = Annotated[
+    Names, WithJsonSchema({"anyOf": [_TEXT, {"type": "array", "items": {"type": "string"}, "minItems": 1}]})
+]
+Seconds = Annotated[
+    Duration,
+    WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, _TEXT | {"pattern": r"^\d+\s*[smhd]$"}]}),
+]
+Version = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", coerce_numbers_to_str=True),
+    WithJsonSchema({"type": ["string", "number"]}),
+]
 
 
 class Approvals(Part):
@@ -49,14 +62,14 @@ def _for_all(value: Any) -> Any:
     return {"default": value} if isinstance(value, str) else value
 
 
-ApprovalsField = Annotated[Approvals, BeforeValidator(_for_all)]
+ApprovalsField = Annotated[Approvals, BeforeValidator(_for_all, json_schema_input_type=Answer | Approvals)]
 
 
 class Limits(Part):
     """When a trial is ended: `steps` are effects of one run and words of the user, `seconds` are of the whole trial."""
 
     steps: Annotated[int, Field(ge=1)] = 1_000
-    seconds: Duration = 120.0
+    seconds: Seconds = 120.0
 
 
 class Answered(Part):
@@ -92,7 +105,7 @@ class Cases(Part):
     generate: Generate | None = None
     input: Any = None
     inputs: Annotated[list[Any], Field(min_length=1)] | None = None
-    only: Names | None = None
+    only: SomeNames | None = None
     settings: dict[str, Any] = {}
     task: dict[str, Any] = {}
     users: Users | None = None
@@ -100,10 +113,10 @@ class Cases(Part):
     answers: list[Answered] = []
     checks: Checks = {}
     severity: Literal["block", "warn"] | None = None
-    tags: Names | None = None
+    tags: SomeNames | None = None
     group: str | None = None
     trials: Annotated[int, Field(ge=1, le=MOST)] | None = None
-    seconds: Duration | None = None
+    seconds: Seconds | None = None
     episode: str = ""
 
     @model_validator(mode="after")
@@ -131,7 +144,7 @@ class Suite(Part):
     """
 
     suite: Name
-    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", coerce_numbers_to_str=True)]
+    version: Version
     description: str = ""
     deployment: Text
     world: dict[str, Any] = {}
@@ -142,7 +155,7 @@ class Suite(Part):
     approvals: ApprovalsField = Approvals()
     checks: Checks = {}
     metrics: Annotated[list[Metric], Field(min_length=1)] = list(METRICS)
-    violations: Names | None = None
+    violations: SomeNames | None = None
     severity: Literal["block", "warn"] = "warn"
     tags: list[str] = []
     limits: Limits = Limits()
