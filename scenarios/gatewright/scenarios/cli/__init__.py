@@ -10,6 +10,8 @@ HERE = "gatewright.scenarios.cli"
 
 SCENARIO: dict[str, Lazy] = {
     "record": Lazy(f"{HERE}.recording:record", "Write cases of the ledger to a file of episodes."),
+    "import": Lazy(f"{HERE}.carrying:take", "Write recordings of other harnesses as episodes."),
+    "export": Lazy(f"{HERE}.carrying:give", "Write the decisions of episodes for other programs."),
     "replay": Lazy(f"{HERE}.replaying:replay", "Run recorded episodes again and name what differs."),
     "run": Lazy(f"{HERE}.suites:run", "Run a suite of scenarios on the real team."),
     "from-run": Lazy(f"{HERE}.suites:from_run", "Make a suite of a run that went wrong."),
@@ -20,6 +22,7 @@ SCENARIO: dict[str, Lazy] = {
 }
 TUNE: dict[str, Lazy] = {
     "start": Lazy(f"{HERE}.tuning:start", "Learn a policy for a decision point, beside simpler ones."),
+    "evaluate": Lazy(f"{HERE}.evaluating:evaluate", "Say what a policy would have earned on what is on record."),
 }
 
 
