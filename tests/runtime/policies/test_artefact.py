@@ -150,6 +150,7 @@ def test_a_file_of_stable_baselines_is_refused_with_the_remedy() -> None:
         (zipped({"a": b""}), "it is no policy"),
         (zipped({"manifest.json": b"{}" * 10_000, "version": b""}, zipfile.ZIP_DEFLATED), "compressed"),
     ],
+    ids=["without a manifest", "compressed"],
 )
 def test_what_is_no_policy_is_refused(content: bytes, complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
