@@ -6,7 +6,7 @@ Nothing here imports torch, stable-baselines3 or Optuna until an algorithm or a 
 from .algorithms import ALGORITHMS, Algorithm, named
 from .comparisons import Limits, Standing
 from .logs import Rows
-from .tuner import Candidate, Order, Tuned, tune
+from .tuner import Candidate, Order, Tuned, proposal, tune
 
 __all__ = [
     "ALGORITHMS",
@@ -18,5 +18,6 @@ __all__ = [
     "Standing",
     "Tuned",
     "named",
+    "proposal",
     "tune",
 ]

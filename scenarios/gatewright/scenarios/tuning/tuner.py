@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,12 +73,16 @@ class Order:
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A policy and how it stands. `network` is None for the current rules; `training` counts trainings."""
+    """A policy and how it stands on the held-out episodes, which it has `played`.
+
+    `network` is None for the current rules; `training` counts trainings.
+    """
 
     algorithm: str
     network: Network | None
     training: int | None
     settings: Mapping[str, Value]
+    played: Played
     standing: Standing
 
 
@@ -138,37 +142,42 @@ def tune(order: Order, progress: Callable[[int], None] = lambda made: None) -> T
     settings = next((trial.settings for trial in trials if trial.median is not None), dict(order.algorithm.settings))
     rule = _played(order, "held-out", choosers.ruled)
 
-    def candidate(name: str, network: Network | None, training: int | None, made_with: Mapping[str, Value]) -> _Judged:
+    def candidate(
+        name: str, network: Network | None, training: int | None, made_with: Mapping[str, Value]
+    ) -> Candidate:
         played = rule if network is None else _played(order, "held-out", choosers.greedy(network))
-        stands = standing(played, rule, order.limits)
-        made = Candidate(algorithm=name, network=network, training=training, settings=made_with, standing=stands)
-        return _Judged(made, played)
+        return Candidate(
+            algorithm=name,
+            network=network,
+            training=training,
+            settings=made_with,
+            played=played,
+            standing=standing(played, rule, order.limits),
+        )
 
     fresh = range(order.repeats, 2 * order.repeats)  # those before are the search's
     trained = [(number, trainer.train(settings, number, order.budget)) for number in fresh]
     repeats = [candidate(order.algorithm.name, network, number, settings) for number, network in trained]
     best = int(np.argmax([trainer.validated(network).reward for _, network in trained]))
-    judged = [
+    candidates = [
         candidate("rules", None, None, {}),
         candidate("majority", _majority(order.simulator, rows), None, {}),
         *([] if order.algorithm.name == "logistic" else [candidate("logistic", *_simple(trainer))]),
         repeats[best],
     ]
-    chosen = proposed([(each.candidate.algorithm, each.played) for each in judged], order.limits)
     return Tuned(
         order=order,
         trials=trials,
         settings=settings,
-        repeats=[each.candidate for each in repeats],
-        candidates=[each.candidate for each in judged],
-        proposed=judged[chosen].candidate,
+        repeats=repeats,
+        candidates=candidates,
+        proposed=proposal(candidates, order.limits),
     )
 
 
-@dataclass(frozen=True)
-class _Judged:
-    candidate: Candidate
-    played: Played
+def proposal(candidates: Sequence[Candidate], limits: Limits) -> Candidate:
+    """The one that is proposed among candidates of the same held-out episodes, the rules among them."""
+    return candidates[proposed([(each.algorithm, each.played) for each in candidates], limits)]
 
 
 class _Trainer:
