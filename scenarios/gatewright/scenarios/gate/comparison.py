@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -21,6 +22,9 @@ Test = Literal["permutation", "clustered"]
 
 Change = Literal["fixed", "broken", "better", "worse", "same", "unknown"]
 """`fixed`, `broken`: more than half of its trials succeed now, or did. `better`, `worse`: only the share moved."""
+
+
+_PARTS = re.compile(r"\d+|\D+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +109,7 @@ class Comparison:
 
 
 def compare(base: Table, candidate: Table, metrics: Sequence[str] = (), settings: Settings | None = None) -> Comparison:
-    """Compare two tables on the cases that both have.
+    """Compare two tables on the cases that both have. The order of either makes no difference.
 
     Args:
         metrics: names of measures, or `pass^k`; those that both sides know anything of are added.
@@ -115,7 +119,7 @@ def compare(base: Table, candidate: Table, metrics: Sequence[str] = (), settings
     """
     settings = settings or Settings(margins={})
     before, after = base.cases(), candidate.cases()
-    shared = [name for name in before if name in after]
+    shared = sorted((name for name in before if name in after), key=natural)
     if not shared:
         raise UsageError(
             f"{base.name!r} and {candidate.name!r} have no case in common; compare results of the same suite"
@@ -126,13 +130,18 @@ def compare(base: Table, candidate: Table, metrics: Sequence[str] = (), settings
         base=base,
         candidate=candidate,
         cases=cases,
-        only_base=tuple(name for name in before if name not in after),
-        only_candidate=tuple(name for name in after if name not in before),
+        only_base=tuple(sorted((name for name in before if name not in after), key=natural)),
+        only_candidate=tuple(sorted((name for name in after if name not in before), key=natural)),
         metrics={name: _metric(name, cases, settings) for name in dict.fromkeys(names)},
         icc=statistics.icc([known for case in cases if len(known := measures.values("success", case.base))]),
         mcnemar=_mcnemar(cases),
         settings=settings,
     )
+
+
+def natural(name: str) -> list[tuple[int, int, str]]:
+    """A key that sorts names as people do: `case 9` before `case 10`."""
+    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in _PARTS.findall(name)]
 
 
 def _case(name: str, base: list[Trial], candidate: list[Trial]) -> Case:
@@ -164,13 +173,6 @@ def _metric(name: str, cases: Sequence[Case], settings: Settings) -> Metric:
     gain = -differences if name in measures.LOWER_IS_BETTER else differences
     margin = settings.margins.get(name)
 
-    def chance(of: Floats) -> float:
-        if not kept:
-            return math.nan
-        if settings.test == "clustered":
-            return statistics.clustered(of, groups)
-        return statistics.sign_flip(of, groups, seed=settings.seed)
-
     error = statistics.standard_error(differences, groups)
     return Metric(
         name=name,
@@ -180,23 +182,40 @@ def _metric(name: str, cases: Sequence[Case], settings: Settings) -> Metric:
         candidate_interval=statistics.bootstrap(after, groups, seed=settings.seed),
         difference=float(differences.mean()) if kept else math.nan,
         interval=statistics.bootstrap(differences, groups, seed=settings.seed),
-        p_worse=chance(gain),
+        p_worse=_chance(gain, groups, settings),
         margin=margin,
-        # That it is worse by less than the margin is shown where a gain of -margin or lower is unlikely.
-        p_margin=None if margin is None else chance(-(gain + margin)),
+        p_margin=(
+            None
+            if margin is None or not kept
+            else statistics.non_inferior(gain, margin, groups, unit=measures.unit(name))
+        ),
         missing_base=sum(measures.missing(name, case.base) for case in cases),
         missing_candidate=sum(measures.missing(name, case.candidate) for case in cases),
-        plan=_plan(name, cases, settings),
+        plan=plan(name, [(case.base, len(case.candidate)) for case in cases], settings),
         detectable=None if error is None else powers.detectable(error, alpha=settings.alpha, power=settings.power),
     )
 
 
-def _plan(name: str, cases: Sequence[Case], settings: Settings) -> powers.Plan | None:
+def _chance(gain: Floats, groups: list[str] | None, settings: Settings) -> float:
+    if not len(gain):
+        return math.nan
+    if settings.test == "clustered":
+        return statistics.clustered(gain, groups)
+    return statistics.sign_flip(gain, groups, seed=settings.seed)
+
+
+def plan(name: str, baseline: Sequence[tuple[Sequence[Trial], int]], settings: Settings) -> powers.Plan | None:
+    """What a comparison with this baseline can see; None of pass^k, and where the baseline cannot tell.
+
+    Args:
+        baseline: the trials of each case, and how many of it the candidate makes.
+    """
     if not measures.is_single(name):
         return None
     return powers.plan(
-        [measures.values(name, case.base) for case in cases],
-        trials=1 / float(np.mean([1 / len(case.candidate) for case in cases])),
+        [measures.values(name, trials) for trials, _ in baseline],
+        trials=1 / float(np.mean([1 / count for _, count in baseline])),
         alpha=settings.alpha,
         power=settings.power,
+        share=measures.is_share(name),
     )

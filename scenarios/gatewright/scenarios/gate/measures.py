@@ -15,6 +15,7 @@ from .trials import Trial
 
 MEASURES = ("success", "reward", "cost", "latency", "human_load", "violations")
 LOWER_IS_BETTER = frozenset({"cost", "latency", "human_load", "violations"})
+CONTINUOUS = frozenset({"cost", "latency"})
 MOST_K = 8  # pass^k beyond it are made only when asked for
 
 _PASS_K = re.compile(r"pass\^([1-9][0-9]?)")
@@ -40,6 +41,11 @@ def is_share(name: str) -> bool:
 def is_single(name: str) -> bool:
     """Whether it is the mean of a value that each trial has, as pass^k is not."""
     return name in MEASURES
+
+
+def unit(name: str) -> float:
+    """The step in which one case can change wholly, for `statistics.non_inferior`; 0 where ties do not come about."""
+    return 0.0 if name in CONTINUOUS else 1.0
 
 
 def reduced(name: str, trials: Sequence[Trial]) -> float | None:

@@ -36,18 +36,20 @@ def plan(
     trials: float | None = None,
     alpha: float = 0.05,
     power: float = 0.8,
-    heterogeneity: float = 0.0,
+    share: bool = False,
 ) -> Plan | None:
     """The smallest difference of means that a paired comparison will show; None if the baseline cannot tell.
 
-    delta = (z(1 - alpha) + z(power)) sqrt((omega^2 + sigma_B^2 / K_B + sigma_C^2 / K_C) / n), Miller 2024
-    (arXiv 2411.00640, section 5), one-sided, with sigma_C = sigma_B, estimated from the baseline's trials.
+    delta = (z(1 - alpha) + z(power)) sqrt((sigma_B^2 / K_B + sigma_C^2 / K_C) / n), Miller 2024 (arXiv 2411.00640,
+    section 5), one-sided and for a change that moves all cases alike, with sigma_C = sigma_B, estimated from the
+    baseline's trials. The variance of a share changes with it, and a baseline that always succeeds has none: for a
+    share, sigma_C^2 is that of the lower share, and the test's own critical value is taken at delta too.
 
     Args:
         baseline: the values of each case's trials.
         cases: n, how many cases will be compared; without, as many as the baseline has.
         trials: K_C, how many trials a case the candidate will get; without, as many as the baseline has (mean).
-        heterogeneity: omega^2, the variance over cases of the true difference; 0 says that a change moves all alike.
+        share: whether each value is 0 or 1, and 1 is success.
     """
     values = [each for each in baseline if len(each)]
     if len(values) < 2:
@@ -62,16 +64,31 @@ def plan(
     own = float(np.mean([1 / len(each) for each in values]))
     theirs = own if trials is None else 1 / trials
     count = len(values) if cases is None else cases
-    variance = (heterogeneity + within * (own + theirs)) / count
+    if share:
+        mean = float(np.mean([each.mean() for each in values]))
+        found = _drop(mean, within, own, theirs, count, NORMAL.inv_cdf(1 - alpha), NORMAL.inv_cdf(power))
+    else:
+        found = detectable(math.sqrt(within * (own + theirs) / count), alpha=alpha, power=power)
     return Plan(
         cases=count,
         trials=1 / theirs,
         alpha=alpha,
         power=power,
         within=within,
-        detectable=detectable(math.sqrt(variance), alpha=alpha, power=power),
+        detectable=found,
         bound=not repeated,
     )
+
+
+def _drop(mean: float, within: float, own: float, theirs: float, cases: int, critical: float, found: float) -> float:
+    """The smallest drop of a share that is found; 1 if there is none. `critical`, `found`: quantiles of the normal."""
+    for drop in np.linspace(0, 1, 1001)[1:]:
+        # E[(p - d)(1 - p + d)], where rates p have the mean and E[p (1 - p)] = within
+        lower = max(0.0, within + drop * (2 * mean - 1) - drop**2)
+        spread = within * own + lower * theirs
+        if drop >= critical * math.sqrt((spread + drop**2) / cases) + found * math.sqrt(spread / cases):
+            return float(drop)
+    return 1.0
 
 
 def detectable(standard_error: float, *, alpha: float = 0.05, power: float = 0.8) -> float:

@@ -126,27 +126,35 @@ def read(path: Path) -> Table:
         raise NotFoundError(f"there is no file {str(path)!r} with trials") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read trials from {str(path)!r}: {error}") from error
-    first, *rest = text.split("\n")
+    head, *rest = text.split("\n")
     try:
-        header = Header.model_validate_json(first)
+        header = Header.model_validate_json(head)
     except ValidationError as error:
         raise UsageError(
-            f"{str(path)!r} is no table of trials: {_first(error)}; its first line must be "
+            f"{str(path)!r} is no table of trials: {first(error)}; its first line must be "
             f'{{"format": "{FORMAT}", "version": 1, "name": ...}}'
         ) from error
-    found: list[Trial] = []
+    found: dict[tuple[str, int], tuple[int, Trial]] = {}
     for number, line in enumerate(rest, start=2):
-        if line.strip():
-            try:
-                found.append(Trial.model_validate_json(line))
-            except ValidationError as error:
-                raise UsageError(
-                    f"{str(path)!r}, line {number}: {_first(error)}; every line must be a trial"
-                ) from error
-    return table(header.name, found, header.about)
+        if not line.strip():
+            continue
+        try:
+            trial = Trial.model_validate_json(line)
+        except ValidationError as error:
+            raise UsageError(f"{str(path)!r}, line {number}: {first(error)}; every line must be a trial") from error
+        before, same = found.setdefault((trial.case, trial.trial), (number, trial))
+        if same is not trial:
+            raise UsageError(
+                f"{str(path)!r}, line {number}: trial {trial.trial} of case {trial.case!r} is in line {before} "
+                "already; number the trials of a case apart"
+            )
+    if not found:
+        raise UsageError(f"{str(path)!r} holds no trials after its first line; at least one is needed")
+    return table(header.name, [trial for _, trial in found.values()], header.about)
 
 
-def _first(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    place = ".".join(str(step) for step in first["loc"])
-    return f"{place}: {first['msg']}" if place else first["msg"]
+def first(error: ValidationError) -> str:
+    """Where the first mistake is, and what."""
+    found = error.errors(include_url=False)[0]
+    place = ".".join(str(step) for step in found["loc"])
+    return f"{place}: {found['msg']}" if place else found["msg"]

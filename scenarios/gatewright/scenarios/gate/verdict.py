@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from . import statistics, wording
+from . import measures, statistics, wording
 from .comparison import Comparison, Metric, compare
-from .measures import LOWER_IS_BETTER
+from .power import Plan
 from .rules import Gate
 from .trials import Table
 
@@ -48,7 +48,7 @@ def judge(base: Table, candidate: Table, gate: Gate | None = None) -> Verdict:
     """Hold a candidate against the baseline.
 
     Raises:
-        UsageError: they have no case in common, or the gate names a case that neither has.
+        UsageError: they have no case in common.
     """
     gate = gate or Gate()
     comparison = compare(base, candidate, [*gate.tested(), *gate.budgets], gate.settings())
@@ -192,37 +192,47 @@ def _violations(comparison: Comparison, gate: Gate) -> Iterator[Finding]:
 
 
 def _budget(comparison: Comparison, gate: Gate, name: str, limit: float) -> Finding:
-    metric = comparison.metrics[name]
-    rule = f"budget {name}"
-    if not metric.cases or metric.missing_candidate:
-        return Finding(
-            rule=rule,
-            outcome="inconclusive",
-            reason=f"{name} is not known of {metric.missing_candidate} trials of the candidate; unknown is not 0",
+    """Of all that the candidate ran, also what the baseline does not have."""
+    cases = comparison.candidate.cases()
+    known = {case: value for case, trials in cases.items() if (value := measures.reduced(name, trials)) is not None}
+    missing = sum(measures.missing(name, trials) for trials in cases.values())
+
+    def found(outcome: Outcome, reason: str) -> Finding:
+        return Finding(rule=f"budget {name}", outcome=outcome, reason=reason)
+
+    if missing:
+        return found(
+            "inconclusive", f"{name} is not known of {missing} trials of the candidate; unknown is not {limit:g}"
         )
-    low, high = metric.candidate_interval
-    sense = "at most" if name in LOWER_IS_BETTER else "at least"
+    lower = name in measures.LOWER_IS_BETTER
+    values = statistics.floats(list(known.values()))
+    groups = measures.groups([(case, cases[case]) for case in known])
+    low, high = statistics.bootstrap(values, groups, seed=gate.seed)
     told = (
-        f"mean {name} is {wording.value(name, metric.candidate)} (95 % interval {wording.value(name, low)} to "
-        f"{wording.value(name, high)}), {sense} {wording.value(name, limit)} is allowed"
+        f"mean {name} is {wording.value(name, float(values.mean()))} (95 % interval {wording.value(name, low)} to "
+        f"{wording.value(name, high)}), {'at most' if lower else 'at least'} {wording.value(name, limit)} is allowed"
     )
-    within, beyond = (high <= limit, low > limit) if name in LOWER_IS_BETTER else (low >= limit, high < limit)
-    if within:
-        return Finding(rule=rule, outcome="pass", reason=told)
-    if beyond:
-        return Finding(rule=rule, outcome="fail", reason=told)
-    return Finding(rule=rule, outcome="inconclusive", reason=f"{told}: the limit lies within the interval")
+    spare = limit - values if lower else values - limit
+    if limit == (0 if lower else 1) and (lower or measures.is_share(name)):
+        # Nothing is better than the limit, so no sample can show that the mean is: it must hold of every case.
+        return found("pass" if (spare >= 0).all() else "fail", told)
+    unit = measures.unit(name)
+    if statistics.non_inferior(spare, 0.0, groups, unit=unit) <= gate.alpha:
+        return found("pass", told)
+    if statistics.non_inferior(-spare, 0.0, groups, unit=unit) <= gate.alpha:
+        return found("fail", told)
+    return found("inconclusive", f"{told}: too few cases to tell on which side of it the mean is")
 
 
-def beforehand(comparison: Comparison) -> list[str]:
-    """What can be seen, as known from the baseline before the candidate runs: a line for each metric with a plan."""
+def beforehand(plans: Mapping[str, Plan | None]) -> list[str]:
+    """What can be seen, as known from the baseline before a candidate runs: a line for each metric with a plan."""
     lines: list[str] = []
-    for metric in comparison.metrics.values():
-        if metric.plan is not None:
-            bound = " at most (one trial a case)" if metric.plan.bound else ""
+    for name, plan in plans.items():
+        if plan is not None:
+            bound = " at most (one trial a case)" if plan.bound else ""
             lines.append(
-                f"{metric.name}: {metric.plan.cases} cases of {metric.plan.trials:.3g} trials show a change of "
-                f"{wording.size(metric.name, metric.plan.detectable)}{bound} with chance {metric.plan.power:.0%}"
+                f"{name}: {plan.cases} cases of {plan.trials:.3g} trials show a change for the worse by "
+                f"{wording.size(name, plan.detectable)}{bound} with chance {plan.power:.0%}"
             )
     return lines
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import json
-import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,8 +22,8 @@ from gatewright.environments.domains import AnyDomain, Called, Case, Held
 from gatewright.environments.recordings import Recording
 from gatewright.environments.rows import NoOverlay
 from gatewright.scenarios import importers
-
-TOLERANCE = 1e-6  # tau-bench's own: a reward this close to 1 is a success
+from gatewright.scenarios.gate import statistics
+from gatewright.scenarios.gate.recorded import is_success
 
 Kind = Literal["tool_result", "reward", "task"]
 """`tool_result`: a call was answered otherwise · `reward`: the episode is worth something else · `task`: the episode is
@@ -183,19 +182,18 @@ class _Replay:
 def pass_to_the(rewards: Mapping[str, Sequence[float]]) -> dict[str, float]:
     """pass^k for every k up to the fewest trials of a task: the chance that k trials of one task all succeed.
 
-    The unbiased estimator of tau-bench (arXiv:2406.12045, section 4): the mean over tasks of C(c, k) / C(n, k) with c
-    successes in n trials. `rewards` has each task's rewards.
+    The mean over tasks of `statistics.pass_k`. `rewards` has each task's rewards.
     """
     fewest = min((len(trials) for trials in rewards.values()), default=0)
     found: dict[str, float] = {}
     for k in range(1, fewest + 1):
-        chances = [math.comb(_successes(trials), k) / math.comb(len(trials), k) for trials in rewards.values()]
+        chances = [statistics.pass_k(_successes(trials), len(trials), k) or 0.0 for trials in rewards.values()]
         found[str(k)] = sum(chances) / len(chances)
     return found
 
 
 def _successes(rewards: Sequence[float]) -> int:
-    return sum(abs(reward - 1) <= TOLERANCE for reward in rewards)
+    return sum(map(is_success, rewards))
 
 
 def _strangers(recordings: Sequence[Recording]) -> dict[str, str]:

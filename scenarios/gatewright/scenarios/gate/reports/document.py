@@ -8,13 +8,17 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from gatewright.scenarios.gate import measures, statistics, verdict, wording
-from gatewright.scenarios.gate.comparison import Case, Comparison, Metric
+from gatewright.scenarios.gate.comparison import Case, Comparison, Metric, Settings, plan
 from gatewright.scenarios.gate.statistics import Interval
 from gatewright.scenarios.gate.trials import Severity, Table, Trial
 from gatewright.scenarios.gate.verdict import Finding, Outcome, Verdict
 
 Change = Literal["fixed", "broken", "better", "worse", "same", "unknown", "new", "gone", ""]
 """As `comparison.Change`; `new` and `gone` are cases of one side only, "" says that there is no other side."""
+
+
+BEFOREHAND = "Known before the run, from the baseline"
+AS_BASELINE = "What a comparison with it will be able to see"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +94,11 @@ def of_comparison(comparison: Comparison) -> Document:
 
 
 def of_run(table: Table) -> Document:
-    """The report of one side alone."""
+    """The report of one side alone. What is known beforehand is of a candidate that makes as many trials."""
     cases = table.cases()
     names = measures.present(list(cases.values()))
+    settings = Settings(margins={})
+    sizes = [(trials, len(trials)) for trials in cases.values()]
     shares = [values for trials in cases.values() if len(values := measures.values("success", trials))]
     return Document(
         name=table.name,
@@ -100,7 +106,7 @@ def of_run(table: Table) -> Document:
         about=table.about,
         outcome=None,
         findings=(),
-        beforehand=(),
+        beforehand=tuple(verdict.beforehand({name: plan(name, sizes, settings) for name in names})),
         rows=tuple(_alone(name, cases) for name in names),
         lines=tuple(_single(name, trials, "") for name, trials in cases.items()),
         icc=statistics.icc(shares),
@@ -116,7 +122,7 @@ def _of(comparison: Comparison, outcome: Outcome | None, findings: tuple[Finding
         about=about | comparison.candidate.about,
         outcome=outcome,
         findings=findings,
-        beforehand=tuple(verdict.beforehand(comparison)),
+        beforehand=tuple(verdict.beforehand({name: each.plan for name, each in comparison.metrics.items()})),
         rows=tuple(_row(metric) for metric in comparison.metrics.values()),
         lines=(
             *(_line(case) for case in comparison.cases),

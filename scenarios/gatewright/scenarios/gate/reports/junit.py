@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from xml.etree import ElementTree
 
 from gatewright.runtime.display import clean
+from gatewright.scenarios.gate.verdict import Finding
 
 from .document import Document, Line
 
@@ -28,8 +29,7 @@ class Status(NamedTuple):
 def xml(document: Document) -> str:
     """The report as XML with a declaration."""
     root = ElementTree.Element("testsuites")
-    rules = [(finding.rule, _FINDINGS[finding.outcome], finding.reason) for finding in document.findings]
-    gate = [(rule, Status(kind, reason) if kind else None, 0.0, "") for rule, kind, reason in rules]
+    gate = [(finding.rule, _judged(finding), 0.0, "") for finding in document.findings]
     if document.outcome is not None:
         _suite(root, document, "gate", gate)
     cases = [
@@ -42,7 +42,10 @@ def xml(document: Document) -> str:
     )
 
 
-_FINDINGS: dict[str, Literal["failure", "error"] | None] = {"pass": None, "fail": "failure", "inconclusive": "error"}
+def _judged(finding: Finding) -> Status | None:
+    if finding.outcome == "pass":
+        return None
+    return Status("failure" if finding.outcome == "fail" else "error", finding.reason)
 
 
 def _status(document: Document, line: Line) -> Status | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from gatewright.runtime.display import clean
 from gatewright.scenarios.gate import wording
 
-from .document import Document, Line, Row
+from .document import AS_BASELINE, BEFOREHAND, Document, Line, Row
 
 SHOWN = 50  # cases of each kind: comments have a limit
 _SPECIAL = re.compile(r"([\\`*_\[\]<>#|~@&])")
@@ -26,7 +26,7 @@ def _parts(document: Document) -> Iterator[str]:
     for finding in document.findings:
         yield f"- **{finding.outcome}**, {_plain(finding.rule)}: {_plain(finding.reason)}"
     if document.beforehand:
-        yield "\nKnown before the run, from the baseline:\n"
+        yield f"\n{BEFOREHAND if document.base is not None else AS_BASELINE}:\n"
         yield from (f"- {_plain(line)}" for line in document.beforehand)
     yield ""
     yield from _metrics(document)

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from gatewright.runtime.display import clean
 from gatewright.scenarios.gate import measures, wording
 
-from .document import Document, Line, Row
+from .document import AS_BASELINE, BEFOREHAND, Document, Line, Row
 
 PLOTTED = 60  # cases in the picture; the table below it has all
 WIDTH, LEFT, RIGHT = 720.0, 150.0, 30.0  # of the pictures, in their own units
@@ -70,6 +70,7 @@ def html(document: Document) -> str:
         wording=wording,
         broken=document.changed("broken"),
         fixed=document.changed("fixed"),
+        beforehand=BEFOREHAND if document.base is not None else AS_BASELINE,
         gone=document.changed("gone"),
         new=document.changed("new"),
         title=f"{document.name} against {document.base}" if document.base is not None else document.name,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from gatewright.runtime.cli.desk import aligned
 from gatewright.scenarios.gate import wording
 
-from .document import Document, Line, Row
+from .document import AS_BASELINE, BEFOREHAND, Document, Line, Row
 
 SHOWN = 20  # cases of each kind
 
@@ -21,7 +21,7 @@ def _parts(document: Document) -> Iterator[str]:
     against = f" against {document.base}" if document.base is not None else ""
     yield f"{document.name}{against}: {len(document.lines)} cases"
     if document.beforehand:
-        yield "\nbefore the run, from the baseline:"
+        yield f"\n{BEFOREHAND if document.base is not None else AS_BASELINE}:"
         yield from (f"    {line}" for line in document.beforehand)
     yield f"\n{_table(document)}"
     if document.icc is not None:
