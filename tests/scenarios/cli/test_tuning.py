@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -17,6 +18,11 @@ def run(*args: str | Path) -> Result:
     return CliRunner().invoke(main, ["tune", "start", *map(str, args)], catch_exceptions=False)
 
 
+def last(seen: Any, masks: Any, own: Any) -> Any:
+    """A rule that is beaten at once: the last option that is open, which is a dear one."""
+    return 3 - masks[:, ::-1].argmax(axis=1)
+
+
 def test_rules_that_nothing_beats_stay(tmp_path: Path) -> None:
     output = tmp_path / "triage.policy"
     done = run("claims.triage", "--algo", "q-learning", "--steps", "10000", "-o", output, "--json")
@@ -29,8 +35,7 @@ def test_rules_that_nothing_beats_stay(tmp_path: Path) -> None:
 
 
 def test_a_policy_that_is_proposed_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A rule that is beaten at once: the last option that is open, the most expensive ones.
-    monkeypatch.setattr(choosers, "ruled", lambda seen, masks, own: 3 - masks[:, ::-1].argmax(axis=1))
+    monkeypatch.setattr(choosers, "ruled", last)
     output = tmp_path / "triage.policy"
     done = run("claims.triage", "--algo", "logistic", "--explore", "0.1", "-o", output, "--seed", "4")
     assert done.exit_code == 0

@@ -58,7 +58,11 @@ def test_an_export_that_computes_something_else_is_found_out(monkeypatch: pytest
     model = PPO("MlpPolicy", TRIAGE.environments(2), seed=1, device="cpu")
     exact = deep.exported(model, TRIAGE_GRID.observations[:4])
     moved = type(exact)(exact.weights, (*exact.biases[:-1], exact.biases[-1] + np.float32(1e-5)), exact.activation)
-    monkeypatch.setattr(deep, "_mlp", lambda module: moved)
+
+    def wrong(module: nn.Sequential) -> Any:
+        return moved
+
+    monkeypatch.setattr(deep, "_mlp", wrong)
     with pytest.raises(IntegrityError, match="off those of torch"):
         deep.exported(model, TRIAGE_GRID.observations[:4])
 

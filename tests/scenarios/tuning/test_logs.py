@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gatewright.environments.claims.simulator import INVESTIGATE, TRIAGE
+from gatewright.environments.claims.simulator import INVESTIGATE, TRIAGE, DeskSimulator
 from gatewright.environments.simulators import Moment
 from gatewright.runtime.policies import MOST_EXPLORATION
 from gatewright.scenarios.tuning import logs
@@ -51,7 +51,11 @@ class Twice:
 
 
 def test_rewards_of_longer_episodes_are_all_that_came_after(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type(INVESTIGATE), "copies", lambda self, count: Twice(count))
+
+    def copies(self: DeskSimulator, count: int) -> Twice:
+        return Twice(count)
+
+    monkeypatch.setattr(DeskSimulator, "copies", copies)
     rows = logs.simulated(INVESTIGATE, 0, 5 * logs.COPIES, seed=1)
     assert len(rows.actions) == 4 * logs.COPIES  # that of the third case is left out: how it ended is not known
     assert rows.rewards.tolist() == np.where(rows.observations[:, 0] == 1, 10, 11).tolist()
