@@ -34,6 +34,8 @@ async def work(state: Request) -> dict[str, Any]:
             raise ValueError("I cannot do this")
         case "ask":
             return {"answer": interrupt({"question": "shall I?"})}
+        case _:
+            pass
     return {"answer": await refund.ainvoke({"amount": state.get("amount", 1.0)})}
 
 

@@ -10,7 +10,7 @@ from tests.scenarios.suites.offices import Office
 from gatewright.agents.errors import NotFoundError, UsageError
 from gatewright.safety.rules import sources
 from gatewright.scenarios import suites
-from gatewright.scenarios.suites import documents
+from gatewright.scenarios.suites import checks, documents
 
 DOCS = Path(__file__).parents[3] / "docs" / "suites.md"
 
@@ -91,5 +91,5 @@ def test_the_documented_suites_are_ones_and_fit_the_schema(tmp_path: Path) -> No
 
 def test_the_documentation_names_every_field_and_every_variable() -> None:
     text = DOCS.read_text("utf-8")
-    names = [*documents.Suite.model_fields, *documents.Cases.model_fields, *documents.checks.VARIABLES]
+    names = [*documents.Suite.model_fields, *documents.Cases.model_fields, *checks.VARIABLES]
     assert [name for name in names if f"`{name}`" not in text] == []

@@ -14,6 +14,8 @@ from tests.scenarios.suites.offices import RULES, Office, held
 from gatewright.scenarios import gate, suites
 from gatewright.scenarios.gate import Trial, trials
 
+PROGRAM = Path(sys.executable).with_name("gatewright")
+
 
 def plain(row: Trial) -> Trial:
     """A row without what is different each time."""
@@ -53,12 +55,11 @@ async def test_fifty_claims_come_out_the_same_with_one_job_and_with_three(desk: 
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_is_gone_on_with_and_ends_as_if_it_had_not_been(desk: Office) -> None:
-    suite = desk.suite("seed: 3\ncases:\n- generate: {count: 40}\n", deployment="claims")
+    suite = desk.suite("seed: 3\ncases:\n- generate: {count: 30}\n", deployment="claims")
     (desk.folder / "gatewright.toml").write_text('[deployments.claims]\nteam = "claims"\n')
     output = desk.folder / "base.jsonl"
-    command = [sys.executable, "-m", "gatewright.runtime.cli", "scenario", "run", str(suite), "-o", str(output)]
-    kills = 0
-    while kills < 3:
+    command = [str(PROGRAM), "scenario", "run", str(suite), "-o", str(output)]
+    for _ in range(2):
         lines = _lines(output)
         with subprocess.Popen(
             [*command, "--json"], cwd=desk.folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -67,7 +68,6 @@ def test_a_run_that_is_killed_is_gone_on_with_and_ends_as_if_it_had_not_been(des
                 time.sleep(0.02)
             assert run.poll() is None
             os.kill(run.pid, signal.SIGKILL)
-            kills += 1
     ended = subprocess.run([*command, "--json"], cwd=desk.folder, capture_output=True, check=True)
     rows = [Trial.model_validate(row) for row in json.loads(ended.stdout)["trials"]]
     undisturbed = suites.run(suites.prepare(suites.read(suite), desk.config, name="base"), None).trials
@@ -75,23 +75,16 @@ def test_a_run_that_is_killed_is_gone_on_with_and_ends_as_if_it_had_not_been(des
 
 
 @pytest.mark.slow
-async def test_the_gate_passes_the_same_release_and_names_what_a_worse_one_broke(desk: Office) -> None:
-    def suite() -> str:
-        return (
-            "cases:\n"
-            + "".join(f"- {{id: r{n}, input: {{amount: {n}}}}}\n" for n in range(60, 90))
-            + ("checks:\n  paid: effects.exists(e, e.name == 'refund' && e.outcome == 'ok')\n")
-        )
-
-    def table(name: str, rows: list[Trial]) -> gate.Table:
-        return gate.table(name, rows)
-
-    base, again = await desk.tried(suite()), await desk.tried(suite())
-    assert gate.judge(table("base", base), table("again", again), gate.Gate()).exit_code == 0
-    desk.rules(RULES.replace("args.amount == 666.0", "args.amount >= 75.0").replace("666.0", "666.0"))
-    verdict = gate.judge(table("base", base), table("worse", await desk.tried(suite())), gate.Gate())
-    assert verdict.exit_code == 1
-    assert {case.name for case in verdict.comparison.broken} == {f"r{n}" for n in range(75, 90)}
+async def test_the_gate_does_not_fail_the_same_release_and_names_what_a_worse_one_broke(desk: Office) -> None:
+    cases = "".join(f"- {{id: r{n}, input: {{amount: {n}}}}}\n" for n in range(60, 90))
+    suite = f"cases:\n{cases}checks:\n  paid: effects.exists(e, e.name == 'refund' && e.outcome == 'ok')\n"
+    base, again = gate.table("base", await desk.tried(suite)), gate.table("again", await desk.tried(suite))
+    same = gate.judge(base, again, gate.Gate())
+    assert same.outcome in ("pass", "inconclusive") and not same.comparison.changed("broken")
+    desk.rules(RULES.replace("args.amount == 666.0", "args.amount >= 75.0"))
+    worse = gate.judge(base, gate.table("worse", await desk.tried(suite)), gate.Gate())
+    assert worse.outcome == "fail"
+    assert {case.name for case in worse.comparison.changed("broken")} == {f"r{n}" for n in range(75, 90)}
 
 
 def _lines(path: Path) -> int:
