@@ -20,6 +20,7 @@ from gatewright.safety.ledger import records
 from . import codec, requests
 from .causes import Cause
 from .store import schema
+from .views import FINAL
 
 _LEAF = schema.Leaf.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 _PLACE = schema.Place.__table__  # type: ignore[attr-defined]
@@ -123,6 +124,11 @@ class Episode:
         ended = self.ends.get(run.id)
         value = None if ended is None else ended.values.get("input")
         return None if value is None else value.data
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is to come: its runs have ended, and their ends have their places in the log."""
+        return bool(self.runs) and all(run.status in FINAL and run.id in self.ends for run in self.runs)
 
     @cached_property
     def ends(self) -> Mapping[str, Entry]:
