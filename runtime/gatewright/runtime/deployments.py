@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
-from typing import Any, NamedTuple, cast, get_type_hints
+from typing import TYPE_CHECKING, Any, NamedTuple, cast, get_type_hints
 
 import jsonschema
 from jsonschema.exceptions import best_match
@@ -35,6 +35,9 @@ from gatewright.safety.rules.schemas import Tools
 from . import config, interception, models, toolcalls
 from .meters import Meters
 from .scoring import Scoring
+
+if TYPE_CHECKING:
+    from .policies.artefact import Artefact
 
 TEAMS = "gatewright.teams"  # entry point group of installed teams
 
@@ -141,6 +144,15 @@ class LoadedDeployment:
     def packs(self) -> tuple[Pack, ...]:
         """The rule packs in force, and those on trial."""
         return (*self.guard.packs, *(() if self.shadow is None else self.shadow.packs))
+
+    @property
+    def artefacts(self) -> list[Artefact]:
+        """The learned policies among what chooses at decision points."""
+        if not self.policies:
+            return []
+        from .policies.serving import LearnedPolicy  # NumPy, which nothing else in the service needs
+
+        return [policy.artefact for policy in self.policies.values() if isinstance(policy, LearnedPolicy)]
 
     @cached_property
     def colleagues(self) -> frozenset[str]:

@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -23,6 +23,9 @@ from .reader import Reader
 from .recording import Office
 from .store.writer import Transaction, Writer, arrival
 from .views import FINAL, Multitask, RunView, ThreadView
+
+if TYPE_CHECKING:
+    from .policies.artefact import Artefact
 
 _KNOWN = ConflictError("a request with this run id has been accepted before")
 
@@ -73,6 +76,10 @@ class Intake(Reader):
     def deployments(self) -> list[str]:
         """The names that runs can be started on."""
         return sorted(self._deployments)
+
+    def artefacts(self) -> list[Artefact]:
+        """The learned policies that choose in this process."""
+        return [found for deployment in self._deployments.values() for found in deployment.artefacts]
 
     def loaded(self, name: str) -> LoadedDeployment:
         """A deployment as it is loaded in this process, with its world; for whoever tries it in simulation.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gatewright.agents import Conversation
 from gatewright.safety.approvals.ballots import Voter
@@ -35,6 +35,9 @@ from .views import (
     Verb,
 )
 from .workers.views import WorkerView
+
+if TYPE_CHECKING:
+    from .policies.artefact import Artefact
 
 
 class Operations(Protocol):
@@ -281,5 +284,9 @@ class Host(Operations, Protocol):
     def draining(self) -> bool: ...
 
     def deployments(self) -> list[str]: ...
+
+    def artefacts(self) -> list[Artefact]:
+        """The learned policies that choose in this process."""
+        ...
 
     async def check(self) -> None: ...

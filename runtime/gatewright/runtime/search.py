@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 from sqlalchemy import Connection
 
+from gatewright.agents.effects import Kind as EffectKind
 from gatewright.agents.errors import UsageError
 from gatewright.safety.canonical import canonical
 from gatewright.safety.ledger.records import Kind, Outcome
@@ -81,14 +82,16 @@ def condition(text: str) -> Condition:
 class Search(BaseModel):
     """What is looked for; all that is given has to hold.
 
-    `point`: a decision point · `policy`: who chose, by name, beginning or version · `option`: what was chosen ·
-    `verdict`: the strictest of the rules · `approver`: one of those who decided · `feature`: conditions such as
-    `amount>5000`, on a decision's features or a tool's arguments · `since`, `until`: from the one to before the other.
+    `effect`: what kind of effect · `point`: a decision point · `policy`: who chose, by name, beginning or version ·
+    `option`: what was chosen · `verdict`: the strictest of the rules · `approver`: one of those who decided ·
+    `feature`: conditions such as `amount>5000`, on a decision's features or a tool's arguments · `since`, `until`: from
+    the one to before the other.
     Policies, options and features are sealed values: a record whose values were erased is not found by them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    effect: EffectKind | None = None
     point: str | None = None
     agent: str | None = None
     deployment: str | None = None
@@ -108,7 +111,8 @@ class Search(BaseModel):
     def needles(self) -> list[bytes]:
         """Bytes that the record of every hit holds."""
         said = {"agent": self.agent, "deployment": self.deployment, "thread_id": self.thread_id, "name": self.point}
-        said |= {"outcome": self.outcome, "verdict": self.verdict if self.verdict != "allow" else None}
+        said |= {"kind": self.effect, "outcome": self.outcome}
+        said |= {"verdict": self.verdict if self.verdict != "allow" else None}
         return [canonical({name: value})[1:-1] for name, value in said.items() if value is not None]
 
     def admits(self, view: RecordView) -> bool:
@@ -116,6 +120,7 @@ class Search(BaseModel):
         record, summary = view.record, summaries.of(view)
         effect = record["effect"] or {}
         wanted = (
+            (self.effect, effect.get("kind")),
             (self.point, effect.get("name") if effect.get("kind") == "decision" else None),
             (self.agent, record["agent"]),
             (self.deployment, record["deployment"]),
@@ -165,7 +170,7 @@ def search(connection: Connection, wanted: Search, *, before: int | None, limit:
     needles = wanted.needles()
     query = sa.select(_LEAF, _PLACE.c.position, _PLACE.c.hash).join(_PLACE, _PLACE.c.leaf == _LEAF.c.id)
     for column, value in (
-        (_LEAF.c.kind, "effect" if wanted.point is not None else wanted.kind),
+        (_LEAF.c.kind, wanted.kind if wanted.point is None and wanted.effect is None else "effect"),
         (_LEAF.c.run_id, wanted.run_id),
         (_LEAF.c.case_id, wanted.case_id),
     ):

@@ -81,13 +81,4 @@ async def _policies(client: Operations, config: Config, indices: Sequence[int] |
     from gatewright.runtime.policies import artefact
 
     known = {found.version: found.content() for found in map(artefact.load, sorted(files))}
-    if indices is None:
-        return known
-    views = [await client.record(index) for index in indices]
-    named = [str((view.opened.get("result") or {}).get("policy", "")) for view in views if _decided(view.record)]
-    return {version: content for version, content in known.items() if any(version in name for name in named)}
-
-
-def _decided(record: dict[str, object]) -> bool:
-    effect = record.get("effect")
-    return isinstance(effect, dict) and effect.get("kind") == "decision" and record.get("outcome") == "ok"
+    return known if indices is None else await evidence.deciders(client, known, indices)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, get_args
 
 import click
 
+from gatewright.agents.effects import Kind as EffectKind
 from gatewright.agents.errors import UsageError
 from gatewright.runtime import summaries
 from gatewright.runtime.search import Found, Search
@@ -22,6 +23,7 @@ from .grammar import LARGEST, Command
 C = TypeVar("C", bound=Callable[..., Any])
 
 _CRITERIA = (
+    click.option("--effect", type=click.Choice(get_args(EffectKind)), help="Only this kind of effect."),
     click.option("--point", help="Decisions of this decision point."),
     click.option("--agent", help="What this agent did."),
     click.option("--deployment", help="What was done in this deployment."),

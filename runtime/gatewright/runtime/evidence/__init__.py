@@ -1,5 +1,5 @@
 """Evidence packs: decisions with their proofs in one file, and the program that checks one with nothing but Python."""
 
-from .packs import Chosen, Packed, write
+from .packs import Chosen, Packed, deciders, write
 
-__all__ = ["Chosen", "Packed", "write"]
+__all__ = ["Chosen", "Packed", "deciders", "write"]

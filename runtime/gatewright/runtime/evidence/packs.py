@@ -99,6 +99,18 @@ async def write(
     return Packed(count, digest)
 
 
+async def deciders(client: Operations, known: Mapping[str, bytes], indices: Sequence[int]) -> dict[str, bytes]:
+    """The artefacts, by version, that made one of the decisions at these indices."""
+    views = [await client.record(index) for index in indices] if known else []
+    named = [str((view.opened.get("result") or {}).get("policy", "")) for view in views if _decided(view.record)]
+    return {version: content for version, content in known.items() if any(version in name for name in named)}
+
+
+def _decided(record: Mapping[str, Any]) -> bool:
+    effect = record["effect"] or {}
+    return effect.get("kind") == "decision" and record["outcome"] == "ok"
+
+
 def _member(name: str) -> zipfile.ZipInfo:
     member = zipfile.ZipInfo(name)  # of 1980: the same bytes whenever it is written
     member.create_system, member.external_attr = 3, 0o100644 << 16

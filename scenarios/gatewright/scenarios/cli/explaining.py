@@ -15,7 +15,6 @@ from gatewright.runtime.cli.grammar import LARGEST, Command
 if TYPE_CHECKING:
     from gatewright.runtime.config import Config
     from gatewright.runtime.policies.artefact import Artefact
-    from gatewright.scenarios.explanations.changes import Direction
     from gatewright.scenarios.explanations.decisions import Explained
 
 WIDTH = 24  # characters of the longest bar
@@ -47,7 +46,7 @@ def explain(
     It was made by a learned policy, whose file the configuration names, or --policy. Values are in log odds, against
     the newest 1,000 decisions of the same point before it.
     """
-    from gatewright.scenarios.explanations.decisions import explain_decision
+    from gatewright.scenarios.explanations.decisions import declared, explain_decision
 
     async def ask() -> Explained:
         config = desk.config()
@@ -61,7 +60,7 @@ def explain(
                 against=against,
                 exact=exact,
                 seed=seed,
-                allowed=_directions(config, deployment, str(effect.get("name", ""))),
+                allowed=declared(config, deployment, str(effect.get("name", ""))),
             )
             if log:
                 who = await acting(client, config, by)
@@ -84,18 +83,6 @@ def _artefacts(config: Config, files: Sequence[Path]) -> list[Artefact]:
         if chooser.file is not None
     }
     return [artefact.load(file) for file in (*files, *sorted(configured))]
-
-
-def _directions(config: Config, deployment: str, point: str) -> dict[str, Direction] | None:
-    """Which way features may change, as the team declares them; None where it declares no such point."""
-    from gatewright.runtime import deployments
-    from gatewright.scenarios.explanations import directions
-
-    settings = config.deployments.get(deployment)
-    if settings is None or not settings.team:
-        return None
-    declared = {each.name: each for each in deployments.team_of(settings.team).points}
-    return directions(declared[point].features) if point in declared else None
 
 
 def _described(found: Explained) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from gatewright.agents.errors import NotFoundError, UsageError
-from gatewright.runtime import summaries
+from gatewright.runtime import deployments, summaries
+from gatewright.runtime.config import Config
 from gatewright.runtime.operations import Operations
 from gatewright.runtime.policies.artefact import Artefact
 from gatewright.runtime.policies.encoding import Encoding
@@ -18,7 +20,7 @@ from gatewright.runtime.search import Search
 from gatewright.runtime.views import RecordView
 
 from .attributions import Attribution, Contrast
-from .changes import Change, Direction, levers, smallest_change
+from .changes import Change, Direction, directions, levers, smallest_change
 from .evidence import Reproduction, explain, record, reproduce
 from .games import Array, Game, Group, Reference
 
@@ -135,10 +137,33 @@ async def explain_decision(
         raise UsageError(f"record {index} is no decision that was made; `gatewright audit search --point` finds those")
     if not {"args", "result"} <= set(view.opened):
         raise NotFoundError(f"the features and the choice of record {index} were erased; they cannot be explained")
-    args, choice = view.opened["args"], view.opened["result"]
+    choice = view.opened["result"]
     artefact = _artefact(artefacts, choice, index)
-    options = artefact.manifest.options
     reference = await reference_of(client, effect["name"], artefact.manifest.encoding, before=index)
+    return await asyncio.to_thread(_explained, view, artefact, reference, against, exact, seed, allowed)
+
+
+def declared(config: Config, deployment: str, point: str) -> dict[str, Direction] | None:
+    """Which way the features of a decision point may change, as the deployment's team says; None where it declares no
+    such point."""
+    settings = config.deployments.get(deployment)
+    if settings is None or not settings.team:
+        return None
+    known = {each.name: each for each in deployments.team_of(settings.team).points}
+    return directions(known[point].features) if point in known else None
+
+
+def _explained(
+    view: RecordView,
+    artefact: Artefact,
+    reference: Reference,
+    against: str | None,
+    exact: bool,
+    seed: int,
+    allowed: Mapping[str, Direction] | None,
+) -> Explained:
+    args, choice = view.opened["args"], view.opened["result"]
+    options = artefact.manifest.options
     game = game_of(artefact, reference)
     row = artefact.manifest.encoding.encode(args["features"]).astype(np.float64)
     opened = np.array([option not in args["closed"] for option in options])
@@ -151,7 +176,7 @@ async def explain_decision(
     chances = probabilities(logits, opened[None], artefact.manifest.serving)[0]
     return Explained(
         view=view,
-        point=effect["name"],
+        point=view.record["effect"]["name"],
         policy=choice["policy"],
         features=args["features"],
         contrast=found.contrast(choice["option"], other),
@@ -168,7 +193,7 @@ async def explain_decision(
             game,
             row,
             found,
-            decision=index,
+            decision=view.index,
             policy=artefact.version,
             contrast=(choice["option"], other),
             seed=seed,
