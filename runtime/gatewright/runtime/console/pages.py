@@ -14,6 +14,7 @@ from gatewright.runtime.people import Roster
 from gatewright.runtime.views import FINAL
 
 from . import frame, signing, timeline
+from .decisions import Decisions
 from .queue import Queue
 from .standing import Standing
 
@@ -30,6 +31,7 @@ def mount(app: FastAPI, service: Host, roster: Roster, sessions: Sessions) -> No
     queue = Queue(service)
     _Pages(service, queue).add(router)
     queue.add(router)
+    Decisions(service).add(router)
     Standing(service).add(router)
     signing.add(router, roster, sessions)
     app.include_router(router)
