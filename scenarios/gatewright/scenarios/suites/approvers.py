@@ -48,7 +48,7 @@ class Approvers:
         how = self._how(approval)
         if how == "recorded" or approval.kind == "question":
             if (found := self._recorded(approval)) is not None:
-                return found
+                return found if found.reason else found.model_copy(update={"reason": UNATTENDED})
             if approval.kind == "question":
                 raise UnansweredError(
                     f"it asks people {str(approval.action.get('payload'))[:200]!r}, and the case has no answer to "

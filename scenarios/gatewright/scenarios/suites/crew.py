@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Generator, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.connection import Connection
@@ -28,7 +28,9 @@ from .bench import Bench
 from .cases import Case
 from .documents import Suite
 
-GRACE = 30.0  # seconds beyond a case's limit before the process that runs it is ended, its start included
+GRACE = 30.0  # seconds beyond a case's limit before the process that runs it is ended
+STARTING = 300.0  # seconds that a process may take to import what it needs
+READY = None  # the first word of a process
 _SPAWN = multiprocessing.get_context("spawn")  # a fork would share what libraries hold open
 
 
@@ -58,19 +60,32 @@ class _Member:
         theirs.close()
         self.task: Task | None = None
         self.deadline = 0.0
+        self._ready = False
 
     def give(self, task: Task) -> None:
         self.task = task
-        self.deadline = time.monotonic() + task.case.seconds + GRACE
-        self.line.send(task)
+        self._count_down()
+        with suppress(OSError):  # it has died, which is seen when it is listened to
+            self.line.send(task)
 
-    def take(self) -> tuple[Trial, bool] | None:
-        """The row of its trial and whether it takes more; None if it died."""
+    def hear(self) -> tuple[Trial, bool] | None:
+        """The row of its trial and whether it takes more; None where it has only said that it is ready.
+
+        Raises:
+            EOFError: it died.
+        """
         try:
-            found: tuple[Trial, bool] = self.line.recv()
-        except (EOFError, OSError):
-            return None
+            found: tuple[Trial, bool] | None = self.line.recv()
+        except OSError as error:
+            raise EOFError from error
+        if found is READY:
+            self._ready = True
+            self._count_down()
         return found
+
+    def _count_down(self) -> None:
+        assert self.task is not None
+        self.deadline = time.monotonic() + (self.task.case.seconds + GRACE if self._ready else STARTING)
 
     def how_it_died(self) -> str:
         self._process.join(GRACE)
@@ -117,13 +132,19 @@ def _collected(members: list[_Member]) -> Generator[Trial]:
     patience = max(0.0, min(member.deadline for member in busy.values()) - time.monotonic())
     for line in connection.wait(list(busy), timeout=patience):
         member = busy[line]  # type: ignore[index]  # the stubs allow for sockets, too
-        task, member.task = member.task, None
+        task = member.task
         assert task is not None
-        found = member.take()
-        if found is None:
+        try:
+            found = member.hear()
+        except EOFError:
+            member.task = None
             members.remove(member)
-            yield failed(task, f"the process that ran it {member.how_it_died()}")
-        else:
+            why = f"the process that ran it {member.how_it_died()}"
+            member.end()
+            yield failed(task, why)
+            continue
+        if found is not None:
+            member.task = None
             if not found[1]:
                 members.remove(member)
                 member.end()
@@ -162,12 +183,16 @@ def work(line: Connection, outfit: Outfit, folder: str) -> None:
 
 async def _work(line: Connection, outfit: Outfit) -> None:
     async with Bench(outfit.config, outfit.suite) as bench:
+        line.send(READY)
         while True:
             try:
                 task: Task = await asyncio.to_thread(line.recv)
             except EOFError:
                 return
-            trial = await bench.trial(task.case, task.number)
+            try:
+                trial = await bench.trial(task.case, task.number)
+            except Exception as error:  # of a world or a library: nothing is known of the state that it left
+                trial, bench.worn = failed(task, f"{type(error).__name__}: {error}"), True
             line.send((trial, not bench.worn))
             if bench.worn:
                 os._exit(0)
