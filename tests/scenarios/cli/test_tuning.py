@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from pathlib import Path
@@ -16,6 +17,13 @@ from gatewright.scenarios.tuning import choosers
 
 def run(*args: str | Path) -> Result:
     return CliRunner().invoke(main, ["tune", "start", *map(str, args)], catch_exceptions=False)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer cases, which say enough here."""
+    order = functools.partial(tuning.Order, log_size=5_000, validation=(64, 4), held_out=(100, 20))
+    monkeypatch.setattr(tuning, "Order", order)
 
 
 def last(seen: Any, masks: Any, own: Any) -> Any:

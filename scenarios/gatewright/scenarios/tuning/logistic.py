@@ -17,7 +17,7 @@ from gatewright.runtime.policies.networks import Mlp, linear
 from .logs import Rows
 
 STEPS = 50  # of Newton's method at most
-CLOSE = 1e-10  # of the largest change of a weight
+CLOSE = 1e-7  # the largest change of a weight that is none
 
 
 def fit(rows: Rows, ridge: float = 1.0) -> Mlp:

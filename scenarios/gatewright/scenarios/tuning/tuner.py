@@ -187,10 +187,20 @@ class _Trainer:
         self._order = order
         self._rows = rows
         self._progress = progress
+        self._fitted: dict[tuple[str, str], Network] = {}
 
     def train(self, settings: Mapping[str, Value], number: int, steps: int, by: Algorithm | None = None) -> Network:
+        algorithm = by or self._order.algorithm
+        if algorithm.steps:
+            return self._learnt(algorithm, settings, number, steps)
+        made_with = (algorithm.name, repr(sorted(settings.items())))
+        if made_with not in self._fitted:  # to the log alone, whatever the seed
+            self._fitted[made_with] = self._learnt(algorithm, settings, number, steps)
+        return self._fitted[made_with]
+
+    def _learnt(self, algorithm: Algorithm, settings: Mapping[str, Value], number: int, steps: int) -> Network:
         seed = self._order.seed
-        return (by or self._order.algorithm).learn(
+        return algorithm.learn(
             Lesson(
                 simulator=self._order.simulator,
                 rows=self._rows,
