@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from fractions import Fraction
+from functools import cache
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -180,11 +181,17 @@ def student_below(t: float, freedom: int) -> float:
     if freedom > 1_000:
         return NORMAL.cdf(t)
     # With t = sqrt(v) tan(x), the density is proportional to cos(x) ** (v - 1) on (-pi/2, pi/2).
-    nodes, weights = np.polynomial.legendre.leggauss(200)
+    nodes, weights = _legendre()
     angle = math.atan(abs(t) / math.sqrt(freedom))
     area = float(weights @ np.cos((nodes + 1) * angle / 2) ** (freedom - 1)) * angle / 2
     scale = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(math.pi)
     return min(1.0, max(0.0, 0.5 + math.copysign(area * scale, t)))
+
+
+@cache
+def _legendre() -> tuple[Floats, Floats]:
+    """Nodes and weights of an integral over (-1, 1); to work them out takes longer than to use them."""
+    return np.polynomial.legendre.leggauss(200)
 
 
 def _by_group(values: Floats, groups: Sequence[Hashable] | None) -> Floats:

@@ -202,7 +202,7 @@ def _budget(comparison: Comparison, gate: Gate, name: str, limit: float) -> Find
 
     if missing:
         return found(
-            "inconclusive", f"{name} is not known of {missing} trials of the candidate; unknown is not {limit:g}"
+            "inconclusive", f"{name} is not known of {missing} trials of the candidate; unknown is not 0"
         )
     lower = name in measures.LOWER_IS_BETTER
     values = statistics.floats(list(known.values()))
