@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -86,7 +86,7 @@ class Support:
             reasons=(),
         )
         reasons = (found._deterministic(logged), found._thin(minimum), found._astray(logged), _monotonous(logged))
-        return cls(**(vars(found) | {"reasons": tuple(reason for reason in reasons if reason)}))
+        return replace(found, reasons=tuple(reason for reason in reasons if reason))
 
     def _deterministic(self, logged: Logged) -> Reason | None:
         if self.uncovered <= UNCOVERED:
