@@ -1,59 +1,24 @@
 """The console in a real browser: live updates, typing that is not lost, forms without JavaScript, nothing blocked."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Generator
 from pathlib import Path
 from typing import Literal
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser
+from tests.runtime.console.browsing import FAINT, PATIENCE, Watched, served, sign_in
 
 from gatewright.runtime.cli.starting import STARTER
 from gatewright.runtime.people import digest
 
-PATIENCE = 120.0  # seconds; a machine under load starts a browser and a service slowly
-CHROMIUM = shutil.which("chromium")
-PROGRAM = Path(sys.executable).with_name("gatewright")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Generator[Browser]:
-    if CHROMIUM is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("no chromium on the PATH; install it, the console must be tried in a browser")
-        pytest.skip("no chromium on the PATH; install it to try the console in a browser")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
-
 
 @pytest.fixture
 def url(tmp_path: Path) -> Generator[str]:
-    command = [str(PROGRAM), "serve", "--json", "--port", "0", "--config", str(STARTER / "gatewright.toml")]
-    process = subprocess.Popen([*command, "--data-dir", str(tmp_path / "data")], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    yield json.loads(process.stdout.readline())["url"]
-    process.terminate()
-    process.communicate(timeout=60)
-
-
-class Watched:
-    """A page, with what the browser complained of and where it went."""
-
-    def __init__(self, page: Page, url: str) -> None:
-        page.set_default_timeout(PATIENCE * 1000)
-        self.page = page
-        self.complaints: list[str] = []
-        self.elsewhere: list[str] = []
-        page.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("request", lambda sent: None if sent.url.startswith(url) else self.elsewhere.append(sent.url))
+    with served(STARTER / "gatewright.toml", tmp_path / "data") as url:
+        yield url
 
 
 def begin(url: str, amount: float = 400) -> str:
@@ -62,9 +27,9 @@ def begin(url: str, amount: float = 400) -> str:
     return str(httpx.post(f"{url}/v1/runs/wait", json=body, timeout=PATIENCE).json()["id"])
 
 
-def test_a_new_approval_appears_by_itself_and_typing_is_kept(browser: Browser, url: str) -> None:
+def test_a_new_approval_appears_by_itself_and_typing_is_kept(chromium: Browser, url: str) -> None:
     begin(url)
-    with browser.new_page() as page:
+    with chromium.new_page() as page:
         watched = Watched(page, url)
         page.goto(url)
         card = page.locator("article.gate")
@@ -79,9 +44,9 @@ def test_a_new_approval_appears_by_itself_and_typing_is_kept(browser: Browser, u
         assert (watched.complaints, watched.elsewhere) == ([], [])
 
 
-def test_approving_in_the_browser_lets_the_run_end_and_the_page_follows(browser: Browser, url: str) -> None:
+def test_approving_in_the_browser_lets_the_run_end_and_the_page_follows(chromium: Browser, url: str) -> None:
     run_id = begin(url)
-    with browser.new_page() as page:
+    with chromium.new_page() as page:
         page.set_default_timeout(PATIENCE * 1000)
         page.goto(f"{url}/runs/{run_id}")
         page.get_by_label("Your name").fill("Ada")
@@ -93,9 +58,9 @@ def test_approving_in_the_browser_lets_the_run_end_and_the_page_follows(browser:
         assert "by Ada" in page.locator(".timeline").inner_text()
 
 
-def test_the_form_works_without_javascript(browser: Browser, url: str) -> None:
+def test_the_form_works_without_javascript(chromium: Browser, url: str) -> None:
     run_id = begin(url)
-    with browser.new_context(java_script_enabled=False) as context:
+    with chromium.new_context(java_script_enabled=False) as context:
         context.set_default_timeout(PATIENCE * 1000)
         page = context.new_page()
         page.goto(url)
@@ -113,10 +78,10 @@ def test_the_form_works_without_javascript(browser: Browser, url: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_fits_a_phone_in_both_colour_schemes(
-    browser: Browser, url: str, scheme: Literal["light", "dark"]
+    chromium: Browser, url: str, scheme: Literal["light", "dark"]
 ) -> None:
     begin(url)
-    with browser.new_context(viewport={"width": 360, "height": 800}, color_scheme=scheme) as context:
+    with chromium.new_context(viewport={"width": 360, "height": 800}, color_scheme=scheme) as context:
         page = context.new_page()
         page.goto(url)
         width = page.evaluate("document.documentElement.scrollWidth")
@@ -140,20 +105,8 @@ def guarded(tmp_path: Path) -> Generator[str]:
     ]
     config = (STARTER / "gatewright.toml").read_text("utf-8")
     (tmp_path / "gatewright.toml").write_text("\n".join([config, *lines]), "utf-8")
-    command = [str(PROGRAM), "serve", "--json", "--port", "0", "--config", str(tmp_path / "gatewright.toml")]
-    process = subprocess.Popen([*command, "--data-dir", str(tmp_path / "data")], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    yield json.loads(process.stdout.readline())["url"]
-    process.terminate()
-    process.communicate(timeout=60)
-
-
-def sign_in(page: Page, url: str, name: str) -> None:
-    page.set_default_timeout(PATIENCE * 1000)
-    page.goto(url)
-    page.get_by_label("Your token").fill(name)
-    page.get_by_role("button", name="Sign in").click()
-    page.get_by_text("At a glance").wait_for()
+    with served(tmp_path / "gatewright.toml", tmp_path / "data") as url:
+        yield url
 
 
 def begin_as(url: str, name: str) -> str:
@@ -163,10 +116,10 @@ def begin_as(url: str, name: str) -> str:
     return str(run["waiting_for"][0])
 
 
-def test_two_people_sign_in_and_decide_with_the_keyboard_alone(browser: Browser, guarded: str) -> None:
+def test_two_people_sign_in_and_decide_with_the_keyboard_alone(chromium: Browser, guarded: str) -> None:
     approval = begin_as(guarded, "robin")
     for name, progress in (("ada", "0 of 2"), ("bob", "1 of 2")):
-        with browser.new_context() as context:
+        with chromium.new_context() as context:
             page = context.new_page()
             watched = Watched(page, guarded)
             sign_in(page, guarded, name)
@@ -186,9 +139,9 @@ def test_two_people_sign_in_and_decide_with_the_keyboard_alone(browser: Browser,
     assert shown["state"] in ("approved", "consumed")
 
 
-def test_several_are_rejected_together_without_javascript(browser: Browser, guarded: str) -> None:
+def test_several_are_rejected_together_without_javascript(chromium: Browser, guarded: str) -> None:
     approvals = [begin_as(guarded, "robin") for _ in range(2)]
-    with browser.new_context(java_script_enabled=False) as context:
+    with chromium.new_context(java_script_enabled=False) as context:
         page = context.new_page()
         sign_in(page, guarded, "ada")
         page.goto(f"{guarded}/approvals")
@@ -204,9 +157,9 @@ def test_several_are_rejected_together_without_javascript(browser: Browser, guar
     assert [(view["state"], view["decision_reason"]) for view in views] == [("rejected", "not due")] * 2
 
 
-def test_an_emergency_takes_a_second_page_a_reason_and_a_tick(browser: Browser, guarded: str) -> None:
+def test_an_emergency_takes_a_second_page_a_reason_and_a_tick(chromium: Browser, guarded: str) -> None:
     approval = begin_as(guarded, "robin")
-    with browser.new_context(viewport={"width": 360, "height": 800}) as context:
+    with chromium.new_context(viewport={"width": 360, "height": 800}) as context:
         page = context.new_page()
         sign_in(page, guarded, "bob")
         page.goto(f"{guarded}/approvals/{approval}")
@@ -224,37 +177,12 @@ def test_an_emergency_takes_a_second_page_a_reason_and_a_tick(browser: Browser, 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_words_stand_out_from_their_ground(browser: Browser, guarded: str, scheme: Literal["light", "dark"]) -> None:
+def test_words_stand_out_from_their_ground(chromium: Browser, guarded: str, scheme: Literal["light", "dark"]) -> None:
     """WCAG 2.2 AA, 1.4.3: a contrast of at least 4.5 for every text on the pages of the queue."""
     approval = begin_as(guarded, "robin")
-    with browser.new_context(color_scheme=scheme) as context:
+    with chromium.new_context(color_scheme=scheme) as context:
         page = context.new_page()
         sign_in(page, guarded, "bob")
         for path in (f"/approvals/{approval}", f"/approvals/{approval}/emergency", "/delegations", "/grants"):
             page.goto(guarded + path)
             assert page.evaluate(FAINT) == []
-
-
-FAINT = """() => {
-  const parts = colour => colour.match(/[\\d.]+/g).map(Number);
-  const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
-    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, v, at) => sum + v * [0.2126, 0.7152, 0.0722][at], 0);
-  const ground = element => {
-    for (let at = element; at; at = at.parentElement) {
-      const found = parts(getComputedStyle(at).backgroundColor);
-      if (found.length < 4 || found[3] > 0) return found;
-    }
-    return [255, 255, 255];
-  };
-  const faint = [];
-  for (const element of document.querySelectorAll("body *")) {
-    const own = [...element.childNodes].some(node => node.nodeType === 3 && node.textContent.trim());
-    if (!own) continue;
-    const [one, two] = [light(parts(getComputedStyle(element).color)), light(ground(element))];
-    const contrast = (Math.max(one, two) + 0.05) / (Math.min(one, two) + 0.05);
-    const said = element.textContent.trim().slice(0, 40);
-    if (contrast < 4.5) faint.push(`${element.tagName} ${said} ${contrast.toFixed(1)}`);
-  }
-  return faint;
-}"""

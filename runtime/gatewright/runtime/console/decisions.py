@@ -111,14 +111,16 @@ class Decisions:
         return frame.page("replayed.html", request, view=view, result=result)
 
     async def pack(self, request: Request) -> Response:
-        index = frame.number(request.path_params, "index", 0)
+        found = await dossier(self._service, frame.number(request.path_params, "index", 0))
+        index = found.view.index
         opened = request.query_params.get("opened") == "1"
         known = {artefact.version: artefact.content() for artefact in self._service.artefacts()}
-        chosen = evidence.Chosen(indices=[index], words=f"records {index}")
+        indices = [index, *(vote.index for vote in found.votes)]
+        chosen = evidence.Chosen(indices=indices, words=f"record {index} and what people said of it")
         with TemporaryDirectory(prefix="gatewright-") as folder:
             path = Path(folder) / f"decision-{index}.zip"
             async with self._turn:
-                policies = await evidence.deciders(self._service, known, [index])
+                policies = await evidence.deciders(self._service, known, indices)
                 await evidence.write(self._service, path, chosen, opened=opened, policies=policies)
             content = await asyncio.to_thread(path.read_bytes)
         headers = {**frame.HEADERS, "content-disposition": f'attachment; filename="{path.name}"'}
