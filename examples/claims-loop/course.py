@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import proof
 from office import Worked, work
 
@@ -19,11 +18,10 @@ from gatewright.environments.claims.optimum import rules, solver
 from gatewright.environments.claims.simulator import TRIAGE
 from gatewright.runtime.cli.desk import Desk, aligned, progress_bar
 from gatewright.runtime.config import load
-from gatewright.runtime.policies import MOST_EXPLORATION
 from gatewright.runtime.policies.artefact import Artefact, Data
 from gatewright.runtime.policies.networks import Network
-from gatewright.scenarios import tuning
-from gatewright.scenarios.tuning import choosers, offpolicy, seeds
+from gatewright.scenarios import evaluation, tuning
+from gatewright.scenarios.tuning import choosers, seeds
 
 HERE = Path(__file__).parent
 
@@ -115,18 +113,17 @@ def _tuned(seed: int, size: Size, worked: Worked) -> tuple[tuning.Tuned, tuning.
 
 def _judge(made: Artefact, worked: Worked) -> None:
     """What the claims that the rules have worked on say about the policy: a look, not the gate."""
-    rows = _rows(worked)
-    own = (rows.propensities > MOST_EXPLORATION).astype(np.float64)  # the rule's choice: an explored one is as rare
-    target = offpolicy.likely(made, rows)
-    found, gain = offpolicy.estimate(rows, target), offpolicy.gain(rows, target, own)
-    print(f"  on {len(rows.actions)} logged claims, of which {found.effective:.0f} tell as much as claims of its own:")
-    if not found.supported:
-        print(f"  too few to tell (at least {offpolicy.FEWEST} are needed)")
-        return
+    logged = evaluation.of_log(worked.log, made)
+    found = evaluation.evaluate(logged)
     print(
-        f"  reward {found.value.mean:.4f} ({found.value.low:.4f} to {found.value.high:.4f}), {gain.mean:+.4f} over the "
-        f"rules ({gain.low:+.4f} to {gain.high:+.4f})"
+        f"  on {len(logged.actions)} logged claims, of which {found.support.ess:.0f} tell as much as claims of its own:"
     )
+    for each in found.estimates:
+        (low, high), (less, more) = each.interval, each.gain
+        print(
+            f"  {each.estimator:<6} {each.value:.4f} ({low:.4f} to {high:.4f}), over what was done {less:+.4f} to {more:+.4f}"
+        )
+    print(f"  {found.outcome}: {found.reason}")
 
 
 def _rows(worked: Worked) -> tuning.Rows:
