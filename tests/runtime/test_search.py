@@ -43,6 +43,7 @@ OPENED = {"args": {"features": {"amount": 6000, "channel": "web", "who": {"age":
         Search(point="triage"),
         Search(agent="desk", deployment="claims", thread_id="thread-1", outcome="ok"),
         Search(verdict="ask"),
+        Search(effect="decision"),
         Search(approver="bob"),
         Search(since=AT),
         Search(policy="maskable-ppo"),
