@@ -9,7 +9,7 @@ import time
 import zipfile
 from collections.abc import Generator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import httpx
 import numpy as np
@@ -52,11 +52,12 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Generator[Desk]:
 def _worked(url: str) -> str:
     """Lets the desk work on claims, robin reporting them and Ada approving the last one; gives the last one's case."""
     with httpx.Client(base_url=f"{url}/v1", timeout=PATIENCE) as client:
+        runs: list[dict[str, Any]] = []
         for number in range(1, CLAIMS + 1):
             said = {"messages": [{"role": "user", "content": f"I report the claim C-7-{number}."}]}
             body = {"deployment": "claims", "input": said, "timeout": 0 if number < CLAIMS else 20}
-            answer = client.post("/runs/wait", json=body, headers={"authorization": "Bearer robin"})
-        run = answer.json()
+            runs.append(client.post("/runs/wait", json=body, headers={"authorization": "Bearer robin"}).json())
+        run = runs[-1]
         client.headers["authorization"] = "Bearer ada"
         while not (asked := client.get("/approvals", params={"case_id": run["case_id"]}).json()):
             time.sleep(POLL)

@@ -125,7 +125,7 @@ async def test_a_replay_comes_from_another_component_and_is_told(
 async def test_without_what_replays_the_page_says_what_is_missing(
     browser: httpx.AsyncClient, paid: RecordView, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(offers, "entry_points", lambda **_: [])
+    monkeypatch.setattr(offers, "GROUP", "nobody.offers.any")
 
     assert "the scenarios component of Gatewright offers it" in await text(
         browser, f"/decisions/{paid.index}/replay", 503
@@ -191,7 +191,7 @@ async def test_why_a_rule_chose_stands_in_its_record_and_nothing_is_drawn(
     monkeypatch.setattr(offers, "explain", lambda: explain)
     by_rule = await text(browser, f"/decisions/{index}")
     monkeypatch.undo()
-    monkeypatch.setattr(offers, "entry_points", lambda **_: [])
+    monkeypatch.setattr(offers, "GROUP", "nobody.offers.any")
     alone = await text(browser, f"/decisions/{index}")
 
     assert "no policy file of that version is known" in by_rule and "<svg" not in by_rule
