@@ -120,9 +120,8 @@ def _judge(made: Artefact, worked: Worked) -> None:
     )
     for each in found.estimates:
         (low, high), (less, more) = each.interval, each.gain
-        print(
-            f"  {each.estimator:<6} {each.value:.4f} ({low:.4f} to {high:.4f}), over what was done {less:+.4f} to {more:+.4f}"
-        )
+        value = f"{each.value:.4f} ({low:.4f} to {high:.4f})"
+        print(f"  {each.estimator:<6} {value}, over what was done {less:+.4f} to {more:+.4f}")
     print(f"  {found.outcome}: {found.reason}")
 
 
