@@ -55,7 +55,7 @@ def _worked(url: str) -> str:
         runs: list[dict[str, Any]] = []
         for number in range(1, CLAIMS + 1):
             said = {"messages": [{"role": "user", "content": f"I report the claim C-7-{number}."}]}
-            body = {"deployment": "claims", "input": said, "timeout": 0 if number < CLAIMS else 20}
+            body = {"deployment": "claims", "input": said, "timeout": 1}
             runs.append(client.post("/runs/wait", json=body, headers={"authorization": "Bearer robin"}).json())
         run = runs[-1]
         client.headers["authorization"] = "Bearer ada"
