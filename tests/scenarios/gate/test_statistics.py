@@ -13,7 +13,7 @@ from gatewright.scenarios.gate import statistics
 from gatewright.scenarios.gate.statistics import Floats, floats
 
 COUNTS = st.lists(st.integers(-4, 4).map(lambda count: count / 4), max_size=12).map(floats)
-NUMBERS = st.lists(st.floats(-1, 1, width=32), max_size=9).map(floats)
+NUMBERS = st.lists(st.integers(-(10**5), 10**5).map(lambda count: count / 10**5), max_size=9).map(floats)
 
 
 @pytest.fixture
