@@ -27,6 +27,7 @@ NAMES = (
     "outage",
     "scale",
     "explanations",
+    "gate",
     "verifying",
     "serving",
 )

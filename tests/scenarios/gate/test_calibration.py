@@ -44,7 +44,7 @@ def judged(draws: int, drop: float, gate: Gate, seed: int = 0) -> Counter[str]:
 
 def within(count: int, draws: int, rate: float, errors: float = 3.3) -> bool:
     """Whether a share is this rate, as far as so many draws tell (1 of 1,000 times they do not)."""
-    return abs(count / draws - rate) <= errors * (rate * (1 - rate) / draws) ** 0.5
+    return bool(abs(count / draws - rate) <= errors * (rate * (1 - rate) / draws) ** 0.5)
 
 
 def test_the_default_gate_rarely_blocks_an_unchanged_agent() -> None:

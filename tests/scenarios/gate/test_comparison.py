@@ -32,8 +32,8 @@ def test_cases_are_in_the_order_in_which_people_count() -> None:
 @settings(max_examples=10, deadline=None)
 def test_the_order_of_either_table_is_irrelevant(before: dict[str, str], after: dict[str, str], random: Any) -> None:
     base, candidate = side({**before, "z": "10"}), side({**after, "z": "01"})
-    mixed = [table("side", random.sample(each.trials, len(each.trials))) for each in (base, candidate)]
-    first, second = judge(base, candidate), judge(*mixed)
+    one, other = (table("side", random.sample(each.trials, len(each.trials))) for each in (base, candidate))
+    first, second = judge(base, candidate), judge(one, other)
     assert (first.outcome, first.findings) == (second.outcome, second.findings)
     # As text: what is not known is NaN, which is not equal to itself.
     assert str(first.comparison.metrics) == str(second.comparison.metrics)
