@@ -201,9 +201,7 @@ def _budget(comparison: Comparison, gate: Gate, name: str, limit: float) -> Find
         return Finding(rule=f"budget {name}", outcome=outcome, reason=reason)
 
     if missing:
-        return found(
-            "inconclusive", f"{name} is not known of {missing} trials of the candidate; unknown is not 0"
-        )
+        return found("inconclusive", f"{name} is not known of {missing} trials of the candidate; unknown is not 0")
     lower = name in measures.LOWER_IS_BETTER
     values = statistics.floats(list(known.values()))
     groups = measures.groups([(case, cases[case]) for case in known])

@@ -141,7 +141,7 @@ class _Import:
         )
         self._entries.append(Entry(len(self._entries), record.encode(), values))
 
-    def _record(self, kind: records.Kind, step: str, **more: Any) -> records.Record:
+    def _record(self, kind: records.Kind, step: str, agent: str | None = None, **more: Any) -> records.Record:
         return records.Record(
             kind=kind,
             time=records.timestamp(_UNKNOWN + timedelta(microseconds=len(self._entries))),
@@ -150,7 +150,8 @@ class _Import:
             thread_id=self._recording.id,
             case_id=self._recording.id,
             step=step,
-            **({"agent": self._agent(None)} | more),
+            agent=agent or self._agent(None),
+            **more,
         )
 
     def _value(self, value: Any) -> Value:
