@@ -11,9 +11,11 @@ import pytest
 from benchmarks.__main__ import NAMES
 
 ROOT = Path(__file__).parents[2]
+LONG = frozenset("claims explanations http outage policy replays scale serving verifying".split())  # even the tiny mode
+ROUNDS = [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in NAMES]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ROUNDS)
 def test_a_quick_round_prints_its_figures_as_json(name: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{name}", "--quick", "--json", "--dir", str(tmp_path)],

@@ -7,10 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from benchmarks.chaos.history import VIOLATIONS, History
 from benchmarks.chaos.processes import ROOT
 
 
+@pytest.mark.slow  # a minute of it, on real services, is part of CI
 def test_a_service_that_is_killed_keeps_its_promises_to_whoever_looks_from_outside(tmp_path: Path) -> None:
     arguments = ["--backend", "sqlite", "--threads", "6", "--seconds", "8", "--json", "--keep", str(tmp_path / "kept")]
     done = subprocess.run(
