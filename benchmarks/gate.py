@@ -59,7 +59,7 @@ def blocked(drop: float, draws: int) -> Blocked:
     return Blocked(100 * gate / draws, 100 * lower / draws)
 
 
-async def gate(setting: Setting) -> Sequence[Figure]:
+async def measure(setting: Setting) -> Sequence[Figure]:
     """Both figures."""
     draws = setting.size(1_000, 40)
     began = time.process_time()
@@ -88,4 +88,4 @@ async def gate(setting: Setting) -> Sequence[Figure]:
 
 
 if __name__ == "__main__":
-    main(gate, __doc__)
+    main(measure, __doc__)
