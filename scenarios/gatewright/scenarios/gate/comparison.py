@@ -192,7 +192,7 @@ def _metric(name: str, cases: Sequence[Case], settings: Settings) -> Metric:
         missing_base=sum(measures.missing(name, case.base) for case in cases),
         missing_candidate=sum(measures.missing(name, case.candidate) for case in cases),
         plan=plan(name, [(case.base, len(case.candidate)) for case in cases], settings),
-        detectable=None if error is None else powers.detectable(error, alpha=settings.alpha, power=settings.power),
+        detectable=None if not error else powers.detectable(error, alpha=settings.alpha, power=settings.power),
     )
 
 

@@ -40,6 +40,8 @@ def plan(
 ) -> Plan | None:
     """The smallest difference of means that a paired comparison will show; None if the baseline cannot tell.
 
+    It cannot with fewer than two cases, nor where a measure that is no share never varies within one.
+
     delta = (z(1 - alpha) + z(power)) sqrt((sigma_B^2 / K_B + sigma_C^2 / K_C) / n), Miller 2024 (arXiv 2411.00640,
     section 5), one-sided and for a change that moves all cases alike, with sigma_C = sigma_B, estimated from the
     baseline's trials. The variance of a share changes with it, and a baseline that always succeeds has none: for a
@@ -60,6 +62,8 @@ def plan(
         within = sum(float(((each - each.mean()) ** 2).sum()) for each in repeated) / freedom
     else:
         within = float(np.concatenate(values).var(ddof=1))
+    if not share and within == 0:
+        return None
     # The mean of 1 / k, not 1 / the mean of k: a case with few trials is less certain by more.
     own = float(np.mean([1 / len(each) for each in values]))
     theirs = own if trials is None else 1 / trials

@@ -116,10 +116,10 @@ def _metrics(comparison: Comparison, gate: Gate) -> Iterator[Finding]:
     # What nobody knows counts as one of the tests too: it was to be one before the run.
     chances = [1.0 if math.isnan(metric.p_worse) else metric.p_worse for metric in metrics]
     for metric, p in zip(metrics, statistics.holm(chances), strict=True):
-        yield _metric(metric, p, gate)
+        yield _metric(metric, p, gate, adjusted="" if len(metrics) == 1 else f" for {len(metrics)} metrics")
 
 
-def _metric(metric: Metric, p: float, gate: Gate) -> Finding:
+def _metric(metric: Metric, p: float, gate: Gate, adjusted: str) -> Finding:
     def found(outcome: Outcome, reason: str) -> Finding:
         return Finding(rule=metric.name, outcome=outcome, reason=reason, p=p)
 
@@ -129,7 +129,7 @@ def _metric(metric: Metric, p: float, gate: Gate) -> Finding:
     told = (
         f"{name} went from {wording.value(name, metric.base)} to {wording.value(name, metric.candidate)} "
         f"({wording.change(name, metric.difference)}, 95 % interval {wording.interval(name, metric.interval)}; "
-        f"p = {wording.chance(p)})"
+        f"p = {wording.chance(p)}{adjusted})"
     )
     if metric.p_margin is not None and metric.p_margin <= gate.alpha:
         shown: Outcome = "pass"
@@ -160,7 +160,7 @@ def _blind(metric: Metric, gate: Gate) -> str:
     seen = [metric.detectable, metric.plan.detectable if metric.plan else None]
     largest = max((each for each in seen if each is not None), default=None)
     if largest is None:
-        return "one case cannot show any change"
+        return "what could have been seen cannot be told of one case, or of values that never vary"
     if largest <= limit:
         return ""
     return (
@@ -230,7 +230,7 @@ def beforehand(plans: Mapping[str, Plan | None]) -> list[str]:
             bound = " at most (one trial a case)" if plan.bound else ""
             lines.append(
                 f"{name}: {plan.cases} cases of {plan.trials:.3g} trials show a change for the worse by "
-                f"{wording.size(name, plan.detectable)}{bound} with chance {plan.power:.0%}"
+                f"{wording.size(name, plan.detectable)}{bound} with chance {100 * plan.power:g} %"
             )
     return lines
 

@@ -109,7 +109,10 @@ def _metrics(document: Document) -> Picture | None:
         title="Change of each share, in points, with its 95 % interval" if compared else "Shares with 95 % intervals",
         height=STEP * (len(rows) + 2),
         marks=tuple(marks),
-        ticks=tuple((place(spot), f"{100 * spot:+.3g}" if compared else f"{100 * spot:.3g} %") for spot in spots),
+        ticks=tuple(
+            (place(spot), (f"{100 * spot:+.3g}" if spot else "0") if compared else f"{100 * spot:.3g} %")
+            for spot in spots
+        ),
         zero=place(0.0) if compared else None,
     )
 
