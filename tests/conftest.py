@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -20,8 +21,12 @@ from deploy.cluster.brokers import broker
 from deploy.cluster.kafka import Kafka
 from deploy.cluster.postgresql import PostgreSQL
 from deploy.cluster.tansu import Tansu
+from tests import needs
 
 from gatewright.agents.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 settings.register_profile("gatewright", deadline=None, database=None, derandomize=True)
 settings.load_profile("gatewright")
@@ -60,8 +65,22 @@ def kafka_broker() -> Generator[Kafka | Tansu]:
     """A broker of the test's own that keeps what it acknowledged: it may be killed, paused and restarted."""
     with _folder() as folder, _broker(folder) as server:
         if not server.durable:
-            pytest.skip(f"Tansu forgets all when it ends, and Apache Kafka cannot run: {jars.missing()}")
+            needs.missing(f"Tansu forgets all when it ends, and Apache Kafka cannot run: {jars.missing()}")
         yield server
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Generator[Browser]:
+    """A real browser, for modules whose tests are not asynchronous."""
+    from playwright.sync_api import sync_playwright  # not for the tests that need no browser
+
+    program = shutil.which("chromium")
+    if program is None:
+        needs.missing("no chromium on the PATH; install it, pages must be tried in a browser")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield started
+        started.close()
 
 
 @pytest.fixture
@@ -79,7 +98,7 @@ def pytest_report_header() -> str:
 @contextmanager
 def _broker(folder: Path) -> Generator[Kafka | Tansu]:
     with _needed():
-        if os.environ.get("CI") == "true" and (reason := jars.missing()) is not None:
+        if needs.IN_CI and (reason := jars.missing()) is not None:
             raise UnavailableError(reason)  # Tansu would prove less
         server = broker(folder / "broker")
         server.start()
@@ -99,10 +118,8 @@ def _folder() -> Generator[Path]:
 
 @contextmanager
 def _needed() -> Generator[None]:
-    """What is missing skips a test at a desk and fails it in CI."""
+    """What cannot run here skips a test at a desk and fails it in CI."""
     try:
         yield
     except UnavailableError as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(error))
-        pytest.skip(str(error))
+        needs.missing(str(error))

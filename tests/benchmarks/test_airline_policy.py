@@ -10,17 +10,13 @@ import pytest
 from benchmarks.airline_cases import WRITES, Called, Episode, Judged, Said, judge, read
 from benchmarks.airline_mutations import MUTATIONS, Scene, mutants
 from benchmarks.airline_policy import BREACHES, EPISODES, Alarm, measure
-from benchmarks.program import Setting, shared_data
+from benchmarks.program import Setting
+from tests.needs import shared_data
 
 from gatewright.agents.support import team
 from gatewright.environments.airline import dataset
 from gatewright.environments.airline.world import CONVERSATIONS
 from gatewright.safety import Guard, Pack
-
-GIVEN = shared_data() / EPISODES
-recorded = pytest.mark.skipif(
-    not GIVEN.is_file(), reason=f"no recorded conversations at {GIVEN}; set GATEWRIGHT_SHARED_DATA to their folder"
-)
 
 
 @pytest.fixture(scope="module")
@@ -105,8 +101,8 @@ def test_a_mutation_leaves_the_recorded_data_alone(guard: Guard) -> None:
     assert repr(data) == before
 
 
-@recorded
 async def test_recorded_violations_are_caught_and_what_is_right_is_left_alone(tmp_path: Path) -> None:
+    shared_data(*EPISODES.parts)
     figures = {figure.name: figure for figure in await measure(Setting(folder=tmp_path))}
     assert [name for name, figure in figures.items() if not figure.passed] == []
     assert figures["mutants"].ours >= 500

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 import click
 import pytest
 from deploy.cluster.processes import alive, descendants
+from tests import needs
 
 from gatewright.runtime.cli import main
 from gatewright.runtime.config import PREFIX, Config, load
@@ -59,7 +59,7 @@ def needed() -> Callable[[str | None], None]:
 
     def check(missing: str | None) -> None:
         if missing is not None:
-            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
+            needs.missing(missing)
 
     return check
 

@@ -13,6 +13,7 @@ from deploy.cluster.kafka import Kafka
 from deploy.cluster.postgresql import PostgreSQL
 from deploy.cluster.processes import free_port
 from deploy.cluster.tansu import Tansu
+from tests import needs
 
 
 class Namespace(NamedTuple):
@@ -46,9 +47,9 @@ def namespace() -> Generator[Namespace]:
             subprocess.run(["ip", *words.split()], capture_output=True, text=True, check=True)
         yield given
     except FileNotFoundError:
-        pytest.skip("`ip` is not installed: `apt install iproute2`")
+        needs.missing("`ip` is not installed: `apt install iproute2`")
     except subprocess.CalledProcessError as error:
-        pytest.skip(f"this machine lets us make no network namespace: {error.stderr.strip()}")
+        needs.missing(f"this machine lets us make no network namespace: {error.stderr.strip()}")
     finally:
         subprocess.run(f"ip netns delete {name} || true", shell=True, capture_output=True)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import needs
 
 from gatewright.agents.errors import ConflictError, UnavailableError
 from gatewright.runtime import claims
@@ -348,7 +349,7 @@ async def test_a_full_disk_refuses_clearly_loses_nothing_and_is_got_over(house: 
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(folder)], check=False)
     if mounted.returncode:
-        pytest.skip("a small file system cannot be mounted here")
+        needs.missing("a small file system cannot be mounted here")
     try:
         async with house.open(f"{ODD}:pays", retry_delay=0.05) as service:
             accepted: list[str] = []

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from tests import needs
 
 from gatewright.agents.errors import UsageError
 from gatewright.runtime import config, prices
@@ -37,7 +38,7 @@ def test_an_unknown_price_is_none_and_a_free_model_costs_nothing() -> None:
 
 
 def test_the_published_prices_know_models_and_do_not_guess() -> None:
-    pytest.importorskip("genai_prices")
+    needs.module("genai_prices", "prices")
     published = PublishedPrices()
     known = published.cost("gpt-4o-mini", Tokens(1_000_000, 0))
     assert known is not None and known > 0
@@ -48,7 +49,7 @@ def test_the_published_prices_know_models_and_do_not_guess() -> None:
 
 
 def test_a_provider_that_counts_the_cache_apart_is_priced_all_the_same() -> None:
-    pytest.importorskip("genai_prices")
+    needs.module("genai_prices", "prices")
     assert PublishedPrices().cost("gpt-4o-mini", Tokens(10, 1, cache_read=50)) is not None
 
 

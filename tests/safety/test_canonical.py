@@ -1,7 +1,6 @@
 import dataclasses
 import json
 import math
-import os
 import struct
 import threading
 from base64 import b64encode
@@ -11,7 +10,7 @@ from decimal import Decimal
 from enum import Enum, IntEnum
 from fractions import Fraction
 from hashlib import sha256
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any, cast
 from uuid import UUID
@@ -22,12 +21,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, ToolCall
 from pydantic import BaseModel, Field, SecretStr
+from tests.needs import shared_data
 
 from gatewright.agents.errors import UsageError
 from gatewright.safety.canonical import MAX_DEPTH, JsonValue, canonical, digest, json_value
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no timing is asserted
-SHARED = Path(os.environ.get("GATEWRIGHT_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 # The edge cases that begin the published ES6 number sequence, as IEEE 754 bits, and the published SHA-256 of its
 # first 10,000 lines: cyberphone/json-canonicalization, testdata/README.md (Apache-2.0, copyright WebPKI.org).
@@ -124,9 +123,7 @@ def same(left: object, right: object) -> bool:
 
 
 def test_the_published_files_are_spelled_as_published() -> None:
-    folder = SHARED / "jcs"
-    if not folder.exists():
-        pytest.skip(f"no test vectors in {folder}; set GATEWRIGHT_SHARED_DATA to the folder that holds jcs/")
+    folder = shared_data("jcs")
     sources = sorted((folder / "input").iterdir())
     assert len(sources) == 6
     for source in sources:

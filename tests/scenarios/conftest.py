@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
 import pytest
+from tests.needs import shared_data
 from tests.scenarios.offices import Office
 
 from gatewright.environments.airline.world import CONVERSATIONS
@@ -15,10 +15,7 @@ from gatewright.environments.airline.world import CONVERSATIONS
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with data of others."""
-    path = Path(os.environ.get("GATEWRIGHT_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
-    if not path.is_dir():
-        pytest.skip(f"no recorded episodes at {path}; set GATEWRIGHT_SHARED_DATA")
-    return path
+    return shared_data()
 
 
 @pytest.fixture

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.needs import shared_data
 
 from gatewright.environments.domains import Called
 from gatewright.environments.retail import RETAIL
@@ -118,8 +118,4 @@ def ask(case: Case) -> Ask:
 @pytest.fixture(scope="session")
 def recorded() -> Path:
     """The folder with tau2-bench's retail data and two models' recorded conversations."""
-    beside = Path(__file__).parents[4] / "shared" / "data"
-    path = Path(os.environ.get("GATEWRIGHT_SHARED_DATA", beside)) / "tau2" / "retail"
-    if not path.is_dir():
-        pytest.skip(f"no recorded retail conversations at {path}; set GATEWRIGHT_SHARED_DATA")
-    return path
+    return shared_data("tau2", "retail")

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from tests import needs
 
 if TYPE_CHECKING:
     from .conftest import Project
-
-ROOT = Path(__file__).parents[3]
-SHARED = Path(os.environ.get("GATEWRIGHT_SHARED_DATA", ROOT.parent / "shared" / "data"))
-EPISODES = SHARED / "taubench" / "airline" / "episodes-gpt-4o.json"
 
 
 def test_dev_leaves_one_approval_and_finishes_the_rest(project: Project, serving: Callable[..., str]) -> None:
@@ -43,13 +38,12 @@ def test_dev_leaves_one_approval_and_finishes_the_rest(project: Project, serving
 def test_a_real_models_conversations_come_out_as_recorded(
     project: Project, serving: Callable[..., str], beside_a_service: bool
 ) -> None:
-    if not EPISODES.exists():
-        pytest.skip(f"no recorded conversations at {EPISODES}; set GATEWRIGHT_SHARED_DATA to the folder that has them")
+    episodes = needs.shared_data("taubench", "airline", "episodes-gpt-4o.json")
     (project.path / "gatewright.toml").unlink()
     if beside_a_service:
         serving()
 
-    result = project.program("run", "start", "support", "--episodes", str(EPISODES), "--auto-approve", "--json")
+    result = project.program("run", "start", "support", "--episodes", str(episodes), "--auto-approve", "--json")
 
     outcome = result.json
     assert (result.code, outcome["conversations"]) == (0, 100)

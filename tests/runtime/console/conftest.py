@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import AsyncGenerator, Generator
-from typing import TYPE_CHECKING
+from collections.abc import AsyncGenerator
 
 import httpx
 import pytest
@@ -13,9 +10,6 @@ import pytest
 from gatewright.runtime.api import create_app
 from gatewright.runtime.service import Service
 from gatewright.runtime.views import RunView
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 
 @pytest.fixture
@@ -31,19 +25,3 @@ async def waiting(service: Service) -> RunView:
     """A run whose refund waits for a person. The order's name is what a customer could have typed."""
     run = await service.start_run("clerk", {"order": "<script>alert(1)</script>", "amount": 400})
     return await service.wait(run.id)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Generator[Browser]:
-    """A real browser, for modules whose tests are not asynchronous."""
-    from playwright.sync_api import sync_playwright  # not for the tests that need no browser
-
-    program = shutil.which("chromium")
-    if program is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("no chromium on the PATH; install it, the console must be tried in a browser")
-        pytest.skip("no chromium on the PATH; install it to try the console in a browser")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield started
-        started.close()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from deploy.cluster import jars
 from deploy.cluster.kafka import Kafka
+from tests import needs
 
 from gatewright.agents.errors import UnavailableError
 from gatewright.runtime.kafka import Producer, Record, Settings, Topics
@@ -47,7 +48,7 @@ def test_the_service_does_not_load_kafka_python() -> None:
 async def guarded(tmp_path: Path) -> AsyncGenerator[Kafka]:
     """A broker that asks for a password."""
     if (reason := jars.missing()) is not None:
-        pytest.skip(reason)
+        needs.missing(reason)
     broker = Kafka(tmp_path / "broker", users={"svc": "hunter2"})
     broker.start()
     yield broker

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests import needs
 
 from gatewright.agents.errors import UsageError
 from gatewright.runtime.policies import networks
@@ -17,7 +18,7 @@ def layer(*shape: int) -> Any:
 @pytest.mark.slow  # for importing torch; `python -m benchmarks.serving` compares logits, too
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 def test_dense_layers_are_what_torch_computes(activation: Any) -> None:
-    torch = pytest.importorskip("torch")
+    torch = needs.module("torch", "tune")
     sizes = (21, 64, 64, 4)
     layers = [torch.nn.Linear(given, wanted) for given, wanted in zip(sizes, sizes[1:], strict=False)]
     between = torch.nn.Tanh() if activation == "tanh" else torch.nn.ReLU()

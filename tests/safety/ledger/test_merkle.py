@@ -1,19 +1,17 @@
 import json
-import os
 from base64 import b64decode
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.needs import shared_data
 
 from gatewright.agents.errors import IntegrityError, UsageError
 from gatewright.safety.ledger import merkle
 from gatewright.safety.ledger.merkle import Frontier, NodeReader
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no timing is asserted
-SHARED = Path(os.environ.get("GATEWRIGHT_SHARED_DATA", Path(__file__).parents[4] / "shared" / "data"))
 
 
 class Tree:
@@ -51,10 +49,7 @@ def rfc_root(leaves: list[bytes]) -> bytes:
 
 
 def vectors(kind: str) -> list[dict[str, Any]]:
-    folder = SHARED / "merkle" / kind
-    if not folder.exists():
-        pytest.skip(f"no test vectors in {folder}; set GATEWRIGHT_SHARED_DATA to the folder that holds merkle/")
-    return [json.loads(path.read_text("utf-8")) for path in sorted(folder.rglob("*.json"))]
+    return [json.loads(path.read_text("utf-8")) for path in sorted(shared_data("merkle", kind).rglob("*.json"))]
 
 
 def hashes(texts: list[str] | None) -> list[bytes]:

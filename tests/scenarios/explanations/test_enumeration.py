@@ -5,6 +5,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests import needs
 
 from gatewright.agents.errors import UsageError
 from gatewright.scenarios.explanations import Game, Group, Reference, enumerate_coalitions
@@ -32,7 +33,7 @@ def test_it_equals_the_mean_over_all_orders_of_the_features(game: Game, cases: N
 
 @pytest.mark.slow  # shap compiles for seconds
 def test_it_equals_shaps_exact_explainer(game: Game, cases: NDArray[np.float64]) -> None:
-    shap = pytest.importorskip("shap", reason="the extra `audit` is not installed")
+    shap = needs.module("shap", "audit")
     codes = np.column_stack([game.reference.rows[:, :3], game.reference.rows[:, 3:].argmax(axis=1)])
 
     def encoded(raw: NDArray[np.float64]) -> NDArray[np.float64]:

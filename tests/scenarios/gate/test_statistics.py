@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests import needs
 
 from gatewright.scenarios.gate import statistics
 from gatewright.scenarios.gate.statistics import Floats, floats
@@ -19,7 +20,7 @@ NUMBERS = st.lists(st.integers(-(10**5), 10**5).map(lambda count: count / 10**5)
 
 @pytest.fixture
 def scipy() -> Any:
-    return pytest.importorskip("scipy.stats", reason="no scipy to compare with; the extra `audit` brings it")
+    return needs.module("scipy.stats", "audit")
 
 
 def enumerated(differences: Floats) -> float:

@@ -1,20 +1,16 @@
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, ViewportSize
 from tests.scenarios.gate.tables import side, suite
 
 from gatewright.scenarios.gate import Verdict, judge
 from gatewright.scenarios.gate.reports import Document, of_comparison, of_run, of_verdict, text, write
 from gatewright.scenarios.gate.reports.markdown import text as markdown
 from gatewright.scenarios.gate.reports.page import html
-
-CHROMIUM = shutil.which("chromium")
 
 
 @pytest.fixture
@@ -59,21 +55,16 @@ def test_a_run_and_a_comparison_have_a_page_without_a_verdict() -> None:
         assert "What a comparison with it will be able to see" in text(document) or document.base is not None
 
 
-def test_the_page_is_whole_in_a_browser_light_and_dark_wide_and_narrow(attacked: Verdict, tmp_path: Path) -> None:
-    if CHROMIUM is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("no chromium on the PATH; install it, the page must be tried in a browser")
-        pytest.skip("no chromium on the PATH; install it to look at the page in a browser")
+def test_the_page_is_whole_in_a_browser_light_and_dark_wide_and_narrow(
+    chromium: Browser, attacked: Verdict, tmp_path: Path
+) -> None:
     path = tmp_path / "report.html"
     write(path, attacked)
     told: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        papers: set[str] = set()
-        for width, scheme in ((1280, "light"), (390, "dark")):
-            page = browser.new_page(
-                viewport={"width": width, "height": 800}, color_scheme="dark" if scheme == "dark" else "light"
-            )
+    papers: set[str] = set()
+    for width, scheme in ((1280, "light"), (390, "dark")):
+        viewport: ViewportSize = {"width": width, "height": 800}
+        with chromium.new_page(viewport=viewport, color_scheme="dark" if scheme == "dark" else "light") as page:
             page.on("console", lambda message: told.append(message.text))
             page.on("request", lambda request: told.append(request.url))
             page.on("dialog", lambda dialog: told.append(dialog.message))
@@ -82,6 +73,5 @@ def test_the_page_is_whole_in_a_browser_light_and_dark_wide_and_narrow(attacked:
             assert page.locator("h2").all_inner_texts()[:3] == ["Rules", "What changed", "Numbers"]
             assert page.locator("svg").count() == 2
             papers.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
-        browser.close()
     assert told == [path.as_uri()] * 2
     assert len(papers) == 2
