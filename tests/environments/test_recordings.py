@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gatewright.environments.recordings import Message, Names, RecordedCall, Recording, answered
+from gatewright.environments.recordings import Answer, Message, Names, RecordedCall, Recording, joined
 
 
 def call(identity: str, *, by: str = "assistant", result: str | None = None) -> RecordedCall:
@@ -28,7 +28,17 @@ def recording(*messages: Message) -> Recording:
 def test_calls_are_answered_by_id_or_else_in_order(
     ids: list[str], results: list[tuple[str, str]], expected: list[str | None]
 ) -> None:
-    assert [each.result for each in answered([call(identity) for identity in ids], results)] == expected
+    asked = Message(role="assistant", text="", calls=tuple(call(identity) for identity in ids))
+    (message,) = joined([asked, *(Answer(*result) for result in results)])
+    assert [each.result for each in message.calls] == expected
+
+
+def test_answers_belong_to_the_message_that_they_follow() -> None:
+    asked = Message(role="assistant", text="", calls=(call("a"),))
+    first, _, second = joined(
+        [Answer("a", "0"), asked, Answer("a", "1"), Message(role="user", text="again"), asked, Answer("a", "2")]
+    )
+    assert [message.calls[0].result for message in (first, second)] == ["1", "2"]
 
 
 def test_a_conversation_begins_with_the_customer_and_ends_with_the_team() -> None:

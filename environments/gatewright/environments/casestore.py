@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,6 +70,21 @@ class CaseStore:
                 "check that the directory is writable and the disk is not full"
             ) from error
 
+    @contextmanager
+    def _transaction(self) -> Generator[None]:
+        with self._lock:
+            with self._refusing():
+                self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                with self._refusing():
+                    self._connection.execute("COMMIT")
+            except BaseException:
+                with self._refusing():
+                    if self._connection.in_transaction:  # SQLite itself rolls back when the disk is full
+                        self._connection.execute("ROLLBACK")
+                raise
+
     def row(self, case_id: str, table: str, key: str) -> str | None:
         """The JSON text of a row that the case changed; None if it did not."""
         try:
@@ -95,19 +111,8 @@ class CaseStore:
         `operation` must only read this store. The write lock is taken before it reads, so that two calls on one
         case never work from the same rows.
         """
-        with self._lock:
-            with self._refusing():
-                self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                result = self._written(case_id, idempotency_key, operation)
-                with self._refusing():
-                    self._connection.execute("COMMIT")
-            except BaseException:
-                with self._refusing():
-                    if self._connection.in_transaction:  # SQLite itself rolls back when the disk is full
-                        self._connection.execute("ROLLBACK")
-                raise
-        return result
+        with self._transaction():
+            return self._written(case_id, idempotency_key, operation)
 
     def _written(self, case_id: str, idempotency_key: str | None, operation: Callable[[], Written]) -> str:
         if idempotency_key is not None:
@@ -137,13 +142,23 @@ class CaseStore:
 
     def forget(self, case_id: str) -> None:
         """Make the case as if nothing had happened in it."""
-        with self._lock, self._refusing():
-            self._connection.execute("BEGIN IMMEDIATE")
+        with self._transaction(), self._refusing():
             self._connection.execute("DELETE FROM rows WHERE case_id = ?", (case_id,))
             self._connection.execute("DELETE FROM calls WHERE case_id = ?", (case_id,))
-            self._connection.execute("COMMIT")
 
     def close(self) -> None:
         """Close the file; the store cannot be used afterwards."""
         with self._lock:
             self._connection.close()
+
+
+@dataclass(frozen=True)
+class CaseOverlay:
+    """The rows that one case changed; see `rows.Overlay`."""
+
+    store: CaseStore
+    case_id: str
+
+    def fetch(self, table: str, key: str) -> str | None:
+        """See `rows.Overlay.fetch`."""
+        return self.store.row(self.case_id, table, key)

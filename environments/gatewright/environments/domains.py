@@ -17,7 +17,7 @@ from gatewright.agents import Conversation, current, idempotency_key
 from gatewright.agents.errors import UsageError
 
 from . import recordings
-from .casestore import CaseStore, Written
+from .casestore import CaseOverlay, CaseStore, Written
 from .catalogue import Catalogue, catalogue_tools
 from .recordings import Recording
 from .rows import Change, Overlay, digest
@@ -98,15 +98,6 @@ class Domain(Generic[D, C]):
 AnyDomain = Domain[Any, Any]
 
 
-class _CaseOverlay:
-    def __init__(self, store: CaseStore, case_id: str) -> None:
-        self._store = store
-        self._case_id = case_id
-
-    def fetch(self, table: str, key: str) -> str | None:
-        return self._store.row(self._case_id, table, key)
-
-
 class DomainWorld(Generic[D, C]):
     """Each case works on the data set that its thread's setting `world.data` names, and keeps its own changes."""
 
@@ -183,7 +174,7 @@ class DomainWorld(Generic[D, C]):
         context = current()
         domain, call = self._domain, Called(name=tool, args=args)
         data = domain.load(self._folder(context.settings))
-        overlay = _CaseOverlay(self._store, context.case_id)
+        overlay = CaseOverlay(self._store, context.case_id)
         if "reads" in domain.catalogue[tool].labels:
             return domain.perform(domain.open(data, overlay), call)
 

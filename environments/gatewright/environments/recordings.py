@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -49,6 +49,13 @@ class Message:
     cost: float | None = None
     tokens: Tokens | None = None
     at: str | None = None
+
+
+class Answer(NamedTuple):
+    """The text that a tool answered with; `id` is that of the call."""
+
+    id: str
+    text: str
 
 
 class Action(NamedTuple):
@@ -199,17 +206,23 @@ class Names:
         return f"{joined}-{self._seen[joined]}" if self._seen[joined] > 1 else joined
 
 
-def answered(calls: Sequence[RecordedCall], results: Sequence[tuple[str, str]]) -> tuple[RecordedCall, ...]:
-    """The calls of one message with the `(id, text)` that follow it: by id where it is that of one call only,
-    else in their order."""
-    waiting = list(calls)
+def joined(turns: Iterable[Message | Answer]) -> tuple[Message, ...]:
+    """The messages, their calls with those of the answers right behind a message that are theirs: by id where it is
+    that of one call only, else in their order."""
+    said: list[tuple[Message, list[Answer]]] = []
+    for turn in turns:
+        if isinstance(turn, Message):
+            said.append((turn, []))
+        elif said:
+            said[-1][1].append(turn)
+    return tuple(replace(message, calls=_answered(message.calls, answers)) for message, answers in said)
+
+
+def _answered(calls: Sequence[RecordedCall], answers: Sequence[Answer]) -> tuple[RecordedCall, ...]:
     found: dict[int, str] = {}
-    for identity, text in results:
-        open_calls = [place for place in range(len(waiting)) if place not in found]
-        named = [place for place in open_calls if waiting[place].id == identity]
-        if open_calls:
-            found[named[0] if len(named) == 1 else open_calls[0]] = text
-    return tuple(
-        RecordedCall(id=call.id, name=call.name, args=call.args, by=call.by, result=found.get(place))
-        for place, call in enumerate(waiting)
-    )
+    for identity, text in answers:
+        waiting = [place for place in range(len(calls)) if place not in found]
+        named = [place for place in waiting if calls[place].id == identity]
+        if waiting:
+            found[named[0] if len(named) == 1 else waiting[0]] = text
+    return tuple(replace(call, result=found.get(place)) for place, call in enumerate(calls))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 from gatewright.agents import Conversation
 from gatewright.environments import recordings
-from gatewright.environments.recordings import Action, Message, Names, RecordedCall, Recording, answered
+from gatewright.environments.recordings import Action, Answer, Message, Names, RecordedCall, Recording, joined
 
 SAYING = "respond"  # an action of a task that only talks
 STOP = "###STOP###"  # the simulated customer's word for "I am done"; it is never answered
@@ -128,7 +127,7 @@ def _recording(episode: Episode, identity: str) -> Recording:
         domain="airline",
         task_id=str(episode.task_id),
         trial=episode.trial,
-        messages=_messages(episode.traj),
+        messages=joined(map(_message, episode.traj)),
         replies=tuple(turn.text for turn in turns if turn.role == "assistant" and not turn.tool_calls),
         task=episode.info.task.model_dump() | {"stopped": stopped},
         wanted=episode.info.task.calls,
@@ -138,20 +137,11 @@ def _recording(episode: Episode, identity: str) -> Recording:
     )
 
 
-def _messages(turns: Sequence[Turn]) -> tuple[Message, ...]:
-    """The messages, each call with the text of the tool message that follows."""
-    messages: list[Message] = []
-    for place, turn in enumerate(turns):
-        if turn.role == "tool":
-            continue
-        results: list[tuple[str, str]] = []
-        for later in turns[place + 1 :]:
-            if later.role != "tool":
-                break
-            results.append((later.tool_call_id or "", later.text))
-        calls = [
-            RecordedCall(id=call.id, name=call.function.name, args=call.function.arguments, result=None)
-            for call in turn.tool_calls or ()
-        ]
-        messages.append(Message(role=turn.role, text=turn.text, calls=answered(calls, results)))
-    return tuple(messages)
+def _message(turn: Turn) -> Message | Answer:
+    if turn.role == "tool":
+        return Answer(turn.tool_call_id or "", turn.text)
+    calls = (
+        RecordedCall(id=call.id, name=call.function.name, args=call.function.arguments, result=None)
+        for call in turn.tool_calls or ()
+    )
+    return Message(role=turn.role, text=turn.text, calls=tuple(calls))

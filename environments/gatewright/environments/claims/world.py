@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gatewright.agents import Conversation, current, idempotency_key
 from gatewright.agents.errors import UnavailableError, UsageError
-from gatewright.environments.casestore import CaseStore, Written
+from gatewright.environments.casestore import CaseOverlay, CaseStore, Written
 from gatewright.environments.catalogue import catalogue_tools
 from gatewright.environments.rows import Change, digest
 from gatewright.environments.worlds import RecordedUser, User
@@ -67,15 +67,6 @@ def conversation(seed: int, number: int) -> Conversation:
     )
     settings = {"world": {"seed": seed, "claim": number}}
     return Conversation(id=claim.id, customer=[text], settings=settings)
-
-
-class _CaseOverlay:
-    def __init__(self, store: CaseStore, case_id: str) -> None:
-        self._store = store
-        self._case_id = case_id
-
-    def fetch(self, table: str, key: str) -> str | None:
-        return self._store.row(self._case_id, table, key)
 
 
 class ClaimsWorld:
@@ -154,7 +145,7 @@ class ClaimsWorld:
         self._store.close()
 
     def _open(self, case_id: str, drawn: Drawn) -> ClaimCase:
-        return ClaimCase(_claim(drawn.seed, drawn.claim), _CaseOverlay(self._store, case_id))
+        return ClaimCase(_claim(drawn.seed, drawn.claim), CaseOverlay(self._store, case_id))
 
     def _touched(self, case_id: str) -> Drawn | None:
         """The claim that something was done with in the case."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter
@@ -10,12 +10,13 @@ from pydantic import BaseModel, Field, TypeAdapter
 from gatewright.agents.errors import UsageError
 from gatewright.environments.recordings import (
     Action,
+    Answer,
     Message,
     Names,
     RecordedCall,
     Recording,
     Tokens,
-    answered,
+    joined,
     validated,
 )
 
@@ -164,7 +165,7 @@ def _recording(simulation: Simulation, model: str | None, tasks: Mapping[str, An
         domain=DOMAIN,
         task_id=simulation.task_id,
         trial=trial,
-        messages=_messages(simulation.messages),
+        messages=joined(map(_message, simulation.messages)),
         replies=tuple(turn.text for turn in simulation.messages if turn.role == "assistant" and turn.text.strip()),
         task={**known, "stopped": simulation.termination_reason in ENDS, "judged": judged},
         wanted=tuple(each.call for each in criteria.actions or ()),
@@ -182,29 +183,18 @@ def _known_cost(simulation: Simulation) -> float | None:
     return None if simulation.agent_cost == 0 and used else simulation.agent_cost
 
 
-def _messages(turns: Sequence[Turn]) -> tuple[Message, ...]:
-    """The messages, each call with the text of the tool message that answers it."""
-    messages: list[Message] = []
-    for place, turn in enumerate(turns):
-        if turn.role == "tool":
-            continue
-        results: list[tuple[str, str]] = []
-        for later in turns[place + 1 :]:
-            if later.role != "tool":
-                break
-            results.append((later.id, later.text))
-        calls = [
-            RecordedCall(id=call.id, name=call.name, args=call.arguments, by=call.requestor, result=None)
-            for call in turn.tool_calls or ()
-        ]
-        messages.append(
-            Message(
-                role=turn.role,
-                text=turn.text,
-                calls=answered(calls, results),
-                cost=None if turn.cost == 0 and turn.usage is not None else turn.cost,
-                tokens=None if turn.usage is None else Tokens(turn.usage.prompt_tokens, turn.usage.completion_tokens),
-                at=turn.timestamp,
-            )
-        )
-    return tuple(messages)
+def _message(turn: Turn) -> Message | Answer:
+    if turn.role == "tool":
+        return Answer(turn.id, turn.text)
+    calls = (
+        RecordedCall(id=call.id, name=call.name, args=call.arguments, by=call.requestor, result=None)
+        for call in turn.tool_calls or ()
+    )
+    return Message(
+        role=turn.role,
+        text=turn.text,
+        calls=tuple(calls),
+        cost=None if turn.cost == 0 and turn.usage is not None else turn.cost,
+        tokens=None if turn.usage is None else Tokens(turn.usage.prompt_tokens, turn.usage.completion_tokens),
+        at=turn.timestamp,
+    )
