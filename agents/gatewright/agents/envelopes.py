@@ -20,6 +20,7 @@ PARTITIONS = 64
 CONTENT_TYPE = "application/cloudevents+json"
 JSON = "application/json"
 BYTES = "application/octet-stream"
+YEAR = 366 * 24 * 3600  # seconds
 
 _AT_ONCE = 256  # ids
 
@@ -64,11 +65,16 @@ class Retry(Exception):
     Later messages of its key wait meanwhile. When its attempts are used up, it becomes a dead letter.
 
     Args:
-        after: seconds until then; without, exponential back-off with jitter.
+        after: seconds until then, at most a year; without, exponential back-off with jitter.
+
+    Raises:
+        UsageError: `after` is no such time.
     """
 
     def __init__(self, reason: str = "the handler asked for it again", *, after: float | None = None) -> None:
         super().__init__(reason)
+        if after is not None and not 0 <= after <= YEAR:
+            raise UsageError(f"a message cannot be tried again after {after!r} s; take 0 to {YEAR}")
         self.after = after
 
 

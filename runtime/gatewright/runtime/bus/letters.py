@@ -71,8 +71,14 @@ class Letter(NamedTuple):
 
     @classmethod
     def of(cls, row: Row, reason: Reason, detail: str, stack: str | None, attempts: int) -> Letter:
-        """The dead letter of a message."""
-        return cls(row.partition, row.offset, row.key, row.id, reason, detail, stack, attempts, row.body)
+        """The dead letter of a message. `detail` and `stack` may be any text; what is no Unicode in it is escaped."""
+        if stack is not None:
+            stack = _storable(stack)
+        return cls(row.partition, row.offset, row.key, row.id, reason, _storable(detail), stack, attempts, row.body)
+
+
+def _storable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", r"\x00")  # PostgreSQL takes no NUL
 
 
 def add(transaction: Transaction, group: Group, letters: Sequence[Letter], *, now: int) -> None:

@@ -8,6 +8,7 @@ process right after the commit; other processes find them by reading.
 from __future__ import annotations
 
 import asyncio
+import re
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -38,6 +39,8 @@ LOOK = 2.0  # seconds, while the bell tells of it
 RING = "topic:"
 SCAN = 20_000  # numbers of messages looked at by one operation
 LARGEST = 1 << 20  # bytes of a message in JSON
+LONGEST = 500  # characters of an id or a key; indexes hold them
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # in texts of CloudEvents 1.0 (its type system)
 
 _MESSAGE = schema.Message.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 
@@ -373,8 +376,12 @@ def entry(topic: str, message: Message, *, new: bool) -> Entry:
     """A message for the log.
 
     Raises:
-        UsageError: it is too large, or no JSON.
+        UsageError: it is too large, no JSON, or its id or key cannot be stored.
     """
+    if message.key is not None:
+        _check(topic, "key", message.key)
+    if not new:
+        _check(topic, "id", message.id)
     body = message.to_json()
     if len(body) > LARGEST:
         raise UsageError(
@@ -382,3 +389,13 @@ def entry(topic: str, message: Message, *, new: bool) -> Entry:
             "large values elsewhere and publish their address"
         )
     return Entry(topic, message.id, message.key, body, new)
+
+
+def _check(topic: str, name: str, text: object) -> None:
+    if not isinstance(text, str):
+        raise UsageError(f"a message for topic {topic!r} has the {name} {text!r}; take a text")
+    if len(text) > LONGEST or _FORBIDDEN.search(text) is not None:
+        raise UsageError(
+            f"a message for topic {topic!r} has the {name} {text[:80]!r} of {len(text)} characters; take at most "
+            f"{LONGEST}, without control characters"
+        )

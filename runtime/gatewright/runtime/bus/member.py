@@ -70,6 +70,7 @@ class Member:
         self._attend_now = asyncio.Event()
         self._lease_end = math.inf  # by the event loop's clock
         self._counted: set[Delivery] = set()  # parked messages of whose counted attempts nothing is written yet
+        self._refused: set[int] = set()  # partitions of which the database refused what was done
 
     def elsewhere(self, topic: str) -> bool:
         """Whether messages of that topic are kept in another database than those of this subscription."""
@@ -158,7 +159,7 @@ class Member:
     def _written(self, batch: Batch, done: Future[Settled]) -> None:
         self._pending -= 1
         if (error := done.exception()) is not None:
-            self._break(error, batch.outcomes)
+            self._break(error, batch.outcomes, batch.holdings)
             return
         settled = done.result()
         self._counted.difference_update(outcome for outcome in batch.outcomes if outcome.partition in settled.held)
@@ -208,13 +209,15 @@ class Member:
                 delivery.given_up = "its partition is another's now"
                 task.cancel()
 
-    def _break(self, error: BaseException, outcomes: Iterable[Delivery] = ()) -> None:
+    def _break(self, error: BaseException, outcomes: Iterable[Delivery] = (), partitions: Iterable[int] = ()) -> None:
         """Begin anew: something was not written that everything after it was built on.
 
-        Where the database is there, and refuses these `outcomes`, their attempts stay counted: they may be why.
+        Where the database is there, and refuses these `outcomes`, their attempts stay counted: they may be why. So may
+        any other message of these `partitions`, which are started one at a time until it is known.
         """
         if not isinstance(error, UnavailableError):
             self._counted.difference_update(outcomes)
+            self._refused.update(partitions)
         if self._closing:
             return
         if not isinstance(error, ConflictError):

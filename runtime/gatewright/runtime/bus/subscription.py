@@ -208,7 +208,10 @@ class Subscription(Workers):
         self._lagging.add(claim.partition)
         if holding.position != claim.position:
             self._touch(holding)
-        if holding.careful:
+        if claim.partition in self._refused:
+            self._refused.remove(claim.partition)
+            holding.careful = True
+        elif holding.careful:
             _log.warning(
                 "%d processes in a row ended over partition %d of topic %r: its messages are started one at a time",
                 claim.deaths,

@@ -201,7 +201,7 @@ class Workers(Waiting):
         except LateError:
             self._lose(holding)
         except Exception as error:
-            self._break(error, [delivery])
+            self._break(error, [delivery], [delivery.partition])
         else:
             if not delivery.parked:
                 holding.stored.add(delivery.offset)
