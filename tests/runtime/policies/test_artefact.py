@@ -14,6 +14,7 @@ import pytest
 from gatewright.agents.errors import IntegrityError, UnavailableError, UsageError
 from gatewright.runtime.policies import artefact, networks
 from gatewright.runtime.policies.artefact import Serving, compose
+from gatewright.safety.canonical import canonical
 
 from .conftest import ORIGIN, Make
 
@@ -37,7 +38,7 @@ def resealed(parts: dict[str, bytes], change: Callable[[dict[str, Any]], None] =
     for name, stored in manifest["arrays"].items():
         stored["sha256"] = sha256(parts[f"arrays/{name}.npy"]).hexdigest()
     change(manifest)
-    written = json.dumps(manifest).encode()
+    written = canonical(manifest)
     return zipped(parts | {"manifest.json": written, "version": sha256(written).hexdigest().encode()})
 
 
@@ -116,10 +117,44 @@ def test_a_pickled_array_is_refused_even_with_digests_that_fit(make: Make) -> No
         artefact.parse(resealed(parts))
 
 
+@pytest.mark.parametrize(
+    "head",
+    [b"((", b"-" * 9000 + b"1", b"{'descr': '<f4', 'fortran_order': False, 'shape': (3L, 8L)}", b"'''", b""],
+    ids=["open", "deep", "of Python 2", "unended", "none"],
+)
+def test_the_head_of_an_array_is_not_parsed(make: Make, head: bytes) -> None:
+    parts = members(make().content())
+    parts["arrays/w0.npy"] = b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head + bytes(96)
+    with pytest.raises(IntegrityError, match="does not begin as one of <f4"):
+        artefact.parse(resealed(parts))
+
+
+def test_arrays_are_written_as_numpy_writes_them(make: Make) -> None:
+    made = make()
+    parts = members(made.content())
+    for name, array in made.network.arrays().items():
+        assert parts[f"arrays/{name}.npy"] == npy(array)
+
+
+def test_an_array_that_is_huge_in_one_way_and_empty_in_the_other_is_refused(make: Make) -> None:
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["arrays"]["w0"]["shape"] = [0, 2**53 - 1]
+
+    with pytest.raises(UsageError, match=r"arrays\.w0\.shape\.1: Input should be less than or equal to"):
+        artefact.parse(resealed(members(make().content()), change))
+
+
+def test_a_manifest_that_is_written_otherwise_is_refused(make: Make) -> None:
+    parts = members(make().content())
+    written = json.dumps(json.loads(parts["manifest.json"]), indent=2).encode()
+    with pytest.raises(IntegrityError, match="not in canonical form"):
+        artefact.parse(zipped(parts | {"manifest.json": written, "version": sha256(written).hexdigest().encode()}))
+
+
 def test_an_array_that_promises_more_than_it_holds_is_refused_before_memory_is_taken(make: Make) -> None:
     parts = members(make().content())
     header = npy(np.zeros((1, 1), np.float32))
-    parts["arrays/w0.npy"] = header.replace(b"(1, 1), }        ", b"(999999, 999999)}")
+    parts["arrays/w0.npy"] = header.replace(b"(1, 1), }          ", b"(999999, 999999), }")
 
     def change(manifest: dict[str, Any]) -> None:
         manifest["arrays"]["w0"]["shape"] = [999999, 999999]

@@ -1,14 +1,16 @@
 """Policy artefacts: a learned policy as a file of plain arrays and a JSON manifest, named by what it holds.
 
-The file is a zip without compression: `manifest.json` (canonical JSON, RFC 8785), `arrays/NAME.npy` (NumPy's format,
-never pickled) and `version`. The version is the SHA-256 of `manifest.json`, which holds that of every array, so
-`unzip -p FILE manifest.json | sha256sum` checks it without Gatewright. Equal policies give equal bytes.
+The file is a zip without compression: `manifest.json` (canonical JSON, RFC 8785), `arrays/NAME.npy` (NumPy's format
+1.0 with a head of 128 bytes, never pickled) and `version`. The version is the SHA-256 of `manifest.json`, which holds
+that of every array, so `unzip -p FILE manifest.json | sha256sum` checks it without Gatewright. Equal policies give
+equal bytes.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import zipfile
 from collections.abc import Sequence
@@ -30,7 +32,6 @@ from .networks import Architecture, Network
 
 LARGEST = 64 * 2**20  # bytes of a file, and of what it holds
 LARGEST_MANIFEST = 2**20  # bytes
-DTYPES = ("<f4", "<i8")
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -96,7 +97,7 @@ class Stored(Part):
     """An array in the file. `sha256` is that of its `.npy` bytes."""
 
     dtype: Literal["<f4", "<i8"]
-    shape: tuple[Annotated[int, Field(ge=0)], ...]
+    shape: Annotated[tuple[Annotated[int, Field(ge=0, le=LARGEST)], ...], Field(min_length=1, max_length=2)]
     sha256: Digest
 
 
@@ -260,6 +261,8 @@ def _manifest(written: bytes) -> Manifest:
         raise UsageError(f"its manifest cannot be understood: {_first(error)}") from error
     if manifest.features_digest != manifest.encoding.digest:
         raise IntegrityError("the digest of its features is not that of its encoding; it was made or changed by hand")
+    if _canonical(manifest) != written:  # saved again, it would be another version
+        raise IntegrityError("its manifest is not in canonical form (RFC 8785); it was made or changed by hand")
     return manifest
 
 
@@ -279,31 +282,31 @@ def _stored(array: NDArray[Any]) -> Stored:
 
 
 def _npy(array: NDArray[Any]) -> bytes:
-    buffer = io.BytesIO()
-    np.lib.format.write_array(buffer, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
-    return buffer.getvalue()
+    return _head(array.dtype.str, array.shape) + array.tobytes()
+
+
+def _head(dtype: str, shape: tuple[int, ...]) -> bytes:
+    """How an array of one or two dimensions begins in NumPy's format 1.0 (`numpy.lib.format`), rows first."""
+    said = f"{{'descr': {dtype!r}, 'fortran_order': False, 'shape': {shape!r}, }}"
+    return b"\x93NUMPY\x01\x00\x76\x00" + f"{said:<117}\n".encode()
 
 
 def _array(name: str, content: bytes, stored: Stored) -> NDArray[Any]:
-    """The array of `.npy` bytes. Its header is compared before any memory is taken for what it promises."""
+    """The array of `.npy` bytes. Their head is compared and never parsed: it could promise anything."""
     if sha256(content).hexdigest() != stored.sha256:
         raise IntegrityError(f"array {name!r} is not the one that its manifest names; it was changed or is damaged")
-    buffer = io.BytesIO(content)
-    try:
-        if np.lib.format.read_magic(buffer) != (1, 0):
-            raise ValueError("its version is not 1.0")
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(buffer)
-    except (ValueError, EOFError, SyntaxError, TypeError) as error:
-        raise IntegrityError(f"array {name!r} is not in NumPy's format: {error}") from error
-    if (dtype.str, shape, fortran) != (stored.dtype, stored.shape, False):
+    head = _head(stored.dtype, stored.shape)
+    if not content.startswith(head):
         raise IntegrityError(
-            f"array {name!r} is {dtype} {shape}, and its manifest says {stored.dtype} {stored.shape} in rows; pickled "
-            "objects are never loaded"
+            f"array {name!r} does not begin as one of {stored.dtype} {stored.shape}, which its manifest says that it "
+            "is; pickled objects are never loaded"
         )
-    data = content[buffer.tell() :]
-    if len(data) != dtype.itemsize * int(np.prod(shape, dtype=object)):
-        raise IntegrityError(f"array {name!r} of shape {shape} holds {len(data)} bytes; it is damaged")
-    return np.frombuffer(data, dtype).reshape(shape)
+    dtype = np.dtype(stored.dtype)
+    if len(content) - len(head) != dtype.itemsize * math.prod(stored.shape):
+        raise IntegrityError(
+            f"array {name!r} of shape {stored.shape} holds {len(content) - len(head)} bytes; it is damaged"
+        )
+    return np.frombuffer(content, dtype, offset=len(head)).reshape(stored.shape)
 
 
 def _check_size(network: Network, encoding: Encoding, options: Sequence[str]) -> None:
