@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from gatewright.agents.errors import UnavailableError
+from gatewright.runtime.bridge import relay as relaying
 from gatewright.runtime.bridge.relay import Refused, Relay
 from gatewright.runtime.bus import Bus, Topic
 from gatewright.runtime.bus.cursors import Group, Stand
-from gatewright.runtime.bus.log import Row
+from gatewright.runtime.bus.log import Log, Row, Scan
 from gatewright.runtime.store.sqlite import SQLite
 from gatewright.runtime.store.writer import Transaction, Writer
 
@@ -23,6 +25,7 @@ _LEFT = sa.text(
     "SELECT sum(head.next - cursor.position) FROM head JOIN cursor "
     'ON cursor.topic = head.topic AND cursor."partition" = head."partition" WHERE head.topic = \'out\''
 )
+_FREE = sa.text("SELECT 1 FROM cursor WHERE topic = 'out' AND holder IS NULL")
 
 
 @pytest.fixture
@@ -114,3 +117,57 @@ async def test_what_has_been_noted_is_not_carried_again(bus: Bus) -> None:
             await asyncio.sleep(0.01)
     await later.close()
     assert sum(map(len, far.batches)) == COUNT + 1
+
+
+async def test_what_this_process_publishes_is_carried_without_being_read(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far, reads = Far(), 0
+    read = Log.read
+
+    def count(*arguments: Any) -> Scan:
+        nonlocal reads
+        reads += 1
+        return read(*arguments)
+
+    monkeypatch.setattr(Log, "read", count)
+    relay = Relay(bus.log, Group("out", "far", "one"), far.take)
+    await relay.open()
+    await held(bus)
+    async with asyncio.timeout(60):
+        for number in range(200):
+            await bus.publish("out", number, key=f"k{number % 7}")
+        while sum(map(len, far.batches)) < 200:
+            await asyncio.sleep(0.01)
+    await relay.close()
+    assert reads == 0
+    assert_in_order(far)
+
+
+async def test_what_does_not_fit_into_memory_is_read_in_its_order(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relaying, "READY", 10)
+    monkeypatch.setattr(relaying, "READY_BYTES", 2000)
+    far = Far()
+    relay = Relay(bus.log, Group("out", "far", "one"), far.take)
+    await relay.open()
+    await held(bus)
+    await publish(bus)
+    async with asyncio.timeout(60):
+        await far.everything.wait()
+    await relay.close()
+    assert sum(map(len, far.batches)) == COUNT
+    assert_in_order(far)
+
+
+async def held(bus: Bus) -> None:
+    """Wait until a relay has the partitions."""
+    async with asyncio.timeout(60):
+        while await bus.log.write(lambda transaction: transaction.all(_FREE)):
+            await asyncio.sleep(0.01)
+    await bus.log.write(lambda _: None)  # its own operation has been told by now
+
+
+def assert_in_order(far: Far) -> None:
+    for part in range(3):
+        offsets = [offset for batch in far.batches for partition, offset in batch if partition == part]
+        assert offsets == list(range(len(offsets)))

@@ -22,6 +22,7 @@ T = TypeVar("T")
 RETRY = 1.0  # seconds before reading is begun again after an error
 AGAIN = 60.0  # seconds before a topic that is not to be had is asked for again
 CLOSING = 5.0  # seconds
+AT_ONCE = 1000  # records after which no more batches are added to those that are stored together
 
 _log = logging.getLogger(__name__)
 
@@ -109,7 +110,10 @@ class Intake:
             return self._full(transaction, topic)
 
         while True:
-            if await self._take(consumer, await line.get(), full):
+            batches = await line.get()
+            while not line.empty() and sum(len(batch.records) for batch in batches) < AT_ONCE:
+                batches = batches + line.get_nowait()  # has come while the last ones were stored
+            if await self._take(consumer, batches, full):
                 while await self._insist(full):
                     await asyncio.sleep(LOOK)
 

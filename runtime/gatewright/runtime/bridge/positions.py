@@ -8,15 +8,25 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from gatewright.agents.errors import ConflictError
+from gatewright.runtime.bus.rowsets import rows, rowset
 from gatewright.runtime.kafka import Partition
 from gatewright.runtime.store import schema
+from gatewright.runtime.store.database import Dialect
 from gatewright.runtime.store.writer import Transaction
 
 _INBOX = schema.Inbox.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 
 _READ = sa.select(_INBOX.c.next).where(_INBOX.c.topic == sa.bindparam("of"), _INBOX.c.partition == sa.bindparam("part"))
 _BEGIN = sa.text('INSERT INTO inbox (topic, "partition", next) VALUES (:topic, :part, :next) ON CONFLICT DO NOTHING')
-_MOVE = sa.text('UPDATE inbox SET next = :next WHERE topic = :topic AND "partition" = :part AND next = :before')
+_DIALECTS: tuple[Dialect, ...] = ("sqlite", "postgresql")
+_MOVE = {
+    dialect: sa.text(
+        "UPDATE inbox SET next = given.next FROM "
+        f"{rowset(dialect, topic='text', partition='bigint', before='bigint', next='bigint')} "
+        'WHERE inbox.topic = given.topic AND inbox."partition" = given."partition" AND inbox.next = given.before'
+    )
+    for dialect in _DIALECTS
+}
 
 
 class OvertakenError(ConflictError):
@@ -45,9 +55,9 @@ def move(transaction: Transaction, moves: Sequence[Move]) -> None:
     """
     first = [move for move in moves if move.before is None]
     moved = sum(transaction.run(_BEGIN, topic=of.topic, part=of.number, next=to) for of, _, to in first)
-    rows = [(to, of.topic, of.number, before) for of, before, to in moves if before is not None]
-    if rows:
-        moved += transaction.each(_MOVE, rows)
+    if len(first) < len(moves):
+        given = rows((of.topic, of.number, before, to) for of, before, to in moves if before is not None)
+        moved += transaction.run(_MOVE[transaction.dialect], given=given)
     if moved != len(moves):
         found = ", ".join(f"{of.number} of {of.topic!r} at {before}" for of, before, _ in moves)
         raise OvertakenError(f"another process has read on from one of the positions in partitions {found}")

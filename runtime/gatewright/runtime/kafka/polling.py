@@ -125,7 +125,8 @@ class Poller(threading.Thread):
         """All records before an offset are done."""
         with self._lock:
             self._releases[partition] = (epoch, following)
-        self._wake.set()
+        if not self._wake.is_set():  # it is cleared before releases are taken
+            self._wake.set()
 
     def stop(self) -> None:
         """Leave the group and end."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from gatewright.agents.errors import UnavailableError, UsageError
 
@@ -18,8 +19,6 @@ from .settings import Settings
 
 OVERHEAD = 64  # bytes of a record besides what its sender gave
 LARGEST_SUBMISSION = 1024  # records that go to the thread at once
-
-_position: Callable[[tuple[str, int, int]], Position] = partial(tuple.__new__, Position)  # in C, unlike its own
 
 
 class Producer:
@@ -54,24 +53,30 @@ class Producer:
 
     async def send(self, record: Record, *, deadline: float) -> Position:
         """Send a record; gives its position when all replicas in step have it. Raises as `send_many`."""
-        return (await self.send_many((record,), deadline=deadline))[0]
+        (sent,) = await self._send((record,), deadline)
+        place = sent.value
+        return Position(place.topic, place.partition, place.offset)
 
-    async def send_many(self, records: Sequence[Record], *, deadline: float) -> list[Position]:
-        """Send records in their order; gives their positions when all replicas in step have all of them.
+    async def send_many(self, records: Sequence[Record], *, deadline: float) -> None:
+        """Send records in their order; returns when all replicas in step have all of them.
 
         Raises:
             UsageError: a record is malformed or too large; it will never be accepted.
             UnknownOutcomeError: some may have arrived, now or later; send them again, all and in this order.
             UnavailableError: none was sent: no room or no broker by the deadline, no such topic, or closed.
         """
+        await self._send(records, deadline)
+
+    async def _send(self, records: Sequence[Record], deadline: float) -> list[Any]:
+        """As `send_many`; gives what the client knows of each record."""
         slices = self._sliced(records)
-        waiters: list[asyncio.Future[list[Position]]] = []
-        positions: list[Position] = []
+        waiters: list[asyncio.Future[list[Any]]] = []
+        sent: list[Any] = []
         try:
             for part, size in slices:
                 waiters.append(await self._submit(part, size, deadline))
             for waiter in waiters:
-                positions += await waiter
+                sent += await waiter
         except UnavailableError as error:
             if len(waiters) > 1 and not isinstance(error, UnknownOutcomeError):
                 raise UnknownOutcomeError(f"only some of the records were sent ({error}); send all again") from error
@@ -81,7 +86,7 @@ class Producer:
                 if waiter.done() and not waiter.cancelled():
                     waiter.exception()  # whoever left early does not hear of the rest
                 waiter.cancel()
-        return positions
+        return sent
 
     async def close(self, *, deadline: float) -> None:
         """Wait until all that was sent is answered for, at most until the deadline, then fail the rest and stop.
@@ -116,12 +121,12 @@ class Producer:
             slices.append((records[start:], total))
         return slices
 
-    async def _submit(self, records: Sequence[Record], size: int, deadline: float) -> asyncio.Future[list[Position]]:
+    async def _submit(self, records: Sequence[Record], size: int, deadline: float) -> asyncio.Future[list[Any]]:
         if not self._closed:
             await self._room.take(len(records), size, deadline)
         if self._closed:
             raise UnavailableError("the sender to Kafka is closed; nothing was sent")
-        waiter: asyncio.Future[list[Position]] = self._loop.create_future()
+        waiter: asyncio.Future[list[Any]] = self._loop.create_future()
         submission = Submission(records, size, self._era, waiter)
         timer = self._loop.call_at(deadline, self._expire, submission)
         waiter.add_done_callback(partial(self._leave, submission, timer))
@@ -166,8 +171,7 @@ class Producer:
         if submission.failure is not None:
             waiter.set_exception(submission.failure)
         elif all(future.is_done and future.exception is None for future in submission.futures):
-            found = [future.value for future in submission.futures]
-            waiter.set_result([_position((place.topic, place.partition, place.offset)) for place in found])
+            waiter.set_result(submission.futures)
         else:
             waiter.set_exception(UnknownOutcomeError("Kafka answered for some of the records only; send all again"))
 

@@ -21,7 +21,7 @@ from typing import Any
 from gatewright.agents.errors import GatewrightError, UnavailableError, UsageError
 
 from .client import KafkaError, connect, is_refusal, kafka, kafka_errors, murmur2
-from .records import Position, Record, UnknownOutcomeError
+from .records import Record, UnknownOutcomeError
 from .settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -54,12 +54,12 @@ class Submission:
 
     __slots__ = ("records", "count", "size", "era", "waiter", "futures", "failure", "finished")
 
-    def __init__(self, records: Sequence[Record], size: int, era: int, waiter: asyncio.Future[list[Position]]) -> None:
+    def __init__(self, records: Sequence[Record], size: int, era: int, waiter: asyncio.Future[list[Any]]) -> None:
         self.records = records
         self.count = len(records)
         self.size = size
         self.era = era
-        self.waiter: asyncio.Future[list[Position]] | None = waiter  # the event loop's; None when nobody waits
+        self.waiter: asyncio.Future[list[Any]] | None = waiter  # the event loop's; None when nobody waits
         self.futures: list[Any] = []
         self.failure: GatewrightError | None = None
         self.finished = False  # the event loop's
