@@ -34,7 +34,7 @@ async def finish(service: Service, given: Any, **settings: Any) -> RunView:
 
 async def begun(house: Any, count: int = 1) -> None:
     """Wait until so many things have happened to the world."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(house.done) < count:
             await asyncio.sleep(0.005)
 
@@ -237,7 +237,7 @@ async def test_a_request_whose_time_is_over_is_refused_as_expired(house: Any) ->
     async with house.open(f"{ODD}:pays", lease=1.0) as service:
         run = await finish(service, {"amount": 1})
         (request,) = await service.approvals(run_id=run.id)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await service.run(run.id)).status == "waiting":
                 await asyncio.sleep(0.02)
         assert (await service.approval(request.id)).state == "expired"

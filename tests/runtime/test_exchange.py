@@ -52,7 +52,7 @@ async def test_what_is_asked_in_turn_ends_with_the_first_question(house: House) 
 
     async with house.open("teams:asking_through") as service:
         run = await service.start_run("x", JOB)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while (await service.run(run.id)).status != "succeeded":
                 await asyncio.sleep(0.05)
         found = {other.agent: other for other in await service.runs()}
@@ -94,7 +94,7 @@ class Reader:
         self._came.set()
 
     async def first(self) -> Any:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await self._came.wait()
         return self.deliveries[0].message
 
@@ -147,7 +147,7 @@ async def test_a_run_makes_way_while_its_topic_is_full(house: House, monkeypatch
         await (await service.bus.subscribe("news", "sleepers", sleeper)).close()
         await service.bus.publish("news", {"amount": 1})
         run = await service.start_run("x", JOB)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while (view := await service.run(run.id)).error is None:
                 await asyncio.sleep(0.01)
         await service.bus.subscribe("news", "sleepers", sleeper)

@@ -46,7 +46,7 @@ async def test_approvals_inside_the_agent_that_was_asked_hold_up_both(house: Hou
     async with house.open("teams:asking_twice") as service:
         run = await service.start_run("x", JOB)
         for _ in range(3):
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while not (asked := await service.approvals()):
                     await asyncio.sleep(0.01)
             (request,) = asked
@@ -73,7 +73,7 @@ async def test_a_message_that_could_not_be_put_down_is_put_down_by_whoever_has_t
     monkeypatch.setattr(acceptance, "deliver", failing)
     async with house.open("teams:asking_twice") as service:
         run = await service.start_run("x", JOB)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while errors:
                 await asyncio.sleep(0.01)
         await arrival(service._writer.submit(partial(_take_over, run_id=run.id)))  # pyright: ignore[reportPrivateUsage]

@@ -87,7 +87,7 @@ async def test_a_run_whose_caller_goes_away_while_it_is_accepted_is_executed_all
                 await task
         last = await service.start_run("x", {"amount": 100})
         await service.wait(last.id, timeout=30)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while set((await service.overview()).runs) != {"succeeded"}:
                 await asyncio.sleep(0.01)
 
@@ -119,7 +119,7 @@ async def test_a_watcher_that_comes_back_after_a_restart_misses_nothing_of_what_
     async with house.open(f"{ODD}:asks") as service:
         (request,) = await service.approvals(run_id=run.id)
         await service.decide(request.id, "answer", by="me", value="x")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             seen = [event async for event in service.events(run.id, after=500)]
         assert (seen[-1].type, seen[-1].data["run"].status) == ("run", "succeeded")
 

@@ -70,7 +70,7 @@ async def test_a_large_payout_is_what_a_person_says(tmp_path: Path, vote: Answer
     async with await Service.open(config) as service:
         said = {"messages": [{"role": "user", "content": f"I report {claim.id}"}]}
         run = await service.start_run("claims", said)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not (waiting := await service.approvals(state="open")):
                 await asyncio.sleep(0.02)
         assert "5,000 euros" in waiting[0].reason

@@ -52,7 +52,7 @@ class Collector:
         return [data for found, data in self.seen if found == key]
 
     async def wait(self, count: int) -> None:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(60):
             while len(self.seen) < count:
                 await asyncio.sleep(0.02)
 

@@ -108,7 +108,7 @@ class Seen:
 
     async def wait(self, count: int) -> list[Any]:
         """What it was given, when that is so many."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(self.data) < count:
                 self._changed.clear()
                 await self._changed.wait()
@@ -117,7 +117,7 @@ class Seen:
 
 async def until(true: Callable[[], Awaitable[bool] | bool]) -> None:
     """Wait until something is so."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             found = true()
             if found if isinstance(found, bool) else await found:

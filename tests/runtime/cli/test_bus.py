@@ -29,7 +29,7 @@ def dead(project: Project, *data: object) -> None:
             await service.bus.subscribe("orders", "desk", refuse)
             for each in data:
                 await service.bus.publish("orders", each, key="k")
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while len(await service.dead_letters()) < len(data):
                     await asyncio.sleep(0.02)
 

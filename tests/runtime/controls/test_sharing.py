@@ -102,7 +102,7 @@ async def test_a_waiver_holds_in_every_process(house: House, database_url: str) 
 
         async def known(waivers: int) -> None:
             controls = other._controls  # pyright: ignore[reportPrivateUsage]  # what the chain asks
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while len(controls.waivers("x")) != waivers:
                     await asyncio.sleep(0.01)
 

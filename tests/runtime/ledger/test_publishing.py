@@ -32,7 +32,7 @@ class Reader:
 
     async def read(self, service: Service, count: int) -> list[dict[str, Any]]:
         """What it was given, when that is so many records of the log."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while len(self.messages) < count or (await service.ledger()).size > len(self.messages):
                 await asyncio.sleep(0.02)
         return sorted((message.data for message in self.messages), key=lambda data: int(data["index"]))

@@ -93,7 +93,7 @@ class Receiving:
 
     async def wait_for(self, count: int) -> list[Sent]:
         """The requests, when there are so many."""
-        async with asyncio.timeout(20), self.arrived:
+        async with asyncio.timeout(60), self.arrived:
             await self.arrived.wait_for(lambda: len(self.requests) >= count)
         return self.requests
 
@@ -159,7 +159,7 @@ class Outbox:
 
     async def settled(self, state: str, count: int = 1) -> list[NoticeView]:
         """The messages of a state, when there are so many."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(found := await self.views(state=state)) < count:
                 await asyncio.sleep(0.01)
         return found

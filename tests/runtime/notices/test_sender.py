@@ -87,7 +87,7 @@ async def test_a_receiver_that_asks_for_time_is_given_it_up_to_an_hour(box: Any,
         await box.enqueue(subject="ask-1")
         await box.enqueue(subject="ask-2")
         await receiving.wait_for(2)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not all(view.attempts for view in await box.views()):
                 await asyncio.sleep(0.01)
 

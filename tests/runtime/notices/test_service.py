@@ -132,13 +132,13 @@ async def test_what_was_given_up_is_listed_with_its_reason_and_sent_anew_on_requ
         await house.finish(service, SAY)
         transport = httpx.ASGITransport(create_app(service))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost/v1") as http:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not (dead := (await http.get("/notices", params={"state": "dead"})).json()):
                     await asyncio.sleep(0.01)
             (notice,) = dead
             retried = await http.post(f"/notices/{notice['id']}/retry")
             first, second = await receiving.wait_for(2)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not (await http.get("/notices", params={"state": "sent"})).json():
                     await asyncio.sleep(0.01)
             again = await http.post(f"/notices/{notice['id']}/retry")

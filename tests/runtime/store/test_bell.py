@@ -28,7 +28,7 @@ class Ear:
         self._stirred.set()
 
     async def until(self, enough: Callable[[list[str]], Any]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not enough(self.heard):
                 self._stirred.clear()
                 await self._stirred.wait()

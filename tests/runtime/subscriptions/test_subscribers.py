@@ -30,7 +30,7 @@ _spawn = multiprocessing.get_context("fork")
 
 async def until(found: Callable[[], Awaitable[Any]]) -> Any:
     """What is found, when there is something."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not (value := await found()):
             await asyncio.sleep(0.02)
     return value
