@@ -23,7 +23,7 @@ class Conversation(BaseModel):
 
     `customer`: what the customer said, in order; each is one run on the thread. `settings` are put on the thread:
     they hold the recording that `RecordedChatModel` plays and which data the world opens for it. `score` is the
-    final reward in [0, 1] as recorded, None where none was. `task` is what `World.score` needs to judge it anew.
+    final reward as recorded, None where none was. `task` is what `World.score` needs to judge it anew.
     """
 
     id: str
@@ -50,9 +50,10 @@ class World(Protocol):
         ...
 
     def score(self, conversation: Conversation, case_id: str, replies: Sequence[str]) -> float:
-        """The final reward in [0, 1] of a conversation that was held as `case_id`, from the world's state.
+        """The reward of a conversation that was held as `case_id`, from the world's state; the higher, the better.
 
-        `replies` are the texts the team said to the customer, in order.
+        It is in the world's own unit: recorded domains give [0, 1] with 1 for a task that was solved, the claims desk
+        thousands of euros. `replies` are the texts the team said to the customer, in order.
         """
         ...
 
