@@ -33,7 +33,7 @@ LEASE = 5.0  # seconds
 PAUSE = 1.0  # seconds, after the database was away
 GATHER = 0.02  # seconds from one batch to the next, at least: Kafka's cost is by the batch, of each partition
 BUSY = 32  # messages gathered by then, from which on there are more in the time to come:
-GATHER_MORE = 0.03  # seconds
+GATHER_MORE = 0.05  # seconds
 
 _log = logging.getLogger(__name__)
 
