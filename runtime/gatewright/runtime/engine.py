@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -13,39 +12,35 @@ from functools import partial
 from typing import Any, TypeVar
 
 import orjson
-from langgraph.errors import GraphDrained, GraphRecursionError
+from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
-from langgraph.types import Interrupt, RetryPolicy
 
 from gatewright.agents.effects import ACTIVE, RunContext
 from gatewright.agents.errors import GatewrightError, UnavailableError
 from gatewright.safety import approvals
 from gatewright.safety.ledger import records
 
-from . import claims, codec, exchange, requests, results, runs
+from . import claims, codec, exchange, requests, runs
 from .causes import Cause
 from .chain import RunChain
 from .checkpoints import GroupCommitSaver, LostCheckpointError
-from .clock import MICROSECONDS, moment
+from .clock import MICROSECONDS
 from .config import Worker
 from .deployments import LoadedDeployment
-from .gate import waits_for
 from .hub import Hub
 from .invocation import Invocation
-from .journal import Journal, release
+from .journal import Journal
 from .judging import Judge
+from .outcomes import LONGEST_DELAY, Outcomes
 from .passage import Passage
 from .recording import Execution, Office
 from .store.writer import Transaction, arrival
-from .views import Failure, RunStatus, RunView
 
 T = TypeVar("T")
 
 POLL = 1.0  # seconds between looks at the queue when nobody said that something is in it
-LONGEST_DELAY = 300.0  # seconds between two tries of a run
 
 _log = logging.getLogger(__name__)
-_TRANSIENT = RetryPolicy().retry_on
 
 
 class _AgentThreads(ThreadPoolExecutor):
@@ -122,6 +117,7 @@ class Engine:
         self._office = office
         self._saver = saver
         self._hub = hub
+        self._outcomes = Outcomes(office, hub, worker, insist=self._insist, given_back=self._given_back, stop=self.stop)
         self._deployments = deployments
         self._worker = worker
         self._queue = claims.Queue("")
@@ -319,13 +315,14 @@ class Engine:
         """See to a run whose execution ended without a result."""
         run = active.claimed
         if active.cancelled is not None:
-            await self._end(run, "cancelled", detail=dict(active.cancelled))
+            await self._outcomes.end(run, "cancelled", detail=dict(active.cancelled))
         elif isinstance(error, asyncio.CancelledError | GraphDrained):
-            await self._give_back(run, attempt=run.attempt, delay=0.0)
+            await self._outcomes.give_back(run, attempt=run.attempt, delay=0.0)
         elif isinstance(error, UnavailableError | LostCheckpointError):
-            await self._give_back(run, attempt=run.attempt, delay=self._worker.retry_delay, error=error)
+            delay = self._worker.retry_delay
+            await self._outcomes.give_back(run, attempt=run.attempt, delay=delay, error=error)
         elif isinstance(error, Exception) and not isinstance(error, runs.SupersededError):
-            await self._failed(active, error)
+            await self._outcomes.failed(run, error, guard=active.guard, chain=active.chain)
 
     async def _execute(self, active: _Active) -> None:
         run = active.claimed
@@ -340,7 +337,7 @@ class Engine:
             raise GatewrightError(f"deployment {run.deployment!r} has no agent {run.agent!r} any more")
         if run.deadline is not None and run.deadline <= self._office.clock.now():
             active.settling = True
-            await self._end(run, "cancelled", failure=runs.expiry(run.deadline), detail=runs.LATE)
+            await self._outcomes.end(run, "cancelled", failure=runs.expiry(run.deadline), detail=runs.LATE)
             return
         execution = _execution(run)
         judge = Judge(execution, self._office, deployment)
@@ -358,7 +355,7 @@ class Engine:
         )
         ACTIVE.set(context)  # of this task alone, and of what it starts
         self._saver.fence(run.id, partial(runs.hold, run_id=run.id, epoch=run.epoch))
-        self._publish(run, "running")
+        self._outcomes.publish(run, "running")
         given = orjson.loads(run.input)
         passage = active.passage = Passage(run, judge, self._office)
         if execution.cause is not None and execution.cause.topic:
@@ -380,12 +377,12 @@ class Engine:
             raise chain.closed
         active.settling = active.complete = True
         if interrupts:
-            await self._park(active, interrupts)
+            await self._outcomes.park(run, interrupts, delivered=active.delivered)
             return
         answered = await passage.release(codec.plain(values)) if values is not None else None
         changed = answered is not None and answered.changed
         output = orjson.dumps(answered.value) if changed and answered is not None else codec.shown(values)
-        await self._end(run, "succeeded", output=output, guard=active.guard)
+        await self._outcomes.end(run, "succeeded", output=output, guard=active.guard)
 
     async def _chain(self, run: claims.Claimed, deployment: LoadedDeployment, judge: Judge) -> RunChain:
         entries = Journal()
@@ -408,93 +405,10 @@ class Engine:
 
     # ending
 
-    async def _park(self, active: _Active, interrupts: list[Interrupt]) -> None:
-        run = active.claimed
-        now = self._office.clock.now()
-
-        def write(transaction: Transaction) -> tuple[bool, list[str]]:
-            for request_id in active.delivered:  # LangGraph holds them now; the same interrupt is the next question
-                requests.delivered(transaction, request_id, now=now)
-            waiting_for: list[str] = []
-            for interrupt in interrupts:
-                ours = waits_for(interrupt)
-                waiting_for.append(ours or requests.open_question(transaction, run, interrupt, now=now))
-            waiting = runs.park(transaction, run.id, run.epoch, waiting_for, attempt=run.attempt, now=now)
-            return waiting, waiting_for
-
-        parked = await self._insist(run, write)
-        if parked is not None and parked[0]:
-            self._publish(run, "waiting", waiting_for=parked[1])
-
-    async def _end(
-        self,
-        run: claims.Claimed,
-        status: RunStatus,
-        *,
-        output: bytes | None = None,
-        failure: Mapping[str, str] | None = None,
-        guard: records.GuardPart | None = None,
-        detail: Mapping[str, Any] | None = None,
-        chain: RunChain | None = None,
-    ) -> None:
-        keys = chain.released() if chain is not None else []  # performed again if somebody resumes the run
-        now = self._office.clock.now()
-
-        def write(transaction: Transaction) -> list[str]:
-            release(transaction, run.id, keys)
-            return runs.end(
-                transaction,
-                run.id,
-                status,
-                epoch=run.epoch,
-                now=now,
-                output=output,
-                failure=failure,
-                guard=guard,
-                detail=detail,
-            )
-
-        ended = await self._insist(run, write)
-        if ended is None:
-            return
-        self._publish(run, status, output=output, failure=failure, ended=now)
-        for other in ended[1:]:
-            self.stop(other, {"by": "", "reason": f"run {run.id} {status}"})
-
-    async def _failed(self, active: _Active, error: Exception) -> None:
-        run = active.claimed
-        failure = {"type": type(error).__name__, "message": str(error) or repr(error)}
-        permanent = isinstance(error, GatewrightError | GraphRecursionError) or not _transient(error)
-        if isinstance(error, results.RecordedError):  # what a process that died had recorded and not yet retried
-            permanent = False
-        if permanent or run.attempt >= self._worker.max_attempts:
-            await self._end(run, "failed", failure=failure, guard=active.guard, chain=active.chain)
-        else:
-            delay = min(self._worker.retry_delay * 2 ** (run.attempt - 1), LONGEST_DELAY) * random.uniform(0.8, 1.2)
-            await self._give_back(run, attempt=run.attempt + 1, delay=delay, error=error, chain=active.chain)
-
-    async def _give_back(
-        self,
-        run: claims.Claimed,
-        *,
-        attempt: int,
-        delay: float,
-        error: Exception | None = None,
-        chain: RunChain | None = None,
-    ) -> None:
-        failure = None if error is None else {"type": type(error).__name__, "message": str(error)}
-        keys = chain.released() if chain is not None else []
-
-        def write(transaction: Transaction) -> None:
-            runs.hold(transaction, run.id, run.epoch)
-            release(transaction, run.id, keys)
-            available = self._office.clock.now() + int(delay * MICROSECONDS)
-            runs.requeue(transaction, run.id, attempt=attempt, available=available, failure=failure)
-
-        await self._insist(run, write)
+    def _given_back(self, delay: float) -> None:
+        """Look at the queue again when the time of a run has come that was put back into it."""
         if self._draining:
             self._pass_on()
-        self._publish(run, "queued", failure=failure)
         if delay:
             self._loop.call_later(delay, self.wake)
 
@@ -552,35 +466,6 @@ class Engine:
     async def _write(self, operation: Callable[[Transaction], T]) -> T:
         return await arrival(self._office.writer.submit(operation))
 
-    def _publish(
-        self,
-        run: claims.Claimed,
-        status: RunStatus,
-        *,
-        output: bytes | None = None,
-        failure: Mapping[str, str] | None = None,
-        waiting_for: list[str] | None = None,
-        ended: int | None = None,
-    ) -> None:
-        view = RunView.model_construct(
-            id=run.id,
-            thread_id=run.thread_id,
-            case_id=run.case_id,
-            deployment=run.deployment,
-            agent=run.agent,
-            status=status,
-            attempt=run.attempt,
-            input=orjson.loads(run.input),
-            output=None if output is None else orjson.loads(output),
-            error=None if failure is None else Failure(**failure),
-            waiting_for=waiting_for or [],
-            parent_run_id=run.parent_run_id,
-            created_at=moment(run.created_at),
-            started_at=moment(run.started_at),
-            finished_at=None if ended is None else moment(ended),
-        )
-        self._hub.publish(run.id, "run", {"run": view})
-
 
 def _execution(run: claims.Claimed) -> Execution:
     return Execution(
@@ -594,8 +479,3 @@ def _execution(run: claims.Claimed) -> Execution:
         cause=Cause.load(run.cause),
         deadline=run.deadline,
     )
-
-
-def _transient(error: Exception) -> bool:
-    """Whether trying again may help, by LangGraph's own rule."""
-    return bool(_TRANSIENT(error)) if callable(_TRANSIENT) and not isinstance(_TRANSIENT, type) else True
