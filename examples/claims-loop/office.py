@@ -10,7 +10,7 @@ from typing import NamedTuple
 from gatewright.agents.claims import TRIAGE
 from gatewright.environments.claims.grid import TRIAGE_GRID
 from gatewright.environments.claims.world import conversation
-from gatewright.environments.decisions.logged import Decision, Log, of_records
+from gatewright.environments.decisions.logs import Decision, Log, of_records
 from gatewright.runtime.cli.episodes import Holding
 from gatewright.runtime.config import load
 from gatewright.runtime.service import Service

@@ -34,6 +34,16 @@ class UnavailableError(GatewrightError):
     exit_code = 4
 
 
+class MissingExtraError(UnavailableError):
+    """Packages that only one of Gatewright's extras brings are not installed; install the extra.
+
+    `what` needs it, and `error` is what the import said.
+    """
+
+    def __init__(self, what: str, extra: str, error: ImportError) -> None:
+        super().__init__(f"{what} needs the extra {extra!r} ({error}); run: pip install 'gatewright[{extra}]'")
+
+
 class BusyError(UnavailableError):
     """A topic or the bus holds as much as it may, and did not take more within the time given; publish less, or later.
 

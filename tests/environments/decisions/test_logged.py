@@ -12,7 +12,8 @@ from gatewright.agents import Choice
 from gatewright.agents.claims import TRIAGE
 from gatewright.agents.errors import UsageError
 from gatewright.environments.decisions.checker import check
-from gatewright.environments.decisions.logged import Decision, Log, LoggedEnv, of_episode, of_records
+from gatewright.environments.decisions.logged import LoggedEnv
+from gatewright.environments.decisions.logs import Decision, Log, of_episode, of_records
 from gatewright.runtime import episodes
 from gatewright.runtime.config import Config, Deployment
 from gatewright.runtime.service import Service

@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 from pydantic import BaseModel
 
 from gatewright.agents.decisions import Choice
-from gatewright.environments.decisions import logged
-from gatewright.environments.decisions.logged import Decision
+from gatewright.environments.decisions import logs
+from gatewright.environments.decisions.logs import Decision
 from gatewright.runtime.cli import main
 from gatewright.runtime.policies import artefact, networks
 from gatewright.runtime.policies.encoding import Encoding
@@ -71,7 +71,7 @@ def record(monkeypatch: pytest.MonkeyPatch, earns: Sequence[float], *, known: in
         )
 
     monkeypatch.setattr(episodes, "read", read)
-    monkeypatch.setattr(logged, "of_episode", of_episode)
+    monkeypatch.setattr(logs, "of_episode", of_episode)
 
 
 def test_a_policy_that_would_have_earned_more_passes(monkeypatch: pytest.MonkeyPatch, policy: Path) -> None:

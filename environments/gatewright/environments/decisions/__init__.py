@@ -1,1 +1,1 @@
-"""Decision points as Gymnasium environments: live in a world, or over logged decisions; needs the extra `tune`."""
+"""Decision points as Gymnasium environments: live in a world, or over logged decisions; they need the extra `tune`."""

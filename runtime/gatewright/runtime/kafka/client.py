@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from gatewright.agents.errors import UnavailableError
+from gatewright.agents.errors import MissingExtraError
 
 try:
     import kafka
@@ -22,9 +22,7 @@ try:
 
     from . import network
 except ModuleNotFoundError as missing:
-    raise UnavailableError(
-        f"Kafka needs the module {missing.name!r}, which is not installed; run: pip install 'gatewright[kafka]'"
-    ) from missing
+    raise MissingExtraError("Kafka", "kafka", missing) from missing
 
 __all__ = [
     "CONNECTING",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy import URL, Connection, Engine, exc
 
-from gatewright.agents.errors import UnavailableError, UsageError
+from gatewright.agents.errors import MissingExtraError, UnavailableError, UsageError
 
 from . import migration
 from .database import Database
@@ -60,9 +60,7 @@ class PostgreSQL(Database):
             try:
                 import_module(needed)
             except ImportError as error:  # psycopg without a libpq says so in the message
-                raise UnavailableError(
-                    f"a PostgreSQL database needs the extra 'postgres' ({error}): install `gatewright[postgres]`"
-                ) from error
+                raise MissingExtraError("a PostgreSQL database", "postgres", error) from error
         self._name = f"gatewright/{socket.gethostname()}:{os.getpid()}"[:63]  # PostgreSQL cuts it there
 
     def hold(self) -> None:

@@ -17,14 +17,14 @@ def check_env(desk: Desk, id: str, steps: int) -> int:
 
     Exit code 0 if nothing is, 1 if something is.
     """
-    from gatewright.agents.errors import UnavailableError, UsageError
+    from gatewright.agents.errors import MissingExtraError, UsageError
 
     try:
         from gymnasium.error import Error
 
         from gatewright.environments.decisions.checker import check
     except ImportError as error:
-        raise UnavailableError(f"{error}; install what tuning needs: `pip install gatewright[tune]`") from error
+        raise MissingExtraError("`gatewright scenario check-env`", "tune", error) from error
     try:
         findings = check(id, steps=steps)
     except (Error, ImportError) as error:

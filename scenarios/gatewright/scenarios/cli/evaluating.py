@@ -36,7 +36,7 @@ def evaluate(desk: Desk, log: Path, policy: Path, rewards: Path | None, margin: 
     earn less, 3 if neither is shown, or if the log does not support the policy: too few of its choices were made, or
     they were made for certain.
     """
-    from gatewright.environments.decisions.logged import Decision, of_episode
+    from gatewright.environments.decisions.logs import Decision, of_episode
     from gatewright.runtime.policies import artefact
     from gatewright.scenarios import episodes, evaluation
 

@@ -15,7 +15,7 @@ from gatewright.runtime.policies import serving
 from gatewright.runtime.policies.artefact import Artefact
 
 if TYPE_CHECKING:  # it imports gymnasium, which nothing here needs
-    from gatewright.environments.decisions.logged import Decision, Log
+    from gatewright.environments.decisions.logs import Decision, Log
 
 Floats = NDArray[np.float64]
 

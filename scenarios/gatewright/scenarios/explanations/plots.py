@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gatewright.agents.errors import UnavailableError, UsageError
+from gatewright.agents.errors import MissingExtraError, UsageError
 
 from .attributions import Attribution
 
@@ -27,13 +27,13 @@ def to_shap(
         shown: the features' values as they are to be shown, by name; for several explanations, one each.
 
     Raises:
-        UnavailableError: `shap` is not installed.
+        MissingExtraError: `shap` is not installed.
         UsageError: explanations are of different features, or one of the options is none.
     """
     try:
         import shap
     except ImportError as error:
-        raise UnavailableError("shap is not installed; pip install 'gatewright[audit]'") from error
+        raise MissingExtraError("a plot of an explanation", "audit", error) from error
     several = [found] if isinstance(found, Attribution) else list(found)
     if not several or len({each.features for each in several}) != 1:
         raise UsageError("explanations of the same features are shown together, at least one")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from gatewright.agents.errors import UsageError
+from gatewright.agents.errors import MissingExtraError, UsageError
 from gatewright.environments.simulators import Simulator
 from gatewright.runtime.policies.networks import Network
 
@@ -25,7 +25,6 @@ Value: TypeAlias = bool | int | float | str | None
 
 SIMPLICITY = ("rules", "majority", "logistic", "q-learning", "dqn", "ppo", "maskable-ppo")
 """Simplest first: of two policies that are as good, the one that comes first here is proposed."""
-EXTRA = "install what tuning needs: `pip install gatewright[tune]`"
 
 
 class Span(NamedTuple):
@@ -69,7 +68,8 @@ def named(name: str) -> Algorithm:
     """The algorithm of that name.
 
     Raises:
-        UsageError: there is none, or what it needs is not installed.
+        UsageError: there is none.
+        MissingExtraError: what it needs is not installed.
     """
     found = ALGORITHMS.get(name)
     if found is None:
@@ -107,7 +107,7 @@ def _deep(name: str) -> None:
     try:
         importlib.import_module("gatewright.scenarios.tuning.deep")
     except ImportError as error:
-        raise UsageError(f"the algorithm {name!r} cannot be used here ({error}); {EXTRA}") from error
+        raise MissingExtraError(f"the algorithm {name!r}", "tune", error) from error
 
 
 def _learnt_deeply(algorithm: Deep, lesson: Lesson) -> Network:

@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from gatewright.agents.errors import UsageError
+from gatewright.agents.errors import MissingExtraError
 
-from .algorithms import EXTRA, Algorithm, Span, Value
+from .algorithms import Algorithm, Span, Value
 
 if TYPE_CHECKING:
     import optuna
@@ -38,12 +38,12 @@ def search(
     """Try settings; the best of what keeps the limits comes first, the rest in the order of their medians.
 
     Raises:
-        UsageError: Optuna is not installed.
+        MissingExtraError: Optuna is not installed.
     """
     try:
         import optuna
     except ImportError as error:
-        raise UsageError(f"a search cannot be made here ({error}); {EXTRA}") from error
+        raise MissingExtraError("a search for settings", "tune", error) from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     found: list[Trial] = []
 
