@@ -307,15 +307,15 @@ def judged(case: Case, guard: Guard) -> Iterator[tuple[Happening, Decision]]:
     taken = 0
     for happening in case.happenings:
         event = happening.event
+        if not guard.wants(event.hook, event.name, event.labels):
+            yield happening, Decision(verdict="allow", pack=guard.title)
+            continue
         if index is not None:
             for past in event.history[taken:]:
                 index.add(past)
             taken = len(event.history)
             event = dataclasses.replace(event, index=index)
-        if guard.wants(event.hook, event.name, event.labels):
-            yield happening, guard.evaluate(event)
-        else:
-            yield happening, Decision(verdict="allow", pack=guard.title)
+        yield happening, guard.evaluate(event)
 
 
 class Before(Sequence[Past]):
