@@ -2,12 +2,14 @@
 
 What is replayed are recorded conversations with the airline's customers, held through the service before. The fakes
 give the same answers, decoded beforehand and in their order, and look at nothing. Memory is that of this process
-while it replays over and over, at its end against a tenth of the way.
+while it replays the episodes of one long file, read one after the other, against what it was after the first thousand.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import gc
+import io
 import os
 import time
 from collections import defaultdict, deque
@@ -23,10 +25,12 @@ from gatewright.agents.effects import ACTIVE
 from gatewright.runtime import episodes, results
 from gatewright.runtime.cli.episodes import Holding
 from gatewright.runtime.config import Config
-from gatewright.runtime.episodes import Episode
+from gatewright.runtime.episodes import Entry, Episode
 from gatewright.runtime.policy import recorded
 from gatewright.runtime.service import Service
 from gatewright.runtime.store import database
+from gatewright.scenarios.episodes import files
+from gatewright.scenarios.episodes.files import Recorded
 from gatewright.scenarios.replay import release, strict
 from gatewright.scenarios.replay.release import Release
 from gatewright.scenarios.replay.tape import Tape
@@ -39,6 +43,7 @@ R = TypeVar("R")
 
 DEARER = Bar(value=1.5, sense="at most")
 FLAT = Bar(value=1.1, sense="at most")
+PART = 1_000  # episodes
 
 Answers = dict[tuple[str, str], deque[Any]]
 
@@ -128,6 +133,50 @@ async def _held(setting: Setting) -> tuple[Config, list[Episode]]:
     return config, found
 
 
+def _again(episodes: Sequence[Episode]) -> list[Episode]:
+    """The episodes as they were read, with nothing remembered of earlier replays but that the records are sound."""
+    found: list[Episode] = []
+    for episode in episodes:
+        entries = [Entry(each.position, each.body, each.values) for each in episode.entries]
+        assert all(entry.record.kind for entry in entries)  # decodes them
+        found.append(dataclasses.replace(episode, entries=entries))
+    return found
+
+
+def _first_words(episode: Episode, number: int) -> Episode:
+    """What came of the first message of a conversation, as an episode of its own."""
+    name, run = f"{episode.id}-{number}", episode.runs[0]
+    return Episode(
+        name,
+        [episode.root._replace(id=name)],
+        [run._replace(thread_id=name)],
+        [entry for entry in episode.entries if entry.record.run_id == run.id],
+        [request for request in episode.requests if request.run_id == run.id],
+    )
+
+
+def _written(path: Path, episode: Episode, count: int) -> None:
+    """A file of so many small episodes; after every `PART` of them names and texts come again."""
+    part = io.BytesIO()
+    writer = files.Writer(part)
+    for number in range(min(count, PART)):
+        writer.write(Recorded(episode=_first_words(episode, number)))
+    with path.open("wb") as stream:
+        for _ in range(-(-count // PART)):
+            stream.write(part.getvalue())
+
+
+async def resident_after(path: Path, ours: Release, counts: Sequence[int]) -> dict[int, float]:
+    """Megabytes in memory when so many episodes of a file have been replayed."""
+    found: dict[int, float] = {}
+    for number, read in enumerate(files.read(path), 1):
+        assert (await strict.replay(read.episode, ours)).equal
+        if number in counts:
+            found[number] = _resident()
+            say(f"replays: {found[number]:.1f} MB after {number} episodes")
+    return found
+
+
 def _resident() -> float:
     """Megabytes of this process that are in memory."""
     gc.collect()
@@ -143,8 +192,9 @@ async def measure(setting: Setting) -> Sequence[Figure]:
     with release.loaded(config) as ours:
 
         async def replayed() -> float:
+            episodes = _again(found)
             began = time.process_time()
-            equal = [(await strict.replay(episode, ours)).equal for episode in found]
+            equal = [(await strict.replay(episode, ours)).equal for episode in episodes]
             taken = time.process_time() - began
             assert all(equal), f"{equal.count(False)} of {len(equal)} episodes diverged"
             return taken / len(found) * 1000
@@ -156,22 +206,22 @@ async def measure(setting: Setting) -> Sequence[Figure]:
             return (time.process_time() - began) / len(found) * 1000
 
         pairs = await take_turns(replayed, bare, setting.size(5, 1))
-        few, many = setting.size(1_000, 20), setting.size(10_000, 60)
-        shortest = sorted(found, key=lambda episode: len(episode.entries))[:20]
-        resident: dict[int, float] = {}
-        for number in range(1, many + 1):
-            await strict.replay(shortest[number % len(shortest)], ours)
-            if number in (few, many):
-                resident[number] = _resident()
-    memory = Figure(
-        name=f"memory_after_{many}",
-        unit="MB",
-        ours=resident[many],
-        reference=resident[few],
-        ratio=resident[many] / resident[few],
-        bar=FLAT,
-    )
-    return [compare("strict_replay", "ms", pairs, DEARER), memory]
+        few, *more = (1_000, 10_000, 100_000) if not setting.quick else (20, 60)
+        path = setting.folder / "episodes.jsonl"
+        _written(path, min(found, key=lambda episode: len(episode.entries)), more[-1])
+        resident = await resident_after(path, ours, (few, *more))
+    memory = [
+        Figure(
+            name=f"memory_after_{count}",
+            unit="MB",
+            ours=resident[count],
+            reference=resident[few],
+            ratio=resident[count] / resident[few],
+            bar=FLAT,
+        )
+        for count in more
+    ]
+    return [compare("strict_replay", "ms", pairs, DEARER), *memory]
 
 
 if __name__ == "__main__":

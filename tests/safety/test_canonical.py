@@ -24,7 +24,7 @@ from pydantic import BaseModel, Field, SecretStr
 from tests.needs import shared_data
 
 from gatewright.agents.errors import UsageError
-from gatewright.safety.canonical import MAX_DEPTH, JsonValue, canonical, digest, json_value
+from gatewright.safety.canonical import MAX_DEPTH, JsonValue, canonical, digest, json_value, said
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no timing is asserted
 
@@ -341,3 +341,21 @@ def test_different_values_are_said_differently_and_equal_ones_alike(left: object
 def test_what_was_said_is_never_mistaken_for_the_value(value: object) -> None:
     said = json_value(value)
     assert same(said, value) or digest(json_value(said)) != digest(said)
+
+
+@PATIENT
+@given(PYTHON)
+def test_a_value_and_its_bytes_come_in_one_look_as_they_do_in_two(value: Any) -> None:
+    plain = json_value(value)
+
+    assert said(value) == (plain, canonical(plain))
+
+
+def test_levels_around_a_value_count_towards_its_depth() -> None:
+    deep: Any = []
+    for _ in range(MAX_DEPTH - 1):
+        deep = [deep]
+
+    assert said(deep).value == deep
+    with pytest.raises(UsageError, match="128 levels"):
+        said(deep, within=1)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 import threading
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b, sha256
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, cast
 
 import sqlalchemy as sa
 
@@ -51,14 +51,28 @@ class Entry:
         return copy.copy(self)
 
 
+class Wanted(NamedTuple):
+    """The arguments of an effect in JSON, and its digest, see `digest_of`."""
+
+    args: Mapping[str, Any]
+    digest: str
+
+
+def wanted(effect: Effect, salt: bytes) -> Wanted:
+    """What an effect asks for."""
+    args, data = canonical.said(dict(effect.args), within=1)
+    kind, name = canonical.canonical(effect.kind), canonical.canonical(effect.name)
+    wish = b'{"args":%b,"kind":%b,"name":%b}' % (data, kind, name)  # canonical: keys are in their order
+    return Wanted(cast("Mapping[str, Any]", args), blake2b(wish, key=salt, digest_size=32).hexdigest())
+
+
 def digest_of(effect: Effect, salt: bytes) -> str:
     """What makes two wishes the same: kind, name and arguments, keyed with the thread's secret salt.
 
     Keyed, because records show it: without the salt nobody can find the arguments by trying them out, also when
     the salt has been erased together with them.
     """
-    wish = {"kind": effect.kind, "name": effect.name, "args": canonical.json_value(dict(effect.args))}
-    return blake2b(canonical.canonical(wish), key=salt, digest_size=32).hexdigest()
+    return wanted(effect, salt).digest
 
 
 def key_of(step: str, effect: Effect, digest: str, occurrence: int) -> str:

@@ -18,7 +18,7 @@ from enum import Enum
 from fractions import Fraction
 from hashlib import sha256
 from pathlib import PurePath
-from typing import Any, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 from uuid import UUID
 
 import orjson
@@ -54,7 +54,11 @@ def canonical(value: JsonValue) -> bytes:
             surrogate, a key that is no string, a type that is not JSON, or more than 128 levels. `json_value` says
             all of these but the last.
     """
-    traits = _traits(value, 0)
+    return _written(value, _traits(value, 0))
+
+
+def _written(value: JsonValue, traits: int) -> bytes:
+    """The RFC 8785 bytes of a value with these traits."""
     try:
         if not traits & ~_RESERVED:
             return orjson.dumps(value, option=_OPTIONS)
@@ -100,6 +104,30 @@ def json_value(value: object) -> JsonValue:
     if not _traits(value, 0) & (_RESERVED | _FOREIGN):
         return cast("JsonValue", value)
     return _tagged(value, 0)
+
+
+class Said(NamedTuple):
+    """A value in JSON, with its canonical bytes."""
+
+    value: JsonValue
+    data: bytes
+
+
+def said(value: object, *, within: int = 0) -> Said:
+    """`json_value` of a value and `canonical` of that, for less than both: the value is looked through once.
+
+    Args:
+        within: levels of nesting around it, which count towards the limit.
+
+    Raises:
+        UsageError: as they do.
+    """
+    traits = _traits(value, within)
+    if traits & (_RESERVED | _FOREIGN):
+        plain = _tagged(value, within)
+        return Said(plain, canonical(plain))
+    plain = cast("JsonValue", value)
+    return Said(plain, _written(plain, traits))
 
 
 def _deeper(depth: int) -> int:

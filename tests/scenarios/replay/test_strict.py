@@ -119,6 +119,29 @@ async def test_a_changed_result_is_named_at_the_effect_that_gave_it(office: Offi
     assert "does not match its commitment" in found.what
 
 
+async def test_a_changed_output_is_named_at_the_end_of_its_run(office: Office) -> None:
+    episodes = await office.hold([5])
+    ended = episodes[0].ends[episodes[0].runs[0].id]
+    then = ended.values["output"].decoded()
+
+    found = await first(office, [changed(episodes[0], ended, "output", {**then, "planted": {"id": "1"}})])
+
+    assert (found.kind, found.position) == ("output", ended.position)
+    assert found.recorded["planted"] == {"id": "1"}
+
+
+def test_only_the_ids_of_messages_may_come_out_otherwise() -> None:
+    plain = {"messages": [{"type": "ai", "content": "Done.", "id": "1"}, {"type": "card", "id": "1"}]}
+
+    def like(value: Any) -> bool:
+        return strict.alike(plain, value)
+
+    assert like({"messages": [{"type": "ai", "content": "Done."}, {"type": "card", "id": "1"}]})
+    assert not like({"messages": [{"type": "ai", "content": "Done", "id": "1"}, {"type": "card", "id": "1"}]})
+    assert not like({"messages": [{"type": "ai", "content": "Done.", "id": "1"}, {"type": "card", "id": "2"}]})
+    assert not like({"messages": plain["messages"][:1]})
+
+
 async def test_an_effect_that_is_new_is_shown_beside_the_most_similar_one(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:

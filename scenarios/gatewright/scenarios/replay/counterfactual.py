@@ -300,11 +300,11 @@ class Played(Player):
     def _course(self, effect: Effect) -> Course:
         if self._closed is not None:
             raise self._closed
-        step, digest, key = self._place(effect)
+        step, wanted, key = self._place(effect)
         if self._of.branch.left is None:
             with self._lock:
                 entry = self._tape.take(key)
-            if entry is not None and (yield from self._on_record(effect, entry, digest, key)):
+            if entry is not None and (yield from self._on_record(effect, entry, wanted.digest, key)):
                 self._of.branch.answered += 1
                 return self._answer(entry)
             if self._of.branch.left is None:

@@ -16,6 +16,7 @@ from gatewright.runtime import codec, exchange, journal, results
 from gatewright.runtime.courses import Act, Course, adrive, drive
 from gatewright.runtime.episodes import Entry, Value
 from gatewright.runtime.identity import Steps
+from gatewright.runtime.journal import Wanted
 from gatewright.safety import canonical
 
 from .divergence import DivergedError, Divergence, Kind, nearest
@@ -109,7 +110,8 @@ class Player:
     def _course(self, effect: Effect) -> Course:
         if self._closed is not None:
             raise self._closed
-        step, digest, key = self._place(effect)
+        step, wanted, key = self._place(effect)
+        digest = wanted.digest
         with self._lock:
             entry = self._tape.take(key)
         if entry is None:
@@ -129,18 +131,18 @@ class Player:
         if effect.kind == "decision" and record.outcome == "ok":
             made = yield Act(effect.args, key, journal.idempotency_key(self._run_id, key))
             self._compare_choice(effect, entry, made)
-        self._compare_bytes(effect, entry, step, digest)
+        self._compare_record(effect, entry, step, wanted)
         with self._lock:
             self.equal += 1
             self.decisions += effect.kind == "decision"
         return self._answer(entry)
 
-    def _place(self, effect: Effect) -> tuple[str, str, str]:
-        """The step that asks, and the digest and the key of what it asks for."""
-        digest = journal.digest_of(effect, self._salt)
+    def _place(self, effect: Effect) -> tuple[str, Wanted, str]:
+        """The step that asks, what it asks for, and the key of that."""
+        wanted = journal.wanted(effect, self._salt)
         step = self.steps.here()
-        occurrence = self.steps.occurrence(step, effect.kind, f"{effect.name}:{effect.call_id or digest}")
-        return step, digest, journal.key_of(step, effect, digest, occurrence)
+        occurrence = self.steps.occurrence(step, effect.kind, f"{effect.name}:{effect.call_id or wanted.digest}")
+        return step, wanted, journal.key_of(step, effect, wanted.digest, occurrence)
 
     def _answer(self, entry: Entry) -> Any:
         value = entry.values["result"].decoded() if "result" in entry.values else None
@@ -159,35 +161,35 @@ class Player:
             then = None if recorded is None else recorded.decoded()
             self._diverge("choice", entry, f"{_title(effect)} comes out otherwise", then, made)
 
-    def _compare_bytes(self, effect: Effect, entry: Entry, step: str, digest: str) -> None:
-        """Make the record again of what was asked for now; what only happening can tell is taken from the record."""
+    def _compare_record(self, effect: Effect, entry: Entry, step: str, wanted: Wanted) -> None:
+        """Whether what is asked for now leaves the bytes of the record; what only happening can tell is taken from it.
+
+        A record that could be read is the one spelling of its fields, and its values are those that it commits to,
+        both checked before: where fields and values are equal, so are the bytes, and they need not be made again.
+        """
         then = entry.record
         assert then.effect is not None
-        name = "wished" if "wished" in entry.values else "args"
-        sealed = dict(then.sealed)
-        if (value := entry.values.get(name)) is not None:
-            sealed[name] = _commitment(value, orjson.dumps(canonical.json_value(dict(effect.args))))
-        now = dataclasses.replace(
-            then,
-            step=step,
-            effect=dataclasses.replace(
-                then.effect,
-                kind=effect.kind,
-                name=effect.name,
-                digest=digest,
-                call_id=effect.call_id,
-                labels=effect.labels,
-            ),
-            sealed=sealed,
+        asked = dataclasses.replace(
+            then.effect,
+            kind=effect.kind,
+            name=effect.name,
+            digest=wanted.digest,
+            call_id=effect.call_id,
+            labels=effect.labels,
         )
-        if now.encode() != entry.body:
-            self._diverge(
-                "request",
-                entry,
-                f"{_title(effect)} leaves another record",
-                orjson.loads(entry.body),
-                orjson.loads(now.encode()),
-            )
+        name = "wished" if "wished" in entry.values else "args"
+        value, data = entry.values.get(name), orjson.dumps(wanted.args)
+        if step == then.step and asked == then.effect and (value is None or data == value.data):
+            return
+        sealed = then.sealed if value is None else {**then.sealed, name: _commitment(value, data)}
+        now = dataclasses.replace(then, step=step, effect=asked, sealed=sealed)
+        self._diverge(
+            "request",
+            entry,
+            f"{_title(effect)} leaves another record",
+            orjson.loads(entry.body),
+            orjson.loads(now.encode()),
+        )
 
     # divergence
 

@@ -64,7 +64,6 @@ async def replay(episode: Episode, release: Release) -> Replayed:
     said, rules = verdicts(episode, release)
     equal = 0
     divergence: Divergence | None = None
-    decisions = [e for e in episode.entries if e.record.effect is not None and e.record.effect.kind == "decision"]
     met = 0
     for thread in episode.threads:
         try:
@@ -76,11 +75,14 @@ async def replay(episode: Episode, release: Release) -> Replayed:
                     met += one.player.decisions
         finally:
             release.saver.delete_thread(thread.id)
+    runs = {run.id for run in episode.runs}
+    records = [e.record for e in episode.entries]
+    effects = {(r.run_id, r.effect.key): r.effect.kind for r in records if r.effect is not None}
     return Replayed(
         episode=episode.id,
         effects=equal,
-        total=sum(len(Tape(episode, run.id)) for run in episode.runs),
-        decisions=len({(e.record.run_id, e.record.effect.key) for e in decisions if e.record.effect is not None}),
+        total=sum(run_id in runs for run_id, _key in effects),
+        decisions=sum(kind == "decision" for kind in effects.values()),
         equal_decisions=met,
         rules=rules,
         divergence=divergence,
@@ -180,9 +182,9 @@ class _Run:
         output = None if ended is None else ended.values.get("output")
         if output is None or run.id in self._verdicts.changed:
             return None
-        now, then = _unnamed(orjson.loads(codec.shown(values))), _unnamed(orjson.loads(output.data))
-        if now != then:
-            return self._divergence("output", "it gives another output", then, now)
+        now, then = orjson.loads(codec.shown(values)), orjson.loads(output.data)
+        if not alike(now, then):
+            return self._divergence("output", "it gives another output", _unnamed(then), _unnamed(now))
         return None
 
     def _refused_output(self, ended: Entry | None) -> Divergence | None:
@@ -243,11 +245,31 @@ def _answers(interrupts: list[Interrupt], questions: list[Request]) -> dict[str,
 _MESSAGES = frozenset({"human", "ai", "system", "tool", "function", "developer"})
 
 
+def alike(one: Any, other: Any) -> bool:
+    """Whether two values are equal but for the ids of messages, see `_unnamed`; equal parts are not looked into."""
+    if one == other:
+        return True
+    if isinstance(one, dict) and isinstance(other, dict):
+        ours, theirs = cast("dict[str, Any]", one), cast("dict[str, Any]", other)
+        free = {"id"} if _is_message(ours) and _is_message(theirs) else set[str]()
+        if ours.keys() - free != theirs.keys() - free:
+            return False
+        return all(name in free or alike(item, theirs[name]) for name, item in ours.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(alike, one, other))  # pyright: ignore[reportUnknownArgumentType]
+    return False
+
+
+def _is_message(value: Mapping[str, Any]) -> bool:
+    kind = value.get("type")
+    return isinstance(kind, str) and kind in _MESSAGES and "content" in value
+
+
 def _unnamed(value: Any) -> Any:
     """A value without the ids of messages: LangGraph gives a random one to each that has none."""
     if isinstance(value, dict):
         plain = {key: _unnamed(item) for key, item in cast("dict[str, Any]", value).items()}
-        if plain.get("type") in _MESSAGES and "content" in plain:
+        if _is_message(plain):
             plain.pop("id", None)
         return plain
     if isinstance(value, list):
