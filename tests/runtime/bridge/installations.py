@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -19,17 +19,17 @@ TOPIC = Topic(partitions=3, attempts=2, backoff=0.0, longest_backoff=0.0)
 class Installation:
     """A database, whose processes carry messages over Kafka."""
 
-    def __init__(self, name: str, database: Database, bootstrap: str, stack: AsyncExitStack) -> None:
+    def __init__(self, name: str, database: Database, kafka: Settings, stack: AsyncExitStack) -> None:
         self.name = name
         self.database = database
-        self.bootstrap = bootstrap
+        self._kafka = kafka
         self._stack = stack
         self._shared: Writer | None = None
 
     async def bus(self, *topics: str, bridge: type[Bridge] = Bridge, limit: int = TOPIC.limit) -> Bus:
         """The bus of one more process."""
         settings = {**outboxes(), **dict.fromkeys(topics, TOPIC.model_copy(update={"limit": limit}))}
-        carrier = bridge(Settings.parse(f"kafka://{self.bootstrap}"), settings, group=self.name)
+        carrier = bridge(self._kafka, settings, group=self.name)
         bus = Bus(self.database, self.writer(), settings=settings, lease=1.0, carrier=carrier)
         await bus.open()
         self._stack.push_async_callback(bus.close, 0.2)
@@ -47,14 +47,16 @@ class Installation:
 
 
 @asynccontextmanager
-async def installation(name: str, folder: Path, bootstrap: str, url: str = "") -> AsyncGenerator[Installation]:
-    """An installation on a SQLite file, or on the database at `url`."""
+async def installation(
+    name: str, folder: Path, bootstrap: str, url: str = "", options: Mapping[str, str] | None = None
+) -> AsyncGenerator[Installation]:
+    """An installation on a SQLite file, or on the database at `url`; `options` say how Kafka is entered."""
     folder.mkdir(exist_ok=True)
     database = of(url, folder)
     database.hold()
     try:
         await asyncio.to_thread(database.prepare)
         async with AsyncExitStack() as stack:
-            yield Installation(name, database, bootstrap, stack)
+            yield Installation(name, database, Settings.parse(f"kafka://{bootstrap}", options), stack)
     finally:
         database.release()

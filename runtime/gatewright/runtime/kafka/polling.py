@@ -232,6 +232,11 @@ class Poller(threading.Thread):
         return polled
 
     def _judge(self, error: Exception) -> None:
+        if isinstance(error, kafka_errors.AuthorizationError):
+            raise UnavailableError(
+                f"the group {self._group!r} cannot go on reading from Kafka: {error}; allow {self._settings.user} "
+                f"the operations READ and DESCRIBE on {', '.join(map(repr, self._topics))}, and READ on the group"
+            ) from error
         if is_refusal(error) or isinstance(error, kafka_errors.CorruptRecordError):
             raise UnavailableError(f"the group {self._group!r} cannot go on reading from Kafka: {error}") from error
         if not isinstance(error, kafka_errors.RetriableError):

@@ -41,7 +41,6 @@ _REJECTIONS: tuple[type[Exception], ...] = (
     kafka_errors.InvalidRecordError,
     kafka_errors.InvalidTimestampError,
     kafka_errors.InvalidTopicError,
-    kafka_errors.TopicAuthorizationFailedError,
     ValueError,
     TypeError,
 )
@@ -162,7 +161,7 @@ class Sender(threading.Thread):
         try:
             found = client.partitions[topic] = sorted(client.producer.partitions_for(topic) or ())
         except kafka_errors.TopicAuthorizationFailedError as error:
-            raise _explained(error) from error
+            raise _explained(error, self._settings.user) from error
         except (TypeError, ValueError) as error:
             raise UsageError(
                 f"{topic!r} is no name of a topic; use at most 249 of a-z, A-Z, 0-9, '.', '_', '-'"
@@ -189,7 +188,7 @@ class Sender(threading.Thread):
             submission.futures = client.append(submission.records, numbers)
         except Exception as error:
             self._break(client)
-            raise _explained(error) from error
+            raise _explained(error, self._settings.user) from error
         for record, number, future in zip(submission.records, numbers, submission.futures, strict=True):
             lasts[future if number is None else (record.topic, number)] = future
         return list(lasts.values())
@@ -202,7 +201,7 @@ class Sender(threading.Thread):
     def _failed(self, submission: Submission, client: _Client, error: BaseException) -> None:
         """On the client's own thread, before it can send what is behind the failed record."""
         self._break(client)
-        self._fail(submission, _explained(error))
+        self._fail(submission, _explained(error, self._settings.user))
 
     def _fail(self, submission: Submission, error: GatewrightError) -> None:
         if submission.failure is None:
@@ -291,7 +290,18 @@ def _refused(error: BaseException) -> UnavailableError:
     return UnavailableError(f"Kafka refuses the connection ({error}); nothing was sent, check the settings of the bus")
 
 
-def _explained(error: BaseException) -> GatewrightError:
+def _explained(error: BaseException, user: str) -> GatewrightError:
+    if isinstance(error, kafka_errors.TopicAuthorizationFailedError):
+        return UsageError(
+            f"Kafka does not let {user} write to the topic {_topics(error)}; allow it the operations WRITE and "
+            "DESCRIBE there, and send the record again"
+        )
     if isinstance(error, _REJECTIONS):
         return UsageError(f"Kafka rejects a record ({error}); it will never take it as it is")
     return UnknownOutcomeError(f"Kafka gave records up ({error}); whether they arrived is unknown, send them again")
+
+
+def _topics(error: BaseException) -> str:
+    """The topics that an error of access is about, as kafka-python gives them: a name or several."""
+    found = error.args[0] if error.args else ""
+    return ", ".join(repr(name) for name in ([found] if isinstance(found, str) else sorted(found)))

@@ -71,6 +71,12 @@ class Settings:
         shown = {name: "***" if _SECRET.search(name) else value for name, value in self.options.items()}
         return f"Settings(servers={self.servers!r}, options={shown!r})"
 
+    @property
+    def user(self) -> str:
+        """As whom we come, in words for whoever grants access."""
+        name = self.options.get("sasl_plain_username")
+        return "this client, which has no user name," if name is None else f"user {str(name)!r}"
+
     def client_options(self) -> dict[str, Any]:
         """What every kafka-python client is given."""
         return {"bootstrap_servers": list(self.servers), **self.options}

@@ -71,8 +71,9 @@ class Topics:
                     _described(name, client.describe_topics([name])[0])
                 except (NotFoundError, KafkaError, IndexError):
                     raise UsageError(
-                        f"Kafka does not let us make the topic {name!r}, and we see none of that name: {error}; make "
-                        "it, or let this user do so"
+                        f"Kafka does not let {self._settings.user} make the topic {name!r}, and shows none of that "
+                        f"name: {error}; make it and allow the operations DESCRIBE, READ and WRITE there, or allow "
+                        "CREATE too"
                     ) from error
                 return False
             except (
