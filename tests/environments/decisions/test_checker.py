@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import re
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -159,10 +158,13 @@ class Fails(Good):
         return super().step(action)
 
 
+_LEFT = threading.Event()  # never set: how long a check takes must not matter
+
+
 class LeavesThread(Good):
     def __init__(self) -> None:
         super().__init__()
-        threading.Thread(target=lambda: time.sleep(5), name="left", daemon=True).start()
+        threading.Thread(target=_LEFT.wait, name="left", daemon=True).start()
 
 
 @pytest.mark.parametrize(
