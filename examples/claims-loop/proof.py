@@ -40,7 +40,7 @@ def _table(name: str, played: Played, first: int) -> gate.Table:
                 trial=0,
                 reward=float(played.rewards[seed, number]),
                 human_load=float(played.load[seed, number]),
-                violations=int(played.violations[seed, number]),
+                violations=int(sum(committed[seed, number] for committed in played.violations.values())),
             )
             for seed in range(count)
             for number in range(episodes)

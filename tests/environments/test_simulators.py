@@ -22,7 +22,7 @@ def test_what_is_no_simulator_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("made", [simulator.TRIAGE, simulator.INVESTIGATE], ids=["triage", "investigate"])
 def test_the_vectorised_environment_is_the_simulator(made: Simulator) -> None:
-    copies, environments = made.copies(6), made.environments(6)
+    copies, environments = made.copies(6), made.environments(6, {})
     environments.seed(30)
     seen, theirs = copies.reset(range(30, 36)), np.asarray(environments.reset())
     for _ in range(40):
@@ -46,6 +46,6 @@ def test_load_is_the_minutes_of_people() -> None:
     copies.reset(range(200))
     standard = copies.step(np.full(200, 1))
     assert (standard.load >= 40).all()  # an adjuster's
-    assert not standard.violations.any()
+    assert not standard.violations["closed option"].any()
     closed = copies.step((~copies.masks).argmax(axis=1))
-    assert closed.violations.sum() > 150
+    assert closed.violations["closed option"].sum() > 150

@@ -6,9 +6,9 @@ A simulator is named by an entry point of the group `gatewright.simulators`, or 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,21 +21,34 @@ if TYPE_CHECKING:
     from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
 GROUP = "gatewright.simulators"
+LOAD: Final = "load"
+
+Prices: TypeAlias = Mapping[str, float]
+"""What is taken off the reward for a violation, by kind, and for a minute of people, as `LOAD`."""
 
 
 class Moment(NamedTuple):
     """What one step of n copies gave; the arrays are the caller's to keep.
 
     `observations`: float32, shape `(n, n_columns)`, those of the next case where an episode ended. `rewards`: float64,
-    shape `(n,)`, higher is better. `load`: float64, shape `(n,)`, the minutes that people spent. `violations`: int64,
-    shape `(n,)`, how many limits were broken. `settled`: bool, shape `(n,)`, the episode is over.
+    shape `(n,)`, higher is better. `load`: float64, shape `(n,)`, the minutes that people spent. `violations`: by kind,
+    always the same ones, how often it was committed: int64 of shape `(n,)`. `settled`: bool, shape `(n,)`, the episode
+    is over.
     """
 
     observations: NDArray[np.float32]
     rewards: NDArray[np.float64]
     load: NDArray[np.float64]
-    violations: NDArray[np.int64]
+    violations: Mapping[str, NDArray[np.int64]]
     settled: NDArray[np.bool_]
+
+
+def net(moment: Moment, prices: Prices) -> NDArray[np.float64]:
+    """The rewards of a moment less what its violations and its load cost, shape `(n,)`."""
+    rewards = moment.rewards
+    for name, price in prices.items():
+        rewards = rewards - price * (moment.load if name == LOAD else moment.violations[name])
+    return rewards
 
 
 class Copies(Protocol):
@@ -80,8 +93,11 @@ class Simulator(Protocol):
         """So many copies; `reset` is called before anything else."""
         ...
 
-    def environments(self, count: int) -> VecEnv:
-        """The same for learners of stable-baselines3, with `action_masks()`; needs the extra `tune`."""
+    def environments(self, count: int, prices: Prices) -> VecEnv:
+        """The same for learners of stable-baselines3, with `action_masks()` and rewards that are `net` of the prices.
+
+        Needs the extra `tune`.
+        """
         ...
 
 

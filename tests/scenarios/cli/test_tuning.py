@@ -3,15 +3,23 @@ from __future__ import annotations
 import functools
 import json
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from gatewright.agents.claims.points import TRIAGE_OPTIONS, TriageFeatures, closed_at_triage
+from gatewright.agents.decisions import Choice
+from gatewright.environments.claims.grid import TRIAGE_GRID
+from gatewright.environments.claims.simulator import TRIAGE
+from gatewright.environments.decisions.logs import Decision
 from gatewright.runtime.cli import main
 from gatewright.runtime.policies import artefact
 from gatewright.scenarios import tuning
+from gatewright.scenarios.cli import tuning as tuning_cli
+from gatewright.scenarios.cli.logged import Recorded
 from gatewright.scenarios.tuning import choosers
 
 
@@ -45,7 +53,19 @@ def test_rules_that_nothing_beats_stay(tmp_path: Path) -> None:
 def test_a_policy_that_is_proposed_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choosers, "ruled", last)
     output = tmp_path / "triage.policy"
-    done = run("claims.triage", "--algo", "logistic", "--explore", "0.1", "-o", output, "--seed", "4")
+    done = run(
+        "claims.triage",
+        "--algo",
+        "logistic",
+        "--explore",
+        "0.1",
+        "-o",
+        output,
+        "--seed",
+        "4",
+        "--violations-margin",
+        "9",
+    )
     assert done.exit_code == 0
     assert "wrote" in done.stderr and "proposed" in done.stdout
     made = artefact.load(output)
@@ -81,3 +101,52 @@ def test_every_algorithm_has_a_place_in_the_order_of_simplicity() -> None:
     from gatewright.scenarios.tuning.algorithms import SIMPLICITY
 
     assert set(tuning.ALGORITHMS) < set(SIMPLICITY)
+
+
+@pytest.fixture
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The decisions of twenty claims, ten of which have a reward."""
+    features = TRIAGE_GRID.features(0).model_dump()
+    closed = closed_at_triage(TriageFeatures.model_validate(features))
+    choice = Choice(option="standard", policy="desk-rules@1", propensity=0.9)
+    decisions = [
+        Decision(
+            case_id=f"C-{at}", position=at, features=features, options=TRIAGE_OPTIONS, closed=closed, choice=choice
+        )
+        for at in range(20)
+    ]
+    earned = {f"C-{at}": float(at) for at in range(10)}
+    monkeypatch.setattr(tuning_cli, "recorded", lambda log, point, rewards: Recorded(decisions, earned))
+    path = tmp_path / "claims.jsonl"
+    path.write_text("episodes", "utf-8")
+    return path
+
+
+def test_the_simple_models_learn_from_a_log_of_cases_whose_reward_is_known(log: Path) -> None:
+    rows, data = tuning_cli.logged(TRIAGE, log, None)
+    assert rows.rewards.tolist() == [float(at) for at in range(10)]
+    assert (data.source, data.decisions, data.first, data.last) == ("claims.jsonl", 10, 0, 9)
+    assert data.sha256 == sha256(b"episodes").hexdigest()
+    done = run("claims.triage", "--algo", "logistic", "--log", log, "--json")
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["candidates"][1]["algorithm"] == "majority"
+
+
+def test_a_log_without_rewards_names_the_remedy(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning_cli, "recorded", lambda log, point, rewards: Recorded([], {}))
+    done = run("claims.triage", "--algo", "logistic", "--log", log)
+    assert done.exit_code == 2
+    assert "no decision at 'triage' with a known reward" in done.stderr and "--rewards" in done.stderr
+
+
+def test_rewards_of_no_log_are_a_mistake(tmp_path: Path) -> None:
+    done = run("claims.triage", "--algo", "logistic", "--rewards", tmp_path / "rewards.json")
+    assert done.exit_code == 2
+    assert "name the episodes with --log" in done.stderr
+
+
+def test_the_report_shows_every_kind_of_violation_with_its_interval_and_its_limit() -> None:
+    done = run("claims.triage", "--algo", "logistic")
+    heading, *lines = done.stdout.splitlines()
+    assert "PAID WRONGLY" in heading and "REFUSED WRONGLY" in heading
+    assert any(line.split()[:3] == ["majority", "paid", "wrongly"] and line.endswith("BROKEN") for line in lines)

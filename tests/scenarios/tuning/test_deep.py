@@ -36,7 +36,7 @@ def test_one_seed_gives_equal_weights(name: Literal["maskable-ppo", "dqn"]) -> N
 
 @pytest.mark.parametrize("kind", [PPO, DQN])
 def test_exported_arrays_choose_as_the_model_does(kind: type[PPO] | type[DQN]) -> None:
-    model = kind("MlpPolicy", TRIAGE.environments(2), seed=1, device="cpu")
+    model = kind("MlpPolicy", TRIAGE.environments(2, {}), seed=1, device="cpu")
     observations = TRIAGE_GRID.observations[::7]
     network = deep.exported(model, observations)
     theirs, _ = model.predict(observations, deterministic=True)
@@ -49,13 +49,13 @@ def test_exported_arrays_choose_as_the_model_does(kind: type[PPO] | type[DQN]) -
 
 
 def test_a_policy_that_is_not_made_of_dense_layers_is_not_exported() -> None:
-    model = PPO("MlpPolicy", TRIAGE.environments(2), policy_kwargs={"activation_fn": nn.ELU}, device="cpu")
+    model = PPO("MlpPolicy", TRIAGE.environments(2, {}), policy_kwargs={"activation_fn": nn.ELU}, device="cpu")
     with pytest.raises(UsageError, match="cannot be exported"):
         deep.exported(model, TRIAGE_GRID.observations[:4])
 
 
 def test_an_export_that_computes_something_else_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = PPO("MlpPolicy", TRIAGE.environments(2), seed=1, device="cpu")
+    model = PPO("MlpPolicy", TRIAGE.environments(2, {}), seed=1, device="cpu")
     exact = deep.exported(model, TRIAGE_GRID.observations[:4])
     moved = type(exact)(exact.weights, (*exact.biases[:-1], exact.biases[-1] + np.float32(1e-5)), exact.activation)
 
@@ -78,7 +78,7 @@ def test_torch_has_one_thread_and_decisions_are_told() -> None:
 
 def test_the_network_fits_the_options() -> None:
     network = learnt("ppo")
-    assert isinstance(TRIAGE.environments(1).action_space, Discrete)
+    assert isinstance(TRIAGE.environments(1, {}).action_space, Discrete)
     assert (network.columns, network.options) == (len(TRIAGE.encoding.columns), len(TRIAGE.point.options))
     assert (
         artefact.compose(

@@ -44,7 +44,7 @@ class Twice:
         self._second = not self._second
         rewards = np.full(self._count, 1.0 if self._second else 10.0)
         settled = np.full(self._count, not self._second)
-        return Moment(self._seen(), rewards, 0 * rewards, actions, settled)
+        return Moment(self._seen(), rewards, 0 * rewards, {}, settled)
 
     def _seen(self) -> NDArray[np.float32]:
         return np.full((self._count, 1), self._second, np.float32)

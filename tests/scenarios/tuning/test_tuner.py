@@ -60,9 +60,14 @@ def test_an_artefact_says_how_it_was_made_and_is_served(found: tuning.Tuned) -> 
     made = found.artefact(candidate, parent="a" * 64, explore=0.1)
     origin = made.manifest.origin
     assert (origin.algorithm, origin.seeds, origin.parent) == ("q-learning", (3, candidate.training), "a" * 64)
-    assert origin.settings == {"exploration": 0.3, "steps": 60_000}
+    assert origin.settings == {
+        "exploration": 0.3,
+        "steps": 60_000,
+        **{f"price of {name}": price for name, price in found.prices.items()},
+    }
     assert origin.versions["numpy"] == np.__version__
     assert origin.metrics["held_out_reward"] == candidate.standing.reward
+    assert origin.metrics["held_out_paid_wrongly"] == candidate.standing.violations["paid wrongly"].mean
     assert {f"held_out_reward_training_{number}" for number in (3, 4, 5)} <= set(origin.metrics)
     assert origin.data is not None and origin.data.decisions == 60_000
     assert made.manifest.serving.exploration == 0.1
@@ -70,7 +75,9 @@ def test_an_artefact_says_how_it_was_made_and_is_served(found: tuning.Tuned) -> 
 
 
 def test_a_search_takes_the_best_median_and_shares_its_seeds() -> None:
-    order = replace(QUICK, algorithm=tuning.named("logistic"), trials=3, how="grid", limits=Limits(load=10.0))
+    order = replace(
+        QUICK, algorithm=tuning.named("logistic"), trials=3, how="grid", limits=Limits(load=10.0, violations=10.0)
+    )
     done = tune(order)
     assert sorted(float(trial.settings["ridge"] or 0) for trial in done.trials) == pytest.approx([0.01, 10**0.5, 1000])
     medians = [trial.median for trial in done.trials if trial.median is not None]

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .grid import FINDINGS, INVESTIGATE_GRID, LANES, TRIAGE_GRID, Grid
-from .model import DRAWS, OUTCOMES, Floats, Integers, Model, default, stream
+from .model import DRAWS, OUTCOMES, TRUTHS, Floats, Integers, Model, default, stream
 from .optimum import GRIDS, Point, Policies, rules
 
 BLOCK = 64  # claims that each copy draws ahead
 REFUSED = -1.0  # the reward of choosing what is closed, in thousands of euros: worse than any option that is open
+LEGITIMATE = TRUTHS.index("legitimate")
 CELL, TRUTH, STANDARD, SPECIAL, DOCUMENTS, INSPECTION = range(len(OUTCOMES))
 APPROVE, REQUEST, INSPECT, DENY = range(len(INVESTIGATE_GRID.point.options))
 FAST_TRACK, REJECT = (TRIAGE_GRID.point.options.index(option) for option in ("fast_track", "reject"))
@@ -35,7 +36,8 @@ class Step(NamedTuple):
     `observations`: float32, shape `(n, n_columns)`, those of the next claim where one was settled. `last`: float32,
     shape `(n, n_columns)`, those with which the step ended before the next claim was taken. `rewards`: float64, shape
     `(n,)`, in thousands of euros; the sums of `components`, shape `(n, 6)`, and `REFUSED` where `refused`. `settled`:
-    the episode is over; `refused`: because a closed option was chosen. Both bool, shape `(n,)`.
+    the episode is over; `refused`: because a closed option was chosen. `paid`: the claim was settled by paying it;
+    `owed`: it is legitimate, which nobody at the desk can see. All bool, shape `(n,)`.
     """
 
     observations: NDArray[np.float32]
@@ -44,6 +46,8 @@ class Step(NamedTuple):
     components: Floats
     settled: NDArray[np.bool_]
     refused: NDArray[np.bool_]
+    paid: NDArray[np.bool_]
+    owed: NDArray[np.bool_]
 
 
 def sure(grid: Grid, policy: Floats) -> Integers:
@@ -143,17 +147,19 @@ class Core:
         A closed option is refused: nothing is done, and the claim is left for the next one.
         """
         refused = ~self.grid.masks[self._cells, actions]
-        components, settled = self._triaged(actions) if self._triage else self._investigated(actions)
+        owed = self._now[:, TRUTH] == LEGITIMATE
+        components, settled, paid = self._triaged(actions) if self._triage else self._investigated(actions)
         rewards = components.sum(axis=1)
         if refused.any():
             components[refused], rewards[refused], settled = 0.0, REFUSED, settled | refused
+            paid = paid & ~refused
         last = observations = self.grid.observations[self._cells]
         if settled.any():
             self._take(self._everyone if settled.all() else np.flatnonzero(settled))
             observations = self.grid.observations[self._cells]
-        return Step(observations, last, rewards, components, settled, refused)
+        return Step(observations, last, rewards, components, settled, refused, paid, owed)
 
-    def _triaged(self, actions: Integers) -> tuple[Floats, NDArray[np.bool_]]:
+    def _triaged(self, actions: Integers) -> tuple[Floats, NDArray[np.bool_], NDArray[np.bool_]]:
         """The rest of the claim, with the investigation that follows."""
         claims = self._now
         lane = np.clip(actions - FIRST_LANE, 0, 1)
@@ -165,7 +171,7 @@ class Core:
         components = self.model.components(
             claims[:, CELL], claims[:, TRUTH], actions, course & 1, course >> 1 & 1, course >> 2
         )
-        return components, np.ones(self.copies, np.bool_)
+        return components, np.ones(self.copies, np.bool_), course >= STRAIGHT
 
     def _followed(self) -> Integers:
         """How investigations go on from their first cells, shape `(n_cells, 2, 2)` by what evidence will say.
@@ -187,7 +193,7 @@ class Core:
         course: Integers = (found >= OF_DOCUMENTS) + 2 * (found % OF_DOCUMENTS > 0) + STRAIGHT * paid
         return course.reshape(shape)
 
-    def _investigated(self, actions: Integers) -> tuple[Floats, NDArray[np.bool_]]:
+    def _investigated(self, actions: Integers) -> tuple[Floats, NDArray[np.bool_], NDArray[np.bool_]]:
         model, claims = self.model, self._now
         profile = model.profile[claims[:, CELL]]
         paying = actions == APPROVE
@@ -197,7 +203,7 @@ class Core:
         settlement = model.settlement[paying.astype(np.int64), profile, claims[:, TRUTH]]
         components = np.where(settled[:, None], settlement, model.evidence_cost[1 - asked, asked, profile])
         self._cells = after(self._cells, claims, actions)
-        return components, settled
+        return components, settled, paying
 
     def _take(self, rows: Integers) -> None:
         """Give these copies their next claims that come to the decision point."""

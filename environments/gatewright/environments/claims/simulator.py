@@ -10,21 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gatewright.agents.decisions import DecisionPoint
-from gatewright.environments.simulators import Copies, Moment
+from gatewright.environments.simulators import Copies, Moment, Prices
 from gatewright.runtime.policies.encoding import Encoding
 
 from .core import Core
-from .model import COMPONENTS
+from .moments import moment
 from .optimum import GRIDS, Point
 
 if TYPE_CHECKING:
     from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
-HUMAN = COMPONENTS.index("human")
-
 
 class DeskCopies:
-    """Desks side by side. The load is the minutes of the desk's people; a violation is a closed option chosen."""
+    """Desks side by side; `moments.VIOLATIONS` are the kinds of violations."""
 
     def __init__(self, point: Point, count: int) -> None:
         self._core = Core(point, count)
@@ -46,9 +44,7 @@ class DeskCopies:
 
     def step(self, actions: NDArray[np.int64]) -> Moment:
         """Choose."""
-        step = self._core.step(actions)
-        load = -step.components[:, HUMAN] / self._core.model.parameters.minute
-        return Moment(step.observations, step.rewards, load, step.refused.astype(np.int64), step.settled)
+        return moment(self._core.model, self._core.step(actions))
 
 
 @dataclass(frozen=True)
@@ -76,11 +72,11 @@ class DeskSimulator:
         """So many desks."""
         return DeskCopies(self.at, count)
 
-    def environments(self, count: int) -> VecEnv:
+    def environments(self, count: int, prices: Prices) -> VecEnv:
         """So many desks for learners of stable-baselines3."""
         from .vector import ClaimsVecEnv  # needs the extra
 
-        return ClaimsVecEnv(self.at, count)
+        return ClaimsVecEnv(self.at, count, prices=prices)
 
 
 TRIAGE = DeskSimulator("triage")

@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
+from gatewright.environments.simulators import Prices, net
+
 from .core import Core, Step, fresh_seed
 from .model import Model
+from .moments import moment
 from .optimum import Point, Policies
 from .single import action_space, observation_space
 
@@ -25,16 +28,24 @@ class ClaimsVecEnv(VecEnv):
 
     Args:
         others: what the other decision point follows; the desk's rules without.
+        prices: what violations (`moments.VIOLATIONS`) and minutes of people cost beyond what the model says.
     """
 
     render_mode = None
 
     def __init__(
-        self, point: Point, copies: int, *, others: Policies | None = None, model: Model | None = None
+        self,
+        point: Point,
+        copies: int,
+        *,
+        others: Policies | None = None,
+        model: Model | None = None,
+        prices: Prices | None = None,
     ) -> None:
         self.core = Core(point, copies, others=others, model=model)
         super().__init__(copies, observation_space(self.core.grid), action_space(self.core.grid))
         self.point: Point = point
+        self._prices = prices or {}
         self._actions: NDArray[np.int64] = np.zeros(copies, np.int64)
         self.last: Step | None = None
         self._infos: list[dict[str, Any]] = [{} for _ in range(copies)]
@@ -67,7 +78,8 @@ class ClaimsVecEnv(VecEnv):
                     info["terminal_observation"] = ended
                 else:
                     info.pop("terminal_observation", None)
-        return step.observations, step.rewards.astype(np.float32), step.settled, self._infos
+        rewards = net(moment(self.core.model, step), self._prices) if self._prices else step.rewards
+        return step.observations, rewards.astype(np.float32), step.settled, self._infos
 
     def close(self) -> None:
         """Nothing is open."""

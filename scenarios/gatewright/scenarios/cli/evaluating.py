@@ -11,6 +11,8 @@ import click
 from gatewright.runtime.cli.desk import Desk, aligned, desk, facts
 from gatewright.runtime.cli.grammar import Command
 
+from .logged import recorded
+
 if TYPE_CHECKING:
     from gatewright.scenarios.evaluation import Evaluation
 
@@ -36,33 +38,16 @@ def evaluate(desk: Desk, log: Path, policy: Path, rewards: Path | None, margin: 
     earn less, 3 if neither is shown, or if the log does not support the policy: too few of its choices were made, or
     they were made for certain.
     """
-    from gatewright.environments.decisions.logs import Decision, of_episode
     from gatewright.runtime.policies import artefact
-    from gatewright.scenarios import episodes, evaluation
+    from gatewright.scenarios import evaluation
 
     made = artefact.load(policy)
-    earned = {} if rewards is None else _rewards(rewards)
-    decisions: list[Decision] = []
-    for recorded in episodes.read(log):
-        decisions += of_episode(recorded.episode, made.manifest.point)
-        if rewards is None and recorded.reward is not None:
-            earned[recorded.episode.id] = recorded.reward
+    decisions, earned = recorded(log, made.manifest.point, rewards)
     found = evaluation.of_decisions(decisions, made, earned)
     judged = evaluation.evaluate(found.logged, margin=margin)
     value = {**asdict(judged), "left_out": list(found.left_out), "exit_code": judged.exit_code}
     desk.show(value, lambda: text(judged, left_out=len(found.left_out)))
     return judged.exit_code
-
-
-def _rewards(path: Path) -> dict[str, float]:
-    from pydantic import TypeAdapter, ValidationError
-
-    from gatewright.agents.errors import UsageError
-
-    try:
-        return TypeAdapter(dict[str, float]).validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise UsageError(f"cannot read rewards from {str(path)!r}: {error}; expected {{CASE: NUMBER}}") from error
 
 
 def text(judged: Evaluation, *, left_out: int = 0) -> str:

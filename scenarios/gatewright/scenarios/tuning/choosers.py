@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -39,24 +40,34 @@ def drawn(masks: NDArray[np.bool_], random: np.random.Generator) -> NDArray[np.i
 
 
 class Played(NamedTuple):
-    """Episodes that were played; float64, shape `(n_seeds, n_episodes)`, sums over an episode's decisions."""
+    """Episodes that were played; float64, shape `(n_seeds, n_episodes)`, sums over an episode's decisions.
+
+    `violations` are those of each kind that the simulator tells apart.
+    """
 
     rewards: NDArray[np.float64]
     load: NDArray[np.float64]
-    violations: NDArray[np.float64]
+    violations: Mapping[str, NDArray[np.float64]]
 
 
 def play(copies: Copies, seeds: range, episodes: int, choose: Chooser) -> Played:
     """The first episodes of each seed; the same ones whoever chooses, so that differences can be paired."""
     count = len(seeds)
-    found = Played(*(np.zeros((count, episodes + 1)) for _ in Played._fields))  # the last column: played too far
+
+    def none() -> NDArray[np.float64]:
+        return np.zeros((count, episodes + 1))  # the last column: played too far
+
+    rewards, load = none(), none()
+    violations: defaultdict[str, NDArray[np.float64]] = defaultdict(none)
     at, everyone = np.zeros(count, np.int64), np.arange(count)
     observations = copies.reset(seeds)
     while at.min() < episodes:
         moment = copies.step(choose(observations, copies.masks, copies.ruled))
-        given = (moment.rewards, moment.load, moment.violations.astype(np.float64))
-        for kept, added in zip(found, given, strict=True):
-            kept[everyone, at] += added
+        rewards[everyone, at] += moment.rewards
+        load[everyone, at] += moment.load
+        for kind, committed in moment.violations.items():
+            violations[kind][everyone, at] += committed
         at = np.minimum(at + moment.settled, episodes)
         observations = moment.observations
-    return Played(*(kept[:, :episodes] for kept in found))
+    kinds = {kind: committed[:, :episodes] for kind, committed in violations.items()}
+    return Played(rewards[:, :episodes], load[:, :episodes], kinds)

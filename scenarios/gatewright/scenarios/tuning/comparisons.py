@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import NamedTuple
@@ -12,11 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gatewright.agents.errors import UsageError
+from gatewright.environments.simulators import LOAD
 
 from .algorithms import SIMPLICITY
 from .choosers import Played
 
 NORMAL = NormalDist().inv_cdf(0.975)  # there are thousands of cases
+SPARE = 0.05
+"""Of what the rule needs or does: room between what a training aims at and what is allowed in the end."""
 
 
 class Interval(NamedTuple):
@@ -31,31 +34,62 @@ class Interval(NamedTuple):
 class Limits:
     """How much worse than the current rule a candidate may be in what is not the reward.
 
-    `load`: a share of the minutes that people spend with the rule; it must be shown (by the upper end of the interval)
-    that a candidate needs no more above that. `violations`: a number per episode.
+    `load`: a share of the minutes that people spend with the rule. `violations`: a share of the rule's violations, of
+    each kind by itself; so what the rule never does must not be done at all. That a candidate keeps within must be
+    shown, by the upper end of the interval of its change.
     """
 
-    load: float = 0.05
-    violations: float = 0.0
+    load: float = SPARE
+    violations: float = SPARE
 
     def __post_init__(self) -> None:
         if not (0 <= self.load < math.inf and 0 <= self.violations < math.inf):
             raise UsageError(f"limits must be finite and not negative, and are {self.load!r} and {self.violations!r}")
 
+    def aimed(self) -> Limits:
+        """What a training is to keep, so that chance on other cases does not break these: `SPARE` less."""
+        return Limits(load=max(self.load - SPARE, 0.0), violations=max(self.violations - SPARE, 0.0))
+
+
+class Rate(NamedTuple):
+    """A mean per episode, its change against the rule, paired by case, and the largest change that is allowed."""
+
+    mean: float
+    change: Interval
+    allowed: float
+
+    @property
+    def kept(self) -> bool:
+        """Whether it is shown that the change is no larger than allowed."""
+        return self.change.high <= self.allowed
+
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """A candidate on the held-out cases, beside the rule. `reward`, `load` and `violations` are means per episode.
+    """A candidate on the held-out cases, beside the rule.
 
-    `gain`: of the reward, paired by case; `load_change`: likewise. `broken`: the limits that it does not keep.
+    `reward` is the mean per episode, and `gain` what it has above the rule's, paired by case. `load` is in minutes,
+    `violations` are by kind.
     """
 
     reward: float
-    load: float
-    violations: float
     gain: Interval
-    load_change: Interval
-    broken: tuple[str, ...]
+    load: Rate
+    violations: Mapping[str, Rate]
+
+    @property
+    def limited(self) -> dict[str, Rate]:
+        """All that is limited, by name."""
+        return {LOAD: self.load, **self.violations}
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """The limits that it is not shown to keep."""
+        return tuple(
+            f"{name}: up to {rate.change.high:+.4g} an episode, {rate.allowed:+.4g} allowed"
+            for name, rate in self.limited.items()
+            if not rate.kept
+        )
 
 
 def paired(differences: NDArray[np.float64]) -> Interval:
@@ -68,22 +102,19 @@ def paired(differences: NDArray[np.float64]) -> Interval:
 
 def standing(candidate: Played, rule: Played, limits: Limits) -> Standing:
     """How a candidate stands beside the rule; both have played the same episodes."""
-    gain, change = paired(candidate.rewards - rule.rewards), paired(candidate.load - rule.load)
-    load, violations = float(rule.load.mean()), float(rule.violations.mean())
-    found = float(candidate.violations.mean())
-    broken: list[str] = []
-    if found > violations + limits.violations:
-        broken.append(f"violations: {found:.4g} an episode, {violations + limits.violations:.4g} are allowed")
-    if change.high > limits.load * load:
-        broken.append(f"load: up to {change.high:+.4g} minutes an episode, {limits.load * load:+.4g} are allowed")
     return Standing(
         reward=float(candidate.rewards.mean()),
-        load=float(candidate.load.mean()),
-        violations=found,
-        gain=gain,
-        load_change=change,
-        broken=tuple(broken),
+        gain=paired(candidate.rewards - rule.rewards),
+        load=_rate(candidate.load, rule.load, limits.load),
+        violations={
+            kind: _rate(committed, rule.violations[kind], limits.violations)
+            for kind, committed in candidate.violations.items()
+        },
     )
+
+
+def _rate(candidate: NDArray[np.float64], rule: NDArray[np.float64], margin: float) -> Rate:
+    return Rate(float(candidate.mean()), paired(candidate - rule), margin * float(rule.mean()))
 
 
 def proposed(played: Sequence[tuple[str, Played]], limits: Limits) -> int:

@@ -7,6 +7,7 @@ simulator's penalty; the network that comes of it is only ever asked for the bes
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -70,13 +71,18 @@ def learn(
         IntegrityError: the arrays do not compute what torch does.
     """
     torch.set_num_threads(THREADS)
-    environments = simulator.environments(COPIES)
+    environments = simulator.environments(COPIES, {})
     model = _model(algorithm, environments, seed, settings, gamma=0.0 if simulator.single else 1.0)
     environments.seed(first)  # stable-baselines3 has seeded them with the learner's seed
     model.learn(steps, callback=_Told(progress))
     environments.seed(first)
     observations = np.asarray(environments.reset(), np.float32)
     return exported(model, observations)
+
+
+def _falling(rate: float, remaining: float) -> float:
+    """A learning rate, by the share of the training that remains: so that the last batches do not decide."""
+    return rate * remaining
 
 
 def _model(algorithm: Deep, environments: Any, seed: int, settings: Mapping[str, Value], *, gamma: float) -> Any:
@@ -87,7 +93,7 @@ def _model(algorithm: Deep, environments: Any, seed: int, settings: Mapping[str,
         "seed": seed,
         "device": "cpu",
         "gamma": gamma,
-        "learning_rate": settings["learning_rate"],
+        "learning_rate": functools.partial(_falling, float(settings["learning_rate"] or 0.0)),
     }
     if algorithm == "dqn":
         return DQN(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from gatewright.environments.simulators import Simulator
 from gatewright.runtime.policies import MOST_EXPLORATION
 
 from .choosers import drawn
+
+if TYPE_CHECKING:
+    from gatewright.environments.decisions.logs import Log
 
 COPIES = 256
 
@@ -28,6 +31,13 @@ class Rows(NamedTuple):
     actions: NDArray[np.int64]
     propensities: NDArray[np.float64]
     rewards: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, log: Log) -> Rows:
+        """The decisions of a log; what a case earned stands at its last one there, and counts for each here."""
+        numbers = np.unique(log.cases, return_inverse=True)[1]
+        returns: NDArray[np.float64] = np.bincount(numbers, log.rewards).astype(np.float64)[numbers]
+        return cls(log.observations, log.opened, log.actions, log.propensities, returns)
 
 
 def simulated(simulator: Simulator, first: int, decisions: int, seed: int) -> Rows:

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from gatewright.agents.errors import UsageError
-from gatewright.environments.simulators import Simulator
+from gatewright.environments.simulators import Prices, Simulator
 from gatewright.runtime.policies import networks
 from gatewright.runtime.policies.artefact import Artefact, Data, Origin, Serving, compose
 from gatewright.runtime.policies.networks import Network
 
-from . import algorithms, choosers, logs, seeds
+from . import algorithms, choosers, logs, prices, seeds
 from .algorithms import Algorithm, Lesson, Value
 from .choosers import Chooser, Played
 from .comparisons import Limits, Standing, proposed, standing
@@ -51,8 +51,8 @@ class Order:
     rows: Rows | None = None
     data: Data | None = None
     log_size: int = 100_000
-    validation: tuple[int, int] = (256, 16)
-    held_out: tuple[int, int] = (400, 50)
+    validation: tuple[int, int] = (1_000, 200)
+    held_out: tuple[int, int] = (400, 250)
 
     def __post_init__(self) -> None:
         if self.repeats < FEWEST:
@@ -68,7 +68,8 @@ class Order:
     @property
     def planned(self) -> int:
         """Decisions that are made in all, for a progress bar; at least 1."""
-        return max(self.repeats * (self.budget + self.trials * (self.budget // SEARCH_SHARE)), 1)
+        searched = self.repeats * self.trials * (self.budget // SEARCH_SHARE)
+        return max((prices.ROUNDS + self.repeats) * self.budget + searched, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,10 +91,12 @@ class Candidate:
 class Tuned:
     """What came of it. `candidates`: the rules, the simple ones, and the algorithm's (the best by validation).
 
-    `repeats`: every training of the final settings, with what it is worth on the held-out cases.
+    `prices`: what violations and minutes cost while the algorithm learnt. `repeats`: every training of the final
+    settings, with what it is worth on the held-out cases.
     """
 
     order: Order
+    prices: Prices
     trials: list[Trial]
     settings: Mapping[str, Value]
     repeats: list[Candidate]
@@ -115,7 +118,7 @@ class Tuned:
             seeds=(order.seed,) if candidate.training is None else (order.seed, candidate.training),
             threads=known.threads if known else None,
             versions={"python": platform.python_version()} | (known.versions() if known else {"numpy": np.__version__}),
-            settings={**candidate.settings, **({"steps": order.budget} if candidate.training is not None else {})},
+            settings={**candidate.settings, **({} if candidate.training is None else self._trained())},
             data=_data(order, candidate),
             metrics=_metrics(candidate.standing, [] if candidate.training is None else self.repeats),
             parent=parent,
@@ -129,6 +132,9 @@ class Tuned:
             serving=Serving(mode="epsilon-greedy", exploration=explore) if explore else Serving(),
         )
 
+    def _trained(self) -> dict[str, Value]:
+        return {"steps": self.order.budget, **{f"price of {name}": price for name, price in self.prices.items()}}
+
 
 def tune(order: Order, progress: Callable[[int], None] = lambda made: None) -> Tuned:
     """Search, train and compare; `progress` is told of decisions made, `order.planned` in all.
@@ -138,6 +144,7 @@ def tune(order: Order, progress: Callable[[int], None] = lambda made: None) -> T
     """
     rows = order.rows or logs.simulated(order.simulator, seeds.worlds(order.seed, "logged"), order.log_size, order.seed)
     trainer = _Trainer(order, rows, progress)
+    trainer.find_prices()
     trials = search(order.algorithm, order.how, order.trials, order.seed, trainer.tried) if order.trials else []
     settings = next((trial.settings for trial in trials if trial.median is not None), dict(order.algorithm.settings))
     rule = _played(order, "held-out", choosers.ruled)
@@ -158,7 +165,8 @@ def tune(order: Order, progress: Callable[[int], None] = lambda made: None) -> T
     fresh = range(order.repeats, 2 * order.repeats)  # those before are the search's
     trained = [(number, trainer.train(settings, number, order.budget)) for number in fresh]
     repeats = [candidate(order.algorithm.name, network, number, settings) for number, network in trained]
-    best = int(np.argmax([trainer.validated(network).reward for _, network in trained]))
+    validated = [trainer.validated(network) for _, network in trained]
+    best = max(range(len(trained)), key=lambda at: (not validated[at].broken, validated[at].reward))
     candidates = [
         candidate("rules", None, None, {}),
         candidate("majority", _majority(order.simulator, rows), None, {}),
@@ -167,6 +175,7 @@ def tune(order: Order, progress: Callable[[int], None] = lambda made: None) -> T
     ]
     return Tuned(
         order=order,
+        prices=trainer.prices,
         trials=trials,
         settings=settings,
         repeats=repeats,
@@ -188,6 +197,23 @@ class _Trainer:
         self._rows = rows
         self._progress = progress
         self._fitted: dict[tuple[str, str], Network] = {}
+        self.prices: Prices = {}
+
+    def find_prices(self) -> None:
+        """Find what violations and minutes have to cost, with the algorithm's own settings."""
+        order = self._order
+        if not order.budget:
+            return
+        made = 0
+
+        def tried(asked: Prices) -> Standing:
+            nonlocal made
+            made += 1
+            self.prices = asked
+            return self._stands(self.train(order.algorithm.settings, 0, order.budget))
+
+        self.prices = prices.found(self._rule, tried)
+        self._progress((prices.ROUNDS - made) * order.budget)
 
     def train(self, settings: Mapping[str, Value], number: int, steps: int, by: Algorithm | None = None) -> Network:
         algorithm = by or self._order.algorithm
@@ -199,10 +225,10 @@ class _Trainer:
         return self._fitted[made_with]
 
     def _learnt(self, algorithm: Algorithm, settings: Mapping[str, Value], number: int, steps: int) -> Network:
-        seed = self._order.seed
+        seed, simulator = self._order.seed, self._order.simulator
         return algorithm.learn(
             Lesson(
-                simulator=self._order.simulator,
+                simulator=prices.Priced(simulator, self.prices) if self.prices else simulator,
                 rows=self._rows,
                 first=seeds.worlds(seed, "learning", number),
                 seed=algorithms.learner_seed(seed, number),
@@ -222,9 +248,13 @@ class _Trainer:
         return _played(self._order, "validation", choosers.ruled)
 
     def validated(self, network: Network) -> Tried:
-        """What a policy earns on the validation cases, and whether it keeps the limits."""
-        found = standing(_played(self._order, "validation", choosers.greedy(network)), self._rule, self._order.limits)
+        """What a policy earns on the validation cases, and whether it keeps what trainings aim at."""
+        found = self._stands(network)
         return Tried(found.reward, found.broken)
+
+    def _stands(self, network: Network) -> Standing:
+        played = _played(self._order, "validation", choosers.greedy(network))
+        return standing(played, self._rule, self._order.limits.aimed())
 
 
 def _simple(trainer: _Trainer) -> tuple[Network, None, Mapping[str, Value]]:
@@ -257,7 +287,8 @@ def _metrics(stands: Standing, repeats: list[Candidate]) -> dict[str, float]:
         "held_out_gain": stands.gain.mean,
         "held_out_gain_low": stands.gain.low,
         "held_out_gain_high": stands.gain.high,
-        "held_out_load": stands.load,
-        "held_out_violations": stands.violations,
     }
+    for name, rate in stands.limited.items():
+        key = f"held_out_{name.replace(' ', '_')}"
+        found |= {key: rate.mean, f"{key}_change_high": rate.change.high}
     return found | {f"held_out_reward_training_{each.training}": each.standing.reward for each in repeats}
