@@ -161,7 +161,7 @@ def content(path: Path) -> object:
         raise NotFoundError(f"there is no file {str(path)!r} with recorded conversations") from error
     except OSError as error:
         raise UsageError(f"cannot read conversations from {str(path)!r}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter: nested too deeply
         raise UsageError(f"{str(path)!r} is not JSON ({error}); expected a file of recorded conversations") from error
 
 

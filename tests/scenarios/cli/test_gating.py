@@ -109,3 +109,20 @@ def test_a_report_of_another_kind_is_a_mistake(sides: tuple[Path, Path], tmp_pat
 def test_a_result_that_is_not_there_is_a_mistake(sides: tuple[Path, Path], tmp_path: Path) -> None:
     done = run("gate", sides[0], tmp_path / "none.jsonl")
     assert done.exit_code == 2 and "none.jsonl" in done.output
+
+
+@pytest.mark.parametrize("command", [["compare"], ["gate"], ["report", "-o", "x.html"], ["import", "-o", "x.jsonl"]])
+def test_a_file_that_is_nested_too_deeply_is_refused(command: list[str], tmp_path: Path) -> None:
+    deep = tmp_path / "deep.json"
+    deep.write_text("[" * 100_000)
+    done = run(*command, *[deep] * (2 if command[0] in ("compare", "gate") else 1))
+    assert done.exit_code == 2
+    assert "deep.json" in done.stderr and "is not JSON" in done.stderr
+
+
+def test_a_gate_that_is_nested_too_deeply_is_refused(sides: tuple[Path, Path], tmp_path: Path) -> None:
+    deep = tmp_path / "gate.yaml"
+    deep.write_text("[" * 5_000)
+    done = run("gate", *sides, "--rules", deep)
+    assert done.exit_code == 2
+    assert "cannot read a gate from" in done.stderr

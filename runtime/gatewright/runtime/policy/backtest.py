@@ -60,7 +60,10 @@ def ledger(database: Database) -> Generator[Engine]:
         UnavailableError: there is none, or it cannot be read.
     """
     if not database.exists():
-        raise UnavailableError(f"there is no ledger in {database.place!r}; name what a service works on")
+        raise UnavailableError(
+            f"there is no ledger in {database.place!r}: nothing has run there; name what a service works on with "
+            "--data-dir or --database"
+        )
     engine = database.connect(readonly=True)
     try:
         yield engine

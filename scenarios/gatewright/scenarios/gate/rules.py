@@ -79,7 +79,7 @@ def read(path: Path) -> Gate:
         said = yaml.safe_load(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise NotFoundError(f"there is no gate at {str(path)!r}") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:  # the last: nested too deeply
         raise UsageError(f"cannot read a gate from {str(path)!r}: {error}") from error
     return parse({} if said is None else said, str(path))
 

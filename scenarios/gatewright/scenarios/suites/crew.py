@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Generator, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from multiprocessing import connection
+from multiprocessing import connection, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -56,7 +56,7 @@ class _Member:
     def __init__(self, outfit: Outfit, folder: Path) -> None:
         self.line, theirs = _SPAWN.Pipe()
         self._process: SpawnProcess = _SPAWN.Process(target=work, args=(theirs, outfit, str(folder)), daemon=True)
-        self._process.start()
+        start(self._process)
         theirs.close()
         self.task: Task | None = None
         self.deadline = 0.0
@@ -171,9 +171,18 @@ def failed(task: Task, why: str) -> Trial:
     )
 
 
+def start(process: SpawnProcess) -> None:
+    """Start a process that does not hear Ctrl-C, not even while it begins: its parent does, and ends it."""
+    resource_tracker.ensure_running()  # else it begins with the process, and lets SIGINT through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a child has the mask of its parent
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def work(line: Connection, outfit: Outfit, folder: str) -> None:
     """What a worker process does: trials that it is given, until nobody gives it any."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends this process
     threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
     tempfile.tempdir = folder
     sys.path[:0] = [place for place in outfit.path if place not in sys.path]

@@ -96,7 +96,7 @@ def load(path: Path) -> Verdict | Comparison | Table:
 def _stored(path: Path) -> dict[str, Any] | None:
     try:
         value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None  # the reader of result files says what is wrong with it
     return value if isinstance(value, dict) and value.get("format") == FORMAT else None
 
