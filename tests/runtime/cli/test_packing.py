@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,6 +93,21 @@ def test_a_record_swapped_for_another_of_the_same_log_is_found(recorded: Project
     (folder / "records.jsonl").write_bytes(second + b"\n" + first + b"\n")
     found = list(verify.problems(folder, known))
     assert len(found) == 2 and all("records.jsonl: record" in problem for problem in found)
+
+
+def test_an_opened_value_that_was_not_sealed_is_found_though_the_sums_fit(recorded: Project) -> None:
+    recorded("audit", "export", "0", "2", "--opened", "--pack", "pack.zip")
+    folder, known = unpacked(recorded.path / "pack.zip"), key(recorded)
+    opened, sums = folder / "opened.jsonl", folder / "SHA256SUMS"
+    before = opened.read_bytes()
+    said = [json.loads(line) for line in before.splitlines()]
+    said[0]["salt"] = "00" * 16
+    opened.write_text("".join(json.dumps(each) + "\n" for each in said), "utf-8")
+    digests = [sha256(content).hexdigest() for content in (before, opened.read_bytes())]
+    assert digests[0] in sums.read_text("utf-8")
+    sums.write_text(sums.read_text("utf-8").replace(*digests), "utf-8")
+    (problem,) = verify.problems(folder, known)
+    assert problem.endswith(f"{said[0]['field']!r} of record {said[0]['index']} is not the value that was sealed")
 
 
 def test_sealed_values_are_left_out_unless_asked_for(recorded: Project) -> None:
