@@ -103,9 +103,9 @@ def test_an_opened_value_that_was_not_sealed_is_found_though_the_sums_fit(record
     said = [json.loads(line) for line in before.splitlines()]
     said[0]["salt"] = "00" * 16
     opened.write_text("".join(json.dumps(each) + "\n" for each in said), "utf-8")
-    digests = [sha256(content).hexdigest() for content in (before, opened.read_bytes())]
-    assert digests[0] in sums.read_text("utf-8")
-    sums.write_text(sums.read_text("utf-8").replace(*digests), "utf-8")
+    old, new = (sha256(content).hexdigest() for content in (before, opened.read_bytes()))
+    assert old in sums.read_text("utf-8")
+    sums.write_text(sums.read_text("utf-8").replace(old, new), "utf-8")
     (problem,) = verify.problems(folder, known)
     assert problem.endswith(f"{said[0]['field']!r} of record {said[0]['index']} is not the value that was sealed")
 
