@@ -10,15 +10,18 @@ import pytest
 from gatewright.agents.claims.points import INVESTIGATE_OPTIONS, TRIAGE_OPTIONS
 from gatewright.environments.claims.grid import INVESTIGATE_GRID, TRIAGE_GRID
 from gatewright.environments.claims.optimum import Policies, rules, solver, uniform
+from gatewright.environments.claims.within import best_within
 
 PAGE = (Path(__file__).parents[3] / "docs" / "claims.md").read_text("utf-8")
-ROW = re.compile(r"^\| (uniform|rules|best) \| (uniform|rules|best) \| (.+) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| (uniform|rules|best|best within limits) \| (uniform|rules|best) \| (.+) \|$", re.MULTILINE)
 
 
 def policies(triage: str, investigate: str) -> Policies:
     exact = solver()
     if triage == investigate == "best":
         return exact.best()
+    if triage == "best within limits":
+        return best_within().policies
     named = {"uniform": uniform(), "rules": rules()}
     investigation = exact.best("investigate") if investigate == "best" else named[investigate]
     lanes = exact.best("triage", named["rules"]) if triage == "best" else named[triage]
@@ -27,7 +30,7 @@ def policies(triage: str, investigate: str) -> Policies:
 
 def test_the_table_of_values_is_the_model_s() -> None:
     rows: list[tuple[str, str, str]] = ROW.findall(PAGE)
-    assert len(rows) == 5
+    assert len(rows) == 6
     for triage, investigate, numbers in rows:
         value, minutes, denied, paid, share = (float(each.strip(" %")) for each in numbers.split("|"))
         some = policies(triage, investigate)

@@ -150,3 +150,9 @@ def test_the_report_shows_every_kind_of_violation_with_its_interval_and_its_limi
     heading, *lines = done.stdout.splitlines()
     assert "PAID WRONGLY" in heading and "REFUSED WRONGLY" in heading
     assert any(line.split()[:3] == ["majority", "paid", "wrongly"] and line.endswith("BROKEN") for line in lines)
+
+
+def test_a_folder_that_is_not_there_is_told_before_anything_is_learnt(tmp_path: Path) -> None:
+    done = run("claims.triage", "--algo", "logistic", "-o", tmp_path / "nowhere" / "triage.policy")
+    assert done.exit_code == 2
+    assert "nowhere" in done.stderr and "make it first" in done.stderr

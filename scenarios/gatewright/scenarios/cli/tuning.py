@@ -97,6 +97,8 @@ def start(
 
     if rewards is not None and log is None:
         raise UsageError(f"--rewards {str(rewards)!r} says what cases of a log earned; name the episodes with --log")
+    if output is not None and not output.parent.is_dir():
+        raise UsageError(f"cannot write {str(output)!r}: there is no folder {str(output.parent)!r}; make it first")
     simulator = simulators.named(point)
     rows, data = (None, None) if log is None else logged(simulator, log, rewards)
     order = tuning.Order(
