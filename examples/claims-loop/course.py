@@ -29,11 +29,12 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """How much is done. `held_out`: seeds, and claims of each; `tried`: those that the real team is tried on, too."""
+    """How much is done. `validation`, `held_out`: seeds, and claims of each; `tried`: of these, with the team, too."""
 
     worked: int = 2_000
     q_steps: int = 8_000_000
     ppo_steps: int = 1_000_000
+    validation: tuple[int, int] = (1_000, 200)
     held_out: tuple[int, int] = (400, 250)
     tried: tuple[int, int] = (6, 50)
     after: int = 50
@@ -43,7 +44,9 @@ LIMITS = tuning.Limits(violations=0.02)
 """Trainings aim at no more violations of any kind than the rules; this is what chance on other claims may add."""
 
 FULL = Size()
-QUICK = Size(worked=40, q_steps=20_000, ppo_steps=65_536, held_out=(200, 20), tried=(1, 4), after=4)
+QUICK = Size(
+    worked=40, q_steps=20_000, ppo_steps=65_536, validation=(200, 50), held_out=(200, 20), tried=(1, 4), after=4
+)
 
 
 def go_round(folder: Path, seed: int, size: Size, *, twice: bool, jobs: int) -> int:
@@ -105,6 +108,7 @@ def _tuned(seed: int, size: Size, worked: Worked) -> tuple[tuning.Tuned, tuning.
             steps=steps,
             rows=tuning.Rows.of(log),
             data=data,
+            validation=size.validation,
             held_out=size.held_out,
             limits=LIMITS,
         )
