@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.scenarios.gate.tables import side
 
 from gatewright.agents.errors import UsageError
-from gatewright.scenarios.gate import Settings, Trial, compare, judge, statistics, table
+from gatewright.scenarios.gate import Settings, Table, Trial, compare, judge, statistics, table
 
 RESULTS = st.dictionaries(st.sampled_from("abcdefgh"), st.text("01", min_size=2, max_size=3), min_size=2, max_size=8)
 
@@ -94,3 +94,18 @@ def test_the_clustered_test_can_be_chosen() -> None:
     candidate = side({str(case): "1100" if case % 3 else "1110" for case in range(9)})
     p = compare(base, candidate, settings=Settings(margins={}, test="clustered")).metrics["success"].p_worse
     assert p == pytest.approx(statistics.clustered(statistics.floats([0, -0.25, -0.25] * 3)))
+
+
+def test_a_margin_is_proven_alike_whatever_the_scale_of_the_reward() -> None:
+    """A thousand times the reward and the margin, say cents for tens of euros, is the same comparison."""
+
+    def rewarded(name: str, step: int, scale: float) -> Table:
+        return table(name, [Trial(case=f"c{n}", trial=0, reward=scale * ((n * step) % 7)) for n in range(40)])
+
+    def chance(scale: float) -> float:
+        settings = Settings(margins={"reward": 0.5 * scale})
+        found = compare(rewarded("base", 3, scale), rewarded("candidate", 5, scale), settings=settings)
+        assert (chance := found.metrics["reward"].p_margin) is not None
+        return chance
+
+    assert chance(1000.0) == pytest.approx(chance(1.0))

@@ -187,7 +187,7 @@ def _metric(name: str, cases: Sequence[Case], settings: Settings) -> Metric:
         p_margin=(
             None
             if margin is None or not kept
-            else statistics.non_inferior(gain, margin, groups, unit=measures.unit(name))
+            else statistics.non_inferior(gain, margin, groups, unit=measures.unit(name, np.append(before, after)))
         ),
         missing_base=sum(measures.missing(name, case.base) for case in cases),
         missing_candidate=sum(measures.missing(name, case.candidate) for case in cases),

@@ -43,9 +43,14 @@ def is_single(name: str) -> bool:
     return name in MEASURES
 
 
-def unit(name: str) -> float:
-    """The step in which one case can change wholly, for `statistics.non_inferior`; 0 where ties do not come about."""
-    return 0.0 if name in CONTINUOUS else 1.0
+def unit(name: str, seen: Floats) -> float:
+    """By how much one case can change wholly, for `statistics.non_inferior`; 0 where ties do not come about.
+
+    A reward has the scale of its world: what was `seen` of it, of all cases, tells how wide that is.
+    """
+    if name in CONTINUOUS:
+        return 0.0
+    return max(1.0, float(np.ptp(seen))) if name == "reward" and len(seen) else 1.0
 
 
 def reduced(name: str, trials: Sequence[Trial]) -> float | None:

@@ -214,7 +214,7 @@ def _budget(comparison: Comparison, gate: Gate, name: str, limit: float) -> Find
     if limit == (0 if lower else 1) and (lower or measures.is_share(name)):
         # Nothing is better than the limit, so no sample can show that the mean is: it must hold of every case.
         return found("pass" if (spare >= 0).all() else "fail", told)
-    unit = measures.unit(name)
+    unit = measures.unit(name, values)
     if statistics.non_inferior(spare, 0.0, groups, unit=unit) <= gate.alpha:
         return found("pass", told)
     if statistics.non_inferior(-spare, 0.0, groups, unit=unit) <= gate.alpha:
