@@ -111,3 +111,13 @@ async def test_the_command_line_takes_a_live_model(
     assert done.exit_code == 0, done.stderr
     assert json.loads(done.stdout)["output"]["messages"][-1]["content"].startswith('You are {"name"')
     assert [request["model"] for request in provider.requests] == ["gpt-test"] * 2
+
+
+async def test_a_provider_without_its_key_is_refused_with_a_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    config = Config(data_dir=tmp_path, deployments={"support": Deployment(team="support", model="openai:gpt-test")})
+    with pytest.raises(UsageError, match=r"model 'openai:gpt-test' cannot be made: .*OPENAI_API_KEY"):
+        async with await Service.open(config):
+            pass

@@ -14,7 +14,7 @@ def named(name: str) -> BaseChatModel:
     """The model of that name, as in `init_chat_model` (`openai:gpt-4o-mini`); `recorded` plays a recording.
 
     Raises:
-        UsageError: it is not known, or its package is not installed.
+        UsageError: it is not known, its package is not installed, or its key is missing.
     """
     if name == "recorded":
         return RecordedChatModel()
@@ -24,10 +24,13 @@ def named(name: str) -> BaseChatModel:
         return init_chat_model(name)
     except ImportError as error:
         raise UsageError(
-            f"model {name!r} needs a package that is not installed: {error}; for OpenAI, pip install gatewright[openai]"
+            f"model {name!r} needs a package that is not installed: {error}; for OpenAI, pip install "
+            "'gatewright[openai]'"
         ) from error
     except ValueError as error:
         raise UsageError(f"model {name!r} is not known: {error}") from error
+    except Exception as error:  # whatever a provider's package raises where its key is missing
+        raise UsageError(f"model {name!r} cannot be made: {error}") from error
 
 
 @functools.cache

@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
+from gatewright.agents.claims import TRIAGE, TriageFeatures
 from gatewright.runtime.cli import main
 from gatewright.runtime.cli.episodes import Holding
 from gatewright.runtime.config import Config, load
+from gatewright.runtime.policies.artefact import Origin, compose
+from gatewright.runtime.policies.encoding import Encoding
+from gatewright.runtime.policies.networks import majority
 from gatewright.runtime.service import Service
 
 CLAIMS = 6
@@ -71,3 +75,28 @@ def test_recordings_of_others_become_episodes(small: Path, tmp_path: Path, capsy
 
     assert code == 0
     assert taken["episodes"] == taken["rewards"] > 0
+
+
+def test_a_policy_is_tried_where_the_episodes_come_from_and_nowhere_else(
+    claims: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(capsys, "scenario", "record", "-o", "c.jsonl.gz")
+    with (claims / "gatewright.toml").open("a", encoding="utf-8") as file:
+        file.write('[deployments.other]\nteam = "support"\n')  # it has no such decision point
+    encoding, options = Encoding.of(TriageFeatures), TRIAGE.options
+    counts = [float(option == "special_unit") for option in options]
+    compose(
+        majority(len(encoding.columns), counts),
+        point=TRIAGE.name,
+        options=options,
+        encoding=encoding,
+        origin=Origin(algorithm="majority"),
+    ).save(claims / "unit.policy")
+
+    mode = ("--mode", "counterfactual", "--policy", "triage=unit.policy", "--simulate", "--approvals", "approve")
+    code, found = call(capsys, "scenario", "replay", "c.jsonl.gz", *mode)
+
+    assert (code, found["episodes"]) == (0, CLAIMS)
+    assert found["left"] > 0
+    chosen = {branch["off_record"][0]["result"]["option"] for branch in found["branches"] if branch["off_record"]}
+    assert "special_unit" in chosen

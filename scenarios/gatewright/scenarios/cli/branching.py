@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -33,7 +33,7 @@ class Candidate:
 def replay(desk: Desk, paths: Sequence[Path], candidate: Candidate) -> int:
     """Say what the candidate would have made of the episodes; gives the exit code."""
     began = time.perf_counter()
-    found = desk.run(_branches(_tried(desk.config(), candidate), paths, candidate))
+    found = desk.run(_branches(_tried(desk.config(), candidate, _deployments(paths)), paths, candidate))
     left = [branch for branch in found if branch.left is not None]
     stopped = Counter(branch.stopped for branch in found if branch.stopped)
     value: dict[str, Any] = {
@@ -57,8 +57,15 @@ def replay(desk: Desk, paths: Sequence[Path], candidate: Candidate) -> int:
     return 0 if found else EMPTY
 
 
-def _tried(config: Config, candidate: Candidate) -> Config:
-    """The configuration with the candidate's policies and rules in every deployment."""
+def _deployments(paths: Sequence[Path]) -> set[str]:
+    """The deployments that the episodes are of."""
+    from gatewright.scenarios.episodes import files
+
+    return {run.deployment for path in paths for recorded in files.read(path) for run in recorded.episode.runs}
+
+
+def _tried(config: Config, candidate: Candidate, deployments: Set[str]) -> Config:
+    """The configuration with the candidate's policies and rules in these deployments."""
     from gatewright.runtime.config import Config
 
     policies: dict[str, str] = {}
@@ -68,7 +75,9 @@ def _tried(config: Config, candidate: Candidate) -> Config:
             raise UsageError(f"--policy {given!r} names no policy; write POINT=FILE, triage=triage.policy for example")
         policies[point] = str(Path(file).resolve())
     plain = config.model_dump(exclude_unset=True)
-    for deployment in plain.get("deployments", {}).values():
+    for name, deployment in plain.get("deployments", {}).items():
+        if name not in deployments:
+            continue
         if policies:
             deployment["policies"] = {**deployment.get("policies", {}), **policies}
         if candidate.rules is not None:
