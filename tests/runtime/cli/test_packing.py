@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,27 +99,41 @@ def test_a_record_swapped_for_another_of_the_same_log_is_found(recorded: Project
 def test_an_opened_value_that_was_not_sealed_is_found_though_the_sums_fit(recorded: Project) -> None:
     recorded("audit", "export", "0", "2", "--opened", "--pack", "pack.zip")
     folder, known = unpacked(recorded.path / "pack.zip"), key(recorded)
-    opened, sums = folder / "opened.jsonl", folder / "SHA256SUMS"
-    before = opened.read_bytes()
-    said = [json.loads(line) for line in before.splitlines()]
+    said = [json.loads(line) for line in (folder / "opened.jsonl").read_bytes().splitlines()]
     said[0]["salt"] = "00" * 16
-    opened.write_text("".join(json.dumps(each) + "\n" for each in said), "utf-8")
-    old, new = (sha256(content).hexdigest() for content in (before, opened.read_bytes()))
-    assert old in sums.read_text("utf-8")
-    sums.write_text(sums.read_text("utf-8").replace(old, new), "utf-8")
+    forge(folder / "opened.jsonl", "".join(json.dumps(each) + "\n" for each in said).encode(), folder)
     (problem,) = verify.problems(folder, known)
     assert problem.endswith(f"{said[0]['field']!r} of record {said[0]['index']} is not the value that was sealed")
 
 
-def test_sealed_values_are_left_out_unless_asked_for(recorded: Project) -> None:
-    recorded("audit", "export", "2", "--pack", "closed.zip")
-    with zipfile.ZipFile(recorded.path / "closed.zip") as archive:
-        assert "opened.jsonl" not in archive.namelist()
-        assert b"A-17" not in b"".join(archive.read(name) for name in archive.namelist())
+def test_a_proof_for_another_checkpoint_is_found_though_the_sums_fit(recorded: Project) -> None:
+    recorded("audit", "export", "0", "2", "--pack", "pack.zip")
+    folder, known = unpacked(recorded.path / "pack.zip"), key(recorded)
+    proof = next((folder / "proofs").iterdir())
+    forge(proof, proof.read_bytes().replace(b"\n\n", b"\n\nof another log\n"), folder)
+    (problem,) = verify.problems(folder, known)
+    assert problem.startswith(f"proofs/{proof.name}: is no proof of record ")
 
 
-def test_a_record_that_is_not_there_is_refused(recorded: Project) -> None:
-    refused = recorded("audit", "export", "9999", "--pack", "pack.zip")
-    assert refused.code == 4
-    assert "9999" in refused.err
-    assert not (recorded.path / "pack.zip").exists()
+def test_a_policy_under_the_name_of_another_is_found_though_the_sums_fit(recorded: Project) -> None:
+    recorded("audit", "export", "0", "--pack", "pack.zip")
+    folder, known = unpacked(recorded.path / "pack.zip"), key(recorded)
+    (folder / "policies").mkdir()
+    manifests = [b'{"arrays":{}}', b'{"arrays": {}}']
+    policy = folder / "policies" / f"{sha256(manifests[0]).hexdigest()}.policy"
+    found: list[list[str]] = []
+    for manifest in manifests:
+        content = BytesIO()
+        with zipfile.ZipFile(content, "w") as archive:
+            archive.writestr("manifest.json", manifest)
+        forge(policy, content.getvalue(), folder)
+        found.append(list(verify.problems(folder, known)))
+    assert found == [[], [f"policies/{policy.name}: is not the policy of that version"]]
+
+
+def forge(path: Path, content: bytes, folder: Path) -> None:
+    """Write a file of a pack, and its sum anew."""
+    path.write_bytes(content)
+    sums, name = folder / "SHA256SUMS", path.relative_to(folder).as_posix()
+    kept = [line for line in sums.read_text("utf-8").splitlines() if not line.endswith(f"  {name}")]
+    sums.write_text("\n".join([*kept, f"{sha256(content).hexdigest()}  {name}", ""]), "utf-8")
