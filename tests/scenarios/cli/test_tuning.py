@@ -3,6 +3,7 @@ from __future__ import annotations
 import functools
 import json
 import sys
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,15 @@ from gatewright.scenarios import tuning
 from gatewright.scenarios.cli import tuning as tuning_cli
 from gatewright.scenarios.cli.logged import Recorded
 from gatewright.scenarios.tuning import choosers
+
+
+def reading(found: Recorded) -> Callable[..., Recorded]:
+    """A reader of logs that finds this."""
+
+    def read(*_: object) -> Recorded:
+        return found
+
+    return read
 
 
 def run(*args: str | Path) -> Result:
@@ -116,7 +126,7 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for at in range(20)
     ]
     earned = {f"C-{at}": float(at) for at in range(10)}
-    monkeypatch.setattr(tuning_cli, "recorded", lambda log, point, rewards: Recorded(decisions, earned))
+    monkeypatch.setattr(tuning_cli, "recorded", reading(Recorded(decisions, earned)))
     path = tmp_path / "claims.jsonl"
     path.write_text("episodes", "utf-8")
     return path
@@ -133,7 +143,7 @@ def test_the_simple_models_learn_from_a_log_of_cases_whose_reward_is_known(log: 
 
 
 def test_a_log_without_rewards_names_the_remedy(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuning_cli, "recorded", lambda log, point, rewards: Recorded([], {}))
+    monkeypatch.setattr(tuning_cli, "recorded", reading(Recorded([], {})))
     done = run("claims.triage", "--algo", "logistic", "--log", log)
     assert done.exit_code == 2
     assert "no decision at 'triage' with a known reward" in done.stderr and "--rewards" in done.stderr
