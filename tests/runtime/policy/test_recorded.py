@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gatewright.runtime import episodes
+from gatewright.runtime.episodes import Episode
 from gatewright.runtime.policy import recorded
 from gatewright.runtime.store.sqlite import SQLite
 from gatewright.safety import Guard, Pack
+from gatewright.safety.verdicts import Decision
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import House
@@ -54,6 +57,14 @@ def cases(house: House) -> list[recorded.Case]:
     return found
 
 
+def episodes_of(house: House) -> list[Episode]:
+    engine = SQLite(house.folder / "data").connect()
+    with engine.connect() as connection:
+        found = [episodes.read(connection, case_id) for case_id in recorded.cases(connection)]
+    engine.dispose()
+    return found
+
+
 def guard(house: House) -> Guard:
     return Guard([Pack.load(house.folder / "rules.yaml")])
 
@@ -84,6 +95,27 @@ async def test_the_same_rules_say_the_same_again(house: House) -> None:
     for case in verdicts:
         for _hook, now, then in case:
             assert then is None or now == then
+
+
+async def test_what_no_rule_looks_at_may_be_left_out_and_nothing_else_changes(house: House) -> None:
+    house.rules(COUNTED, BIG)
+    async with house.open("gates:paying") as service:
+        await house.finish(service, {"amount": 5}, thread_id="a")
+        await house.finish(service, {"amount": 5}, thread_id="a")
+    rules = guard(house)
+
+    (episode,) = episodes_of(house)
+
+    def judged(wanted: recorded.Wanted | None) -> list[tuple[int | None, str, int, Decision]]:
+        case = recorded.happened(episode, wanted=wanted)
+        return [
+            (happening.position, happening.event.hook, len(happening.event.history), decision)
+            for happening, decision in recorded.judged(case, rules)
+        ]
+
+    whole = judged(None)
+    assert "tool.after" in {hook for _, hook, _, _ in whole}
+    assert judged(rules.wants) == [each for each in whole if each[1] != "tool.after"]
 
 
 async def test_reasons_come_out_as_they_were_recorded(house: House) -> None:

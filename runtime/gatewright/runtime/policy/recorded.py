@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import orjson
 import sqlalchemy as sa
@@ -46,6 +46,10 @@ _AFTER: Mapping[str, Hook] = {
     "function": "function.after",
     "decision": "decision",
 }
+
+
+Wanted: TypeAlias = Callable[[Hook, str, frozenset[str]], bool]
+"""Whether any rule looks at such an event: its hook, name and labels."""
 
 
 class Happening(NamedTuple):
@@ -107,9 +111,14 @@ def read(connection: Connection, case_id: str, *, entry: str | None = None) -> C
     return happened(episodes.read(connection, case_id), entry=entry)
 
 
-def happened(episode: Episode, *, entry: str | None = None) -> Case:
-    """All events of an episode; `entry` as for `read`."""
-    return _Reading(episode, entry).case()
+def happened(episode: Episode, *, entry: str | None = None, wanted: Wanted | None = None) -> Case:
+    """All events of an episode; `entry` as for `read`.
+
+    Args:
+        wanted: what is asked about, see `Guard.wants`: effects that it does not want, and that rules said nothing of,
+            are left out of the happenings. They stay in the histories.
+    """
+    return _Reading(episode, entry, wanted).case()
 
 
 class _Timed(NamedTuple):
@@ -124,7 +133,8 @@ class _Timed(NamedTuple):
 class _Reading:
     """Reads one case; everything of it is in memory meanwhile."""
 
-    def __init__(self, episode: Episode, entry: str | None) -> None:
+    def __init__(self, episode: Episode, entry: str | None, wanted: Wanted | None) -> None:
+        self._wanted = wanted
         self._case_id = episode.id
         self._episode = episode
         self._asked = _asked(episode)
@@ -210,18 +220,18 @@ class _Reading:
         ended = _time(record)
         begun = self._asked.get((record.run_id, effect.key)) or ended - timedelta(milliseconds=record.duration_ms or 0)
         args = _arguments(row)
-        wished: Mapping[str, Any] = row.values["wished"].decoded() if "wished" in row.values else args
         guard = record.guard or records.GuardPart()
-        scores = {} if guard.before is None else guard.before.scores
         hook = _BEFORE.get(effect.kind)
-        if hook is not None:
+        if hook is not None and self._wants(hook, effect, guard.before):
+            wished: Mapping[str, Any] = row.values["wished"].decoded() if "wished" in row.values else args
+            scores = {} if guard.before is None else guard.before.scores
             text = results.given(wished) if effect.kind in ("model", "message") else ""
             event = self._event(row, hook, args=wished, text=text, scores=scores, time=begun)
             self._add(row, event, guard.before)
         result = row.values["result"].decoded() if "result" in row.values else None
         if record.outcome in ("ok", "error") and row.has("result"):
             self._after(row, effect.kind, args, result, guard, ended)
-            for handoff in results.handoffs(result) if effect.kind == "tool" else ():
+            for handoff in results.handoffs(result) if effect.kind == "tool" else ():  # few, so all of them
                 given = {"tool": effect.name, "update": handoff.update}
                 event = self._event(row, "handoff", args=given, time=ended)
                 self._add(row, dataclasses.replace(event, name=handoff.to, labels=frozenset()), None)
@@ -247,7 +257,7 @@ class _Reading:
         self, row: Entry, kind: Kind, args: Mapping[str, Any], value: Any, guard: records.GuardPart, ended: datetime
     ) -> None:
         hook = _AFTER.get(kind)
-        if hook is None:
+        if hook is None or row.record.effect is None or not self._wants(hook, row.record.effect, guard.after):
             return
         failed = row.record.outcome == "error"
         message = value.get("message", "") if failed and isinstance(value, Mapping) else ""
@@ -262,6 +272,9 @@ class _Reading:
             time=ended,
         )
         self._add(row, event, guard.after)
+
+    def _wants(self, hook: Hook, effect: records.EffectPart, judgement: records.Judgement | None) -> bool:
+        return self._wanted is None or judgement is not None or self._wanted(hook, effect.name, effect.labels)
 
     def _thread(self, row: Entry) -> None:
         record = row.record

@@ -306,7 +306,7 @@ def verdicts(episode: Episode, release: Release) -> tuple[Verdicts, bool]:
     if not episode.runs:
         return Verdicts(effects, inputs, outputs, admitted, frozenset(), frozenset()), same
     guard = release.deployment(episode.root.deployment).guard
-    for happening, decision in recorded.judged(recorded.happened(episode), guard):
+    for happening, decision in recorded.judged(recorded.happened(episode, wanted=guard.wants), guard):
         event, judgement = happening.event, happening.judgement
         given, answer = event.hook in ("input", "message.receive"), event.hook == "output"
         same = same and (judgement is None or judgement.pack == guard.title)
