@@ -114,8 +114,8 @@ async def test_what_no_rule_looks_at_may_be_left_out_and_nothing_else_changes(ho
         ]
 
     whole = judged(None)
-    assert "tool.after" in {hook for _, hook, _, _ in whole}
-    assert judged(rules.wants) == [each for each in whole if each[1] != "tool.after"]
+    assert {hook for _, hook, _, _ in whole} == {"input", "tool.before", "tool.after", "output"}
+    assert judged(rules.wants) == [each for each in whole if each[1] == "tool.before"]
 
 
 async def test_reasons_come_out_as_they_were_recorded(house: House) -> None:

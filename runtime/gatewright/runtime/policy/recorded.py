@@ -115,8 +115,8 @@ def happened(episode: Episode, *, entry: str | None = None, wanted: Wanted | Non
     """All events of an episode; `entry` as for `read`.
 
     Args:
-        wanted: what is asked about, see `Guard.wants`: effects that it does not want, and that rules said nothing of,
-            are left out of the happenings. They stay in the histories.
+        wanted: what is asked about, see `Guard.wants`: what it does not want, and rules said nothing of, is left out of
+            the happenings. It stays in the histories.
     """
     return _Reading(episode, entry, wanted).case()
 
@@ -181,30 +181,35 @@ class _Reading:
         }
         if root:
             self._past.append((started, Past(kind="human", name="user", result=history.words(value), time=started)))
-        plain: Any = canonical.json_value(value)
-        sender = topic or ("" if root else exchange.sender(run.thread_id, self._case_id, self._entry))
-        self._add(
-            row,
-            Event(
-                history=Before(),
-                hook="input" if root else "message.receive",
-                args=plain if isinstance(plain, Mapping) else {"input": plain},
-                text=results.given(plain),
-                sender=sender,
-                time=started + timedelta(microseconds=1),  # after the person's words have been taken in
-                **common,
-            ),
-            None if guard is None else guard.before,
-        )
+        hook: Hook = "input" if root else "message.receive"
+        before = None if guard is None else guard.before
+        if self._wants(hook, run.agent, frozenset(), before):
+            plain: Any = canonical.json_value(value)
+            sender = topic or ("" if root else exchange.sender(run.thread_id, self._case_id, self._entry))
+            self._add(
+                row,
+                Event(
+                    history=Before(),
+                    hook=hook,
+                    args=plain if isinstance(plain, Mapping) else {"input": plain},
+                    text=results.given(plain),
+                    sender=sender,
+                    time=started + timedelta(microseconds=1),  # after the person's words have been taken in
+                    **common,
+                ),
+                before,
+            )
         if guard is not None and guard.after is not None and row is not None and row.record.outcome != "ok":
             self._lost += 1  # the answer was refused, and is not kept
         if row is not None and row.record.outcome == "ok":
             if "output" not in row.values:
                 self._lost += row.has("output") is False
                 return
+            after = None if guard is None else guard.after
+            if not self._wants("output", run.agent, frozenset(), after):
+                return
             output = row.values["output"].decoded()
             at = _time(row.record)
-            after = None if guard is None else guard.after
             self._add(
                 row,
                 Event(history=Before(), hook="output", result=output, text=results.said(output), time=at, **common),
@@ -222,7 +227,7 @@ class _Reading:
         args = _arguments(row)
         guard = record.guard or records.GuardPart()
         hook = _BEFORE.get(effect.kind)
-        if hook is not None and self._wants(hook, effect, guard.before):
+        if hook is not None and self._wants(hook, effect.name, effect.labels, guard.before):
             wished: Mapping[str, Any] = row.values["wished"].decoded() if "wished" in row.values else args
             scores = {} if guard.before is None else guard.before.scores
             text = results.given(wished) if effect.kind in ("model", "message") else ""
@@ -257,7 +262,8 @@ class _Reading:
         self, row: Entry, kind: Kind, args: Mapping[str, Any], value: Any, guard: records.GuardPart, ended: datetime
     ) -> None:
         hook = _AFTER.get(kind)
-        if hook is None or row.record.effect is None or not self._wants(hook, row.record.effect, guard.after):
+        effect = row.record.effect
+        if hook is None or effect is None or not self._wants(hook, effect.name, effect.labels, guard.after):
             return
         failed = row.record.outcome == "error"
         message = value.get("message", "") if failed and isinstance(value, Mapping) else ""
@@ -273,8 +279,8 @@ class _Reading:
         )
         self._add(row, event, guard.after)
 
-    def _wants(self, hook: Hook, effect: records.EffectPart, judgement: records.Judgement | None) -> bool:
-        return self._wanted is None or judgement is not None or self._wanted(hook, effect.name, effect.labels)
+    def _wants(self, hook: Hook, name: str, labels: frozenset[str], judgement: records.Judgement | None) -> bool:
+        return self._wanted is None or judgement is not None or self._wanted(hook, name, labels)
 
     def _thread(self, row: Entry) -> None:
         record = row.record
