@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 
 from gatewright.runtime import feed
 from gatewright.runtime.service import Service
+from gatewright.runtime.store.writer import Transaction
 from gatewright.runtime.views import Event
 
 House = Any  # of the conftest beside this file
@@ -70,6 +72,23 @@ async def test_every_process_tells_the_same_events_under_the_same_numbers(house:
         seen = [event.seq for event in live]
         assert seen == sorted(set(seen))
         assert await watched(worker, run.id, after=seen[1]) == live[2:]
+
+
+async def test_a_watcher_who_comes_before_the_events_of_a_run_that_has_ended_gets_them(
+    house: House, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, write = threading.Event(), feed.Feed._store  # pyright: ignore[reportPrivateUsage]
+
+    def store(told: feed.Feed, transaction: Transaction) -> Any:
+        return write(told, transaction) if held.is_set() else []
+
+    monkeypatch.setattr(feed.Feed, "_store", store)
+    async with pair(house, database_url, "gates:paying") as (serve, _worker):
+        run = await serve.start_run("x", {"amount": 1})
+        assert (await serve.wait(run.id, timeout=60)).status == "succeeded"
+        watching = asyncio.create_task(watched(serve, run.id))
+        asyncio.get_running_loop().call_later(0.2, held.set)
+        assert [event.type for event in await watching] == ["run", "effect", "update", "run"]
 
 
 async def test_a_watcher_goes_on_in_another_process_where_it_was(house: House, database_url: str) -> None:

@@ -177,6 +177,11 @@ class Hub:
                 return cast("RunView", event.data["run"])
         return None
 
+    @property
+    def fed(self) -> bool:
+        """Whether events come through a database that several processes share."""
+        return self._feed is not None
+
     def close(self) -> None:
         """Let everybody who waits go."""
         self._closed = True

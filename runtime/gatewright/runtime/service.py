@@ -8,6 +8,7 @@ import hashlib
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -61,6 +62,7 @@ _log = logging.getLogger(__name__)
 
 LATENESS = 0.25  # seconds between looks for runs whose deadline is over
 UPKEEP = 60.0  # seconds between two looks for what can be dropped
+LATE = timedelta(seconds=5)  # by which the events of a run may be late
 HEARTBEAT = 15.0  # seconds after which a silent stream of events looks whether the run has ended elsewhere
 
 _RUN = schema.Run.__table__  # type: ignore[attr-defined]  # SQLModel adds it
@@ -456,7 +458,9 @@ class Service(Intake, Desk, Switches, Oversight):
         newest = await self._hub.newest(run_id)
         if newest < 0:
             view = await self.run(run_id)
-            if view.status in FINAL or view.status == "waiting":
+            if await self._told_late(view):
+                newest = await self._hub.newest(run_id)
+            elif view.status in FINAL or view.status == "waiting":
                 yield Event(seq=0, type="run", data={"run": view})
                 if view.status in FINAL:
                     return
@@ -476,6 +480,12 @@ class Service(Intake, Desk, Switches, Oversight):
                 if view.status in FINAL:
                     yield Event(seq=seen + 1, type="run", data={"run": view})
                     return
+
+    async def _told_late(self, view: RunView) -> bool:
+        """Whether a run of just now has events after all: a feed has them a moment after what they tell of."""
+        since = moment(self._clock.now()) - (view.finished_at or view.started_at or view.created_at)
+        late = self._hub.fed and since < LATE
+        return late and bool(await self._hub.changed(view.id, -1, timeout=LATE.total_seconds()))
 
     # ledger
 
