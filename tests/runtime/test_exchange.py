@@ -79,7 +79,7 @@ async def test_a_time_out_of_nothing_is_refused(house: House, monkeypatch: pytes
         monkeypatch.setattr(teams, "ask", backwards)
         run = await house.finish(service, JOB)
 
-    assert run.error is not None and "-0.2" in run.error.message
+    assert run.error is not None and "-1.5" in run.error.message
 
 
 class Reader:

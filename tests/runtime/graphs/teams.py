@@ -155,14 +155,14 @@ def _sending(state: Job) -> Job:
 
 def _ask_briefly(state: Job) -> Job:
     try:
-        return {"out": [str(ask("clerk", {"amount": state["amount"]}, timeout=0.2)["out"][-1])]}
+        return {"out": [str(ask("clerk", {"amount": state["amount"]}, timeout=1.5)["out"][-1])]}
     except ExpiredError as error:
         return {"out": [str(error), sign.invoke({"paper": "instead"})]}
 
 
 def _ask_through(state: Job) -> Job:
     try:
-        return {"out": [str(ask("middle", {"amount": state["amount"]}, timeout=0.3)["out"][-1])]}
+        return {"out": [str(ask("middle", {"amount": state["amount"]}, timeout=2.5)["out"][-1])]}
     except ExpiredError as error:
         return {"out": [str(error)]}
 

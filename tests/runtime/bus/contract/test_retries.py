@@ -71,7 +71,7 @@ async def test_the_position_goes_past_what_is_parked(site: Site) -> None:
 
 
 async def test_what_is_parked_is_taken_up_by_the_next_holder_in_order(site: Site) -> None:
-    first = await site.bus(t=ONE_PARTITION)
+    first = await site.bus(t=ONE_PARTITION.model_copy(update={"attempts": 1000}))
 
     async def fails(_: Delivery) -> None:
         raise Retry(after=0.3)
@@ -84,7 +84,9 @@ async def test_what_is_parked_is_taken_up_by_the_next_holder_in_order(site: Site
     second, seen = await site.bus(t=ONE_PARTITION), Seen()
     await second.subscribe("t", "g", seen)
     assert await seen.wait(4) == [0, 1, 2, 3]
-    assert [delivery.attempt for delivery in seen.deliveries] == [2, 1, 1, 1]
+    tried, *others = [delivery.attempt for delivery in seen.deliveries]
+    assert tried >= 2  # on a slow machine it was tried again meanwhile
+    assert others == [1, 1, 1]
 
 
 async def test_messages_without_a_key_hold_up_nobody(site: Site) -> None:
