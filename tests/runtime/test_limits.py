@@ -198,7 +198,7 @@ class TestBudgets:
 
 class TestBreakers:
     async def test_what_keeps_failing_is_left_alone_and_tried_again(self, house: House) -> None:
-        breaker = "breakers:\n  - {id: b, on: {names: charge}, failures: 2, within: 60s, rest: 1s, then: deny}\n"
+        breaker = "breakers:\n  - {id: b, on: {names: charge}, failures: 2, within: 60s, rest: 2s, then: deny}\n"
         limit(house, more=breaker)
         (house.folder / "down").touch()
         async with house.open("spending:charges") as service:
@@ -206,7 +206,7 @@ class TestBreakers:
             assert house.done == [["charge", 1], ["charge", 2]]
             assert run.output["out"][2].startswith("refused: breaker 'b': open after 2 failures within 1m")
             (house.folder / "down").unlink()
-            await asyncio.sleep(1.0)  # the rest is real time
+            await asyncio.sleep(2.0)  # the rest is real time
             run = await house.finish(service, {"numbers": [4, 5]})
         assert run.output["out"] == ["charged 4", "charged 5"]
 

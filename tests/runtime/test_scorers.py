@@ -68,7 +68,7 @@ def service() -> Generator[_Service]:
 
 
 def ask(use: str, hook: Any = "input", text: str = BAD, **settings: Any) -> Scored:
-    guard = ExternalGuard(use=f"gatewright.runtime.scorers:{use}", hooks=(hook,), settings=settings, timeout=20)
+    guard = ExternalGuard(use=f"gatewright.runtime.scorers:{use}", hooks=(hook,), settings=settings, timeout=60)
     scoring = Scoring({"g": guard})
     try:
         event = Event(hook=hook, name="desk", agent="desk", text=text, time=datetime(2026, 1, 1, tzinfo=UTC))

@@ -45,9 +45,9 @@ async def watched(service: Service, run_id: str, after: int = -1) -> list[Event]
 async def test_a_run_that_another_process_executes_is_waited_for(house: House, database_url: str) -> None:
     async with pair(house, database_url, "gates:paying") as (serve, worker):
         run = await serve.start_run("x", {"amount": 1})
-        ended = await serve.wait(run.id, timeout=20)
+        ended = await serve.wait(run.id, timeout=60)
         assert (ended.status, house.done) == ("succeeded", [["pay", 1]])
-        assert await worker.wait(run.id, timeout=20) == ended
+        assert await worker.wait(run.id, timeout=60) == ended
 
 
 async def test_it_is_executed_and_told_without_anybody_looking_again(
@@ -58,7 +58,7 @@ async def test_it_is_executed_and_told_without_anybody_looking_again(
     async with pair(house, database_url, "gates:paying") as (serve, _worker):
         for amount in (1, 2, 3):
             run = await serve.start_run("x", {"amount": amount})
-            assert (await serve.wait(run.id, timeout=20)).status == "succeeded"
+            assert (await serve.wait(run.id, timeout=60)).status == "succeeded"
 
 
 async def test_every_process_tells_the_same_events_under_the_same_numbers(house: House, database_url: str) -> None:
@@ -115,17 +115,17 @@ async def test_who_waits_learns_of_a_decision_made_elsewhere(house: House, datab
     house.rules({"id": "ask", "on": {"hook": "tool.before", "name": "pay"}, "then": "ask"})
     async with pair(house, database_url, "gates:paying") as (serve, worker):
         run = await serve.start_run("x", {"amount": 1})
-        assert (await serve.wait(run.id, timeout=20)).status == "waiting"
+        assert (await serve.wait(run.id, timeout=60)).status == "waiting"
         (request,) = await worker.approvals(run_id=run.id)
         await worker.decide(request.id, "reject", by="kim", reason="no")
-        assert (await serve.wait(run.id, timeout=20)).status == "failed"
+        assert (await serve.wait(run.id, timeout=60)).status == "failed"
 
 
 async def test_a_run_that_is_resumed_elsewhere_is_not_taken_for_ended(house: House, database_url: str) -> None:
     house.rules({"id": "no", "on": {"hook": "tool.before", "name": "pay"}, "then": "deny"})
     async with pair(house, database_url, "gates:paying") as (serve, worker):
         run = await worker.start_run("x", {"amount": 1})
-        assert (await worker.wait(run.id, timeout=20)).status == "failed"
+        assert (await worker.wait(run.id, timeout=60)).status == "failed"
         await worker.pause_deployment("x", by="kim", reason="r")
         await serve.resume(run.id, by="kim")
         with pytest.raises(TimeoutError):
@@ -143,7 +143,7 @@ async def test_a_cancelled_run_is_stopped_where_it_is_executed(house: House, dat
             while worker._engine.executes(run.id):  # pyright: ignore[reportPrivateUsage]
                 await asyncio.sleep(0.01)
         house.log.with_name("go").touch()
-        assert (await worker.wait(run.id, timeout=20)).status == "cancelled"
+        assert (await worker.wait(run.id, timeout=60)).status == "cancelled"
         assert house.done == []
 
 
@@ -156,9 +156,9 @@ async def test_what_one_process_is_full_of_another_takes(
     async with await Service.open(config) as one, await Service.open(config) as other:
         blocked = await one.start_run("x", {"numbers": [0]})
         second = await one.start_run("x", {"numbers": [1]})
-        assert (await one.wait(second.id, timeout=20)).status == "succeeded"
+        assert (await one.wait(second.id, timeout=60)).status == "succeeded"
         house.log.with_name("go").touch()
-        assert (await other.wait(blocked.id, timeout=20)).status == "succeeded"
+        assert (await other.wait(blocked.id, timeout=60)).status == "succeeded"
 
 
 async def test_large_events_are_left_out_and_the_others_told(
@@ -180,7 +180,7 @@ async def test_a_pause_holds_in_every_process(house: House, database_url: str) -
                 await asyncio.sleep(0.01)
         assert (await worker.run(run.id)).status == "queued"
         await serve.resume_deployment("x", by="kim")
-        assert (await serve.wait(run.id, timeout=20)).status == "succeeded"
+        assert (await serve.wait(run.id, timeout=60)).status == "succeeded"
 
 
 async def test_what_a_process_tells_that_was_found_lost_reaches_nobody(house: House, database_url: str) -> None:
@@ -200,12 +200,12 @@ async def test_what_a_process_tells_that_was_found_lost_reaches_nobody(house: Ho
 async def test_a_process_that_was_found_lost_forgets_what_it_knew_of_runs(house: House, database_url: str) -> None:
     async with pair(house, database_url, "gates:paying") as (serve, worker):
         run = await serve.start_run("x", {"amount": 1})
-        await worker.wait(run.id, timeout=20)
+        await worker.wait(run.id, timeout=60)
         hub = worker._hub  # pyright: ignore[reportPrivateUsage]
         assert hub.newest_run(run.id) is not None
         worker._expelled(worker._membership.who)  # pyright: ignore[reportPrivateUsage]
         assert hub.newest_run(run.id) is None
-        assert (await worker.wait(run.id, timeout=20)).status == "succeeded"
+        assert (await worker.wait(run.id, timeout=60)).status == "succeeded"
 
 
 async def test_events_are_dropped_after_a_while_and_a_watcher_then_gets_the_state(

@@ -112,7 +112,7 @@ async def test_a_topic_in_memory_reaches_durable_topics_and_back(site: Site) -> 
     await bus.publish("t", "there and back")
     assert await seen.wait(1) == ["there and back"]
     assert await site.query(sa.text("SELECT count(*) FROM message WHERE topic = 'fast'")) == [(0,)]
-    assert (await bus.request("t", 1, timeout=20)).data is None
+    assert (await bus.request("t", 1, timeout=60)).data is None
 
 
 async def test_a_topic_in_memory_takes_no_part_in_other_operations(site: Site) -> None:

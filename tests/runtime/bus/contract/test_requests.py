@@ -20,14 +20,14 @@ _REPLIES = sa.text("SELECT count(*) FROM message WHERE topic = 'gatewright.repli
 async def test_what_a_handler_returns_is_the_reply(site: Site) -> None:
     bus = await site.bus()
     await bus.subscribe("t", "g", _echo)
-    reply = await bus.request("t", {"n": 1}, key="k", timeout=20)
+    reply = await bus.request("t", {"n": 1}, key="k", timeout=60)
     assert reply.data == {"said": {"n": 1}}
 
 
 async def test_a_reply_names_what_it_answers(site: Site) -> None:
     bus, seen = await site.bus(), Seen(_echo)
     await bus.subscribe("t", "g", seen)
-    reply = await bus.request("t", 1, type="ask@1.0", timeout=20)
+    reply = await bus.request("t", 1, type="ask@1.0", timeout=60)
     request = seen.deliveries[0].message
     assert (reply.correlation_id, reply.causation_id, reply.type) == (request.id, request.id, "ask@1.0.reply")
 
@@ -39,14 +39,14 @@ async def test_a_whole_message_is_a_reply_too(site: Site) -> None:
         return Message(source="desk", type="answer@2.0", data=[1])
 
     await bus.subscribe("t", "g", handle)
-    reply = await bus.request("t", 1, timeout=20)
+    reply = await bus.request("t", 1, timeout=60)
     assert (reply.source, reply.type, reply.data) == ("desk", "answer@2.0", [1])
 
 
 async def test_many_requests_get_their_own_replies(site: Site) -> None:
     bus = await site.bus()
     await bus.subscribe("t", "g", _echo)
-    replies = await asyncio.gather(*(bus.request("t", n, key=f"k{n % 5}", timeout=20) for n in range(50)))
+    replies = await asyncio.gather(*(bus.request("t", n, key=f"k{n % 5}", timeout=60) for n in range(50)))
     assert [reply.data["said"] for reply in replies] == list(range(50))
 
 
@@ -55,7 +55,7 @@ async def test_a_request_is_answered_by_another_process(site: Site) -> None:
     asking, answering = await site.bus(), await site.bus()
     member = await answering.subscribe("t", "g", _echo)
     await until(lambda: len(member.held) == 64)
-    replies = await asyncio.gather(*(asking.request("t", n, key=f"k{n}", timeout=20) for n in range(20)))
+    replies = await asyncio.gather(*(asking.request("t", n, key=f"k{n}", timeout=60) for n in range(20)))
     assert [reply.data["said"] for reply in replies] == list(range(20))
 
 
@@ -90,7 +90,7 @@ async def test_a_late_reply_is_kept_in_the_log_and_given_to_nobody(
 
     await bus.subscribe("t", "g", handle)
     caplog.set_level("INFO", logger="gatewright")
-    asking = asyncio.create_task(bus.request("t", 1, timeout=20))
+    asking = asyncio.create_task(bus.request("t", 1, timeout=60))
     await begun.wait()
     asking.cancel()  # as its deadline would do it, at a moment that is known
     await asyncio.wait([asking])
@@ -129,7 +129,7 @@ async def test_a_request_that_fails_once_is_answered_at_the_second_attempt(site:
         return delivery.attempt
 
     await bus.subscribe("t", "g", handle)
-    assert (await bus.request("t", 1, timeout=20)).data == 2
+    assert (await bus.request("t", 1, timeout=60)).data == 2
 
 
 async def test_what_is_published_while_handling_carries_cause_and_correlation(site: Site) -> None:

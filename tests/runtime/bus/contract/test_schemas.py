@@ -94,7 +94,7 @@ async def test_a_reply_is_written_as_its_model(site: Site) -> None:
         return RefundInEuro(cents=7)
 
     await bus.subscribe("t", "g", handle)
-    reply = await bus.request("t", Refund(amount=1), timeout=20)
+    reply = await bus.request("t", Refund(amount=1), timeout=60)
     assert (reply.type, reply.data) == ("refund@2.0", {"cents": 7})
 
 
