@@ -34,9 +34,12 @@ EXACT = 1e-6  # largest difference of the exported logits
 
 
 class _Told(BaseCallback):
-    def __init__(self, progress: Callable[[int], None]) -> None:
+    """Tells of the decisions that were asked for; the learner makes up to a rollout more."""
+
+    def __init__(self, progress: Callable[[int], None], steps: int) -> None:
         super().__init__()
         self._progress = progress
+        self._steps = steps
         self._told = 0
 
     def _on_step(self) -> bool:
@@ -45,12 +48,13 @@ class _Told(BaseCallback):
         return True
 
     def _on_training_end(self) -> None:
-        if self.num_timesteps > self._told:
+        if self._steps > self._told:
             self._tell()
 
     def _tell(self) -> None:
-        self._progress(self.num_timesteps - self._told)
-        self._told = self.num_timesteps
+        made = min(self.num_timesteps, self._steps)
+        self._progress(made - self._told)
+        self._told = made
 
 
 def learn(
@@ -74,7 +78,7 @@ def learn(
     environments = simulator.environments(COPIES, {})
     model = _model(algorithm, environments, seed, settings, gamma=0.0 if simulator.single else 1.0)
     environments.seed(first)  # stable-baselines3 has seeded them with the learner's seed
-    model.learn(steps, callback=_Told(progress))
+    model.learn(steps, callback=_Told(progress, steps))
     environments.seed(first)
     observations = np.asarray(environments.reset(), np.float32)
     return exported(model, observations)
