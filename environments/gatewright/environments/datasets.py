@@ -46,5 +46,5 @@ def parsed(path: Path, what: str, files: str) -> Any:
             f"cannot read {what} from {str(path)!r}: {error.strerror}; set the thread's setting "
             f"`world.data` to a directory that holds {files}"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter: nested too deeply
         raise UnavailableError(f"{str(path)!r} is not JSON: {error}; restore the file") from error

@@ -67,7 +67,13 @@ def test_no_conversations_come_along(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"), [("{", "is not JSON"), ("[]", "at 'products'"), ('{"products": {"a": 1}}', "at 'products'")]
+    ("text", "complaint"),
+    [
+        ("{", "is not JSON"),
+        ("[" * 99_999, "is not JSON"),
+        ("[]", "at 'products'"),
+        ('{"products": {"a": 1}}', "at 'products'"),
+    ],
 )
 def test_a_malformed_data_set_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
     (tmp_path / "db.json").write_text(text)
