@@ -5,18 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Generator, Sequence
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from deploy.cluster import jars
 from deploy.cluster.kafka import Kafka
 from tests import needs
+from tests.certificates import self_signed
 from tests.runtime.bridge.installations import installation
 from tests.runtime.bus.sites import Seen
 
@@ -56,38 +52,14 @@ class Guarded(NamedTuple):
 def guarded(tmp_path: Path) -> Generator[Guarded]:
     if (reason := jars.missing()) is not None:
         needs.missing(reason)
-    keys, certificate = tmp_path / "keys.pem", tmp_path / "certificate.pem"
-    _certify(keys, certificate)
+    certificate = self_signed(tmp_path / "certificate.pem")
     broker = Kafka(tmp_path / "broker", users={"owner": "owner's", "guest": "guest's"})
     settings = broker.folder / "server.properties"
     written = settings.read_text("utf-8").replace("CLIENTS:SASL_PLAINTEXT", "CLIENTS:SASL_SSL")
-    settings.write_text(written + _RULES.format(keys=keys), "utf-8")
+    settings.write_text(written + _RULES.format(keys=certificate), "utf-8")
     broker.start()
     yield Guarded(broker.bootstrap, certificate)
     broker.kill()
-
-
-def _certify(keys: Path, certificate: Path) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "broker")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-        .public_bytes(serialization.Encoding.PEM)
-    )
-    certificate.write_bytes(made)
-    encoding = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    keys.write_bytes(key.private_bytes(*encoding) + made)
-    keys.chmod(0o600)
 
 
 def soon() -> float:
