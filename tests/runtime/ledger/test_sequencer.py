@@ -181,6 +181,30 @@ async def test_it_steps_aside_while_another_gives_places(
         assert await sequencer(ours, reading).step() == 1
 
 
+async def test_one_that_leaves_waits_for_another_that_is_at_it(
+    database: Database, reading: Engine, raw: psycopg.Connection[Any]
+) -> None:
+    async with writer(database) as ours:
+        await append(ours, b"x")
+        raw.execute("SELECT id FROM log FOR UPDATE")
+        leaving = asyncio.create_task(sequencer(ours, reading).finish())
+        await asyncio.sleep(0.1)
+        raw.rollback()
+        await leaving
+    assert log(reading) == [b"x"]
+
+
+async def test_one_that_leaves_does_not_wait_for_ever(
+    database: Database, reading: Engine, raw: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatewright.runtime.ledger.sequencer.PATIENCE", 0.1)
+    async with writer(database) as ours:
+        await append(ours, b"x")
+        raw.execute("SELECT id FROM log FOR UPDATE")
+        await sequencer(ours, reading).finish()
+    assert log(reading) == []
+
+
 async def test_one_that_knows_an_old_tree_goes_on_with_the_new_one(database: Database, reading: Engine) -> None:
     async with writer(database) as ours, writer(database) as theirs:
         mine, others = sequencer(ours, reading), sequencer(theirs, reading)

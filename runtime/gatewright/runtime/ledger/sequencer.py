@@ -14,6 +14,7 @@ of an effect comes when it comes.)
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
@@ -29,6 +30,7 @@ from .reading import node_reader
 
 MOST = 1000  # records that get their places in one transaction
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.005, 0.04  # seconds between looks: after there was something, and when all is quiet
+PATIENCE = 2.0  # seconds that a process that leaves waits for another that is at it
 AWAY = 1.0  # seconds between looks while the database refuses
 
 _LOG = schema.Log.__table__  # type: ignore[attr-defined]  # SQLModel adds it
@@ -101,15 +103,25 @@ class Sequencer:
             await asyncio.sleep(pause)
 
     async def finish(self) -> None:
-        """Give places to all that waits; for a process that leaves, whoever does it otherwise."""
-        while await self.step():
-            pass
+        """Give places to all that waits; for a process that leaves, whoever does it otherwise.
+
+        Another process that is at it may have looked before our last record was written, and may be leaving too: so
+        this waits for its turn, `PATIENCE` seconds at most (what still waits then is placed by whoever is next).
+        """
+        until = time.monotonic() + PATIENCE
+        while (taken := await self._step()) or (taken is None and time.monotonic() < until):
+            if taken is None:
+                await asyncio.sleep(SHORTEST_PAUSE)
 
     async def step(self, check: Check | None = None) -> int:
         """Give places to up to `MOST` records; gives their number, 0 too while another process is at it."""
+        return await self._step(check) or 0
+
+    async def _step(self, check: Check | None = None) -> int | None:
+        """As `step`, but None while another process is at it."""
         state = await arrival(self._writer.submit(lambda transaction: self._place(transaction, check)))
         if state is None:
-            return 0
+            return None
         self._state = state
         return state.taken
 
@@ -128,7 +140,7 @@ class Sequencer:
             return None
         rows = sorted(transaction.all(_TAKE, low=self._state.low, most=MOST))
         if not rows:
-            return None
+            return self._state._replace(taken=0)
         size, oldest, following = rows[0][3:]
         state = self._state
         if state.tail.size != size:  # the first time, or another process has been at it
