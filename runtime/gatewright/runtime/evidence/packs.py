@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import zipfile
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gatewright.agents.errors import IntegrityError, UnavailableError
+from gatewright.runtime.files import replacing
 from gatewright.runtime.operations import Operations
 from gatewright.runtime.views import RecordView
 from gatewright.safety.canonical import canonical
@@ -73,29 +73,26 @@ async def write(
     files = {f"policies/{version}.policy": content for version, content in (policies or {}).items()}
     files[verify.CHECKPOINT] = head.checkpoint.encode()
     files["verify.py"] = Path(verify.__file__).read_bytes()
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive:
-            if chosen.indices is None:
-                shown, count = await _whole(client, archive, checkpoint.size), checkpoint.size
-            else:
-                shown = await _some(client, archive, files, sorted(set(chosen.indices)), head.checkpoint, opened)
-                count = len(shown)
-                manifest["indices"] = [view.index for view in shown]
-            manifest["records"] = count
-            files["REPORT.html"] = report(manifest, shown, head.checkpoint).encode()
-            files[verify.MANIFEST] = canonical(manifest) + b"\n"
-            sums = {name: sha256(content).hexdigest() for name, content in sorted(files.items())}
-            files[verify.SUMS] = "".join(f"{digest}  {name}\n" for name, digest in sums.items()).encode()
-            for name, content in sorted(files.items()):
-                archive.writestr(_member(name), content)
-        with draft.open("rb") as stream:
-            digest = _digest(stream)
-        draft.replace(path)
+        with replacing(path) as draft:
+            with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive:
+                if chosen.indices is None:
+                    shown, count = await _whole(client, archive, checkpoint.size), checkpoint.size
+                else:
+                    shown = await _some(client, archive, files, sorted(set(chosen.indices)), head.checkpoint, opened)
+                    count = len(shown)
+                    manifest["indices"] = [view.index for view in shown]
+                manifest["records"] = count
+                files["REPORT.html"] = report(manifest, shown, head.checkpoint).encode()
+                files[verify.MANIFEST] = canonical(manifest) + b"\n"
+                sums = {name: sha256(content).hexdigest() for name, content in sorted(files.items())}
+                files[verify.SUMS] = "".join(f"{digest}  {name}\n" for name, digest in sums.items()).encode()
+                for name, content in sorted(files.items()):
+                    archive.writestr(_member(name), content)
+            with draft.open("rb") as stream:
+                digest = _digest(stream)
     except OSError as error:
         raise UnavailableError(f"cannot write {str(path)!r}: {error.strerror}") from error
-    finally:
-        draft.unlink(missing_ok=True)
     return Packed(count, digest)
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gatewright.agents.errors import GatewrightError, IntegrityError, UnavailableError, UsageError
+from gatewright.runtime.files import replacing
 from gatewright.safety import canonical
 
 from . import MOST_EXPLORATION, networks
@@ -130,10 +130,9 @@ class Artefact:
         Raises:
             UnavailableError: it cannot be written.
         """
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            draft.write_bytes(self.content())
-            draft.replace(path)
+            with replacing(path) as draft:
+                draft.write_bytes(self.content())
         except OSError as error:
             raise UnavailableError(f"cannot write the policy {str(path)!r}: {error.strerror}") from error
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import click
 from gatewright.agents.errors import UsageError
 from gatewright.runtime.cli.desk import Desk, desk, facts
 from gatewright.runtime.cli.grammar import Command
+from gatewright.runtime.files import replacing
 
 EMPTY = 3
 
@@ -63,20 +62,14 @@ def give(desk: Desk, paths: Sequence[Path], output: Path, point: str | None) -> 
 
     count = 0
     try:
-        handle, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
-    except OSError as error:
-        raise UsageError(f"cannot write decisions to {str(output)!r}: {error.strerror}") from error
-    try:
-        with open(handle, "w", encoding="utf-8") as stream:
+        with replacing(output) as draft, draft.open("w", encoding="utf-8") as stream:
             for path in paths:
                 for recorded in read(path):
                     for row in decisions(recorded, point):
                         stream.write(json.dumps(row, ensure_ascii=False) + "\n")
                         count += 1
-        os.replace(name, output)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        raise UsageError(f"cannot write decisions to {str(output)!r}: {error.strerror}") from error
     value = {"file": str(output), "decisions": count}
     desk.show(value, lambda: facts(value))
     return 0 if count else EMPTY

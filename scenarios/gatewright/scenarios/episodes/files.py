@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
-import os
-import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -20,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from gatewright.agents.errors import GatewrightError, IntegrityError, NotFoundError, UsageError
 from gatewright.runtime.episodes import Entry, Episode, Request, Run, Thread
+from gatewright.runtime.files import replacing
 
 from .lines import (
     AnyLine,
@@ -106,21 +105,16 @@ def writing(path: Path) -> Generator[Writer]:
     Raises:
         UsageError: it cannot be written.
     """
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise UsageError(f"cannot write episodes to {str(path)!r}: {error.strerror}") from error
-    try:
-        with open(handle, "wb") as raw:
-            if path.suffix == ".gz":  # no name and time in it: the same episodes are the same bytes
-                with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=6) as packed:
-                    yield Writer(cast("IO[bytes]", packed))
-            else:
-                yield Writer(raw)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with contextlib.ExitStack() as stack:
+        try:
+            raw: IO[bytes] = stack.enter_context(stack.enter_context(replacing(path)).open("wb"))
+        except OSError as error:
+            raise UsageError(f"cannot write episodes to {str(path)!r}: {error.strerror}") from error
+        if path.suffix == ".gz":  # no name and time in it: the same episodes are the same bytes
+            packed = gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=6)
+            yield Writer(cast("IO[bytes]", stack.enter_context(packed)))
+        else:
+            yield Writer(raw)
 
 
 def read(path: Path) -> Iterator[Recorded]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Self
@@ -12,6 +10,7 @@ from typing import IO, Self
 from pydantic import ValidationError
 
 from gatewright.agents.errors import ConflictError, UsageError
+from gatewright.runtime.files import replacing
 from gatewright.scenarios.gate import trials
 from gatewright.scenarios.gate.trials import Header, Table, Trial
 
@@ -63,15 +62,8 @@ class ResultFile:
         places = {case: place for place, case in enumerate(order)}
         kept = sorted(self.done, key=lambda trial: (places.get(trial.case, len(places)), trial.trial))
         table = trials.table(self._header.name, kept, self._header.about)
-        handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
-        os.close(handle)
-        try:
-            trials.write(Path(name), table)
-            os.chmod(name, self._path.stat().st_mode & 0o777)
-            os.replace(name, self._path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        with replacing(self._path) as draft:
+            trials.write(draft, table)
         return table
 
     def _append(self, line: str) -> None:
