@@ -1,16 +1,18 @@
 """The client over HTTP behaves as the service in process does."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 
 import httpx
 import pytest
 
 from gatewright.agents.errors import ConflictError, NotFoundError, UnavailableError, UsageError
-from gatewright.runtime.api import create_app
+from gatewright.runtime.api import create_app, presence
 from gatewright.runtime.cli.clients import HTTPClient, connect
 from gatewright.runtime.config import Config
 from gatewright.runtime.operations import Operations
 from gatewright.runtime.service import Service
+from gatewright.runtime.store import database
 
 SMALL = {"order": "A-17", "amount": 40}
 LARGE = {"order": "B-02", "amount": 400}
@@ -119,3 +121,34 @@ async def test_without_a_running_service_the_data_directory_is_opened(config: Co
         run = await client.wait((await client.start_run("clerk", SMALL)).id)
 
     assert run.status == "succeeded"
+
+
+async def test_a_command_waits_for_another_that_ends_soon(config: Config) -> None:
+    config.data_dir.mkdir()
+    other = database.of(config.database, config.data_dir)
+    other.hold()
+    asyncio.get_running_loop().call_later(0.3, other.release)
+    async with connect(config, create=True) as client:
+        assert isinstance(client, Service)
+
+
+async def test_a_command_waits_for_a_service_that_is_starting(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    config.data_dir.mkdir()
+    other = database.of(config.database, config.data_dir)
+    other.hold()
+    found = iter([None, None, presence.Presence(url="http://127.0.0.1:1", pid=1, instance="other")])
+    monkeypatch.setattr(presence, "find", lambda _folder: next(found))
+    async with connect(config, create=True) as client:
+        assert isinstance(client, HTTPClient)
+    other.release()
+
+
+async def test_a_command_does_not_wait_for_ever(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatewright.runtime.cli.clients.PATIENCE", 0.2)
+    config.data_dir.mkdir()
+    other = database.of(config.database, config.data_dir)
+    other.hold()
+    with pytest.raises(database.InUseError, match="in use by process"):
+        async with connect(config, create=True):
+            pass
+    other.release()

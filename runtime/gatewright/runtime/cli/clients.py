@@ -7,11 +7,12 @@ import dataclasses
 import getpass
 import json
 import os
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -47,6 +48,9 @@ from gatewright.runtime.workers.views import WorkerView
 from gatewright.safety.approvals.ballots import Voter
 from gatewright.safety.approvals.entitlement import NotEntitledError
 
+if TYPE_CHECKING:
+    from gatewright.runtime.service import Service
+
 M = TypeVar("M", bound=BaseModel)
 
 TOKEN = "GATEWRIGHT_TOKEN"  # the variable that holds a person's token
@@ -54,25 +58,38 @@ BY = "Who you are, where no people are configured; your user name if not given."
 VIA = "cli"
 LONG_POLL = 25.0  # seconds; below what proxies and servers allow a silent request
 CONNECTIONS = 128
+PATIENCE = 10.0  # seconds for a service to start, or for another command to end
 
 
 @asynccontextmanager
 async def connect(config: Config, *, execute: bool = False, create: bool = False) -> AsyncGenerator[Operations]:
-    """The operations of the service on `config.data_dir`.
+    """The operations of the service on `config.data_dir`; waits for one that is starting, or a command that ends soon.
 
     Args:
         execute: where no service is running, execute runs in this process as long as the context is open.
         create: make the data directory if there is none.
 
     Raises:
-        UnavailableError: there is no data directory, or another process that is no service holds it.
+        UnavailableError: there is no data directory, or another process that is no service holds it for `PATIENCE`.
     """
-    found = presence.find(config.data_dir)
-    if found is not None:
-        token = os.environ.get(TOKEN) or found.token()
-        async with HTTPClient(found.url, token=token, config=config) as client:
-            yield client
+    until = time.monotonic() + PATIENCE
+    while (found := presence.find(config.data_dir)) is None:
+        service = await _opened(config, execute=execute, create=create, insist=time.monotonic() >= until)
+        if service is None:
+            await asyncio.sleep(0.1)
+            continue
+        try:
+            yield service
+        finally:
+            await service.close()
         return
+    token = os.environ.get(TOKEN) or found.token()
+    async with HTTPClient(found.url, token=token, config=config) as client:
+        yield client
+
+
+async def _opened(config: Config, *, execute: bool, create: bool, insist: bool) -> Service | None:
+    """The service in this process; None where another one has the database, or, if we `insist`, an error."""
     from gatewright.runtime.store import database
 
     store = database.of(config.database, config.data_dir)
@@ -83,11 +100,12 @@ async def connect(config: Config, *, execute: bool = False, create: bool = False
         )
     from gatewright.runtime.service import Service
 
-    service = await Service.open(config, execute=execute, kind="command")
     try:
-        yield service
-    finally:
-        await service.close()
+        return await Service.open(config, execute=execute, kind="command")
+    except database.InUseError:
+        if insist:
+            raise
+        return None
 
 
 async def whoami(client: Operations | None, config: Config) -> IdentityView:

@@ -14,6 +14,10 @@ from gatewright.agents.errors import UnavailableError
 Dialect = Literal["sqlite", "postgresql"]
 
 
+class InUseError(UnavailableError):
+    """Another process has the database to itself; use that one, or wait until it ends."""
+
+
 class Database(ABC):
     """One database, however many connections are open on it. Making the object connects to nothing.
 
@@ -30,7 +34,8 @@ class Database(ABC):
         """Take the right to write, until `release`; costs nothing where the database is shared.
 
         Raises:
-            UnavailableError: another process has it, or there is no place for a database.
+            InUseError: another process has it.
+            UnavailableError: there is no place for a database.
         """
 
     @abstractmethod

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, PoolProxiedConnection, event, exc
 from gatewright.agents.errors import UnavailableError
 
 from . import migration
-from .database import Database
+from .database import Database, InUseError
 
 FILE = "gatewright.sqlite"
 LOCK = "gatewright.lock"
@@ -33,7 +33,8 @@ class Lock:
         """Take the lock.
 
         Raises:
-            UnavailableError: another process has it, or the folder cannot be written.
+            InUseError: another process has it.
+            UnavailableError: the folder cannot be written.
         """
         try:
             file = open(self._path, "a+", encoding="utf-8")  # noqa: SIM115  # held until release()
@@ -48,7 +49,7 @@ class Lock:
             file.seek(0)
             holder = file.read().strip() or "unknown"
             file.close()
-            raise UnavailableError(
+            raise InUseError(
                 f"the data directory {str(self._path.parent)!r} is in use by process {holder}; one process at a time "
                 "works on a SQLite file: use the running service, stop it first, or let several processes share a "
                 "PostgreSQL database (`database` in the configuration)"
