@@ -15,6 +15,7 @@ DIRECT = "direct://"
 """The address of the proxy that is none: by its scheme kafka-python finds `DirectSocket`."""
 
 CHUNK = 64 * 1024  # bytes
+LOOK = 100.0  # milliseconds
 
 
 class Connection(socket.socket):
@@ -84,7 +85,22 @@ class _Manager(KafkaConnectionManager):  # type: ignore[misc]
             self._refusal = error
 
 
+class _Client(KafkaNetClient):  # type: ignore[misc]
+    """A network client that lets the producer sleep.
+
+    While a connection is being made, or has as many requests under way as it may, kafka-python's producer asks without
+    pause whether it is ready, and keeps all threads of the process from running: for as long as a broker hangs.
+    """
+
+    def connection_delay(self, node_id: Any) -> float:
+        """Milliseconds after which to look at a node again, unless something happens there before."""
+        if node_id in self._manager._conns:
+            return LOOK
+        delay: float = super().connection_delay(node_id) * 1000  # the producer takes its seconds for milliseconds
+        return delay
+
+
 def client(**options: Any) -> Any:
     """What kafka-python's producers, consumers and admins use for the network, from their options."""
     net = NetworkSelector(**options)
-    return KafkaNetClient(net, _Manager(net, **options), **options)
+    return _Client(net, _Manager(net, **options), **options)

@@ -42,8 +42,7 @@ SLICE = 200  # milliseconds of a poll; there is no way to interrupt one
 JOIN_SLICE = 1000  # milliseconds while the group is dividing its partitions anew
 SHORT_SLICE = 20  # milliseconds while some partition waits for room or for its position
 NAP = 0.05  # seconds between polls while all do; what they wait for ends it
-SPIN = 0.1  # share of a poll that gave nothing in which the processor was busy
-CALM = 1.0  # seconds without long polls after that
+BEAT = 5  # milliseconds that a heartbeat that is due may take to be sent
 LARGEST_BATCH = 1000  # records
 FETCH_WAIT = 100  # milliseconds; a partition that is resumed waits behind the fetch that is under way
 FETCH_MOST = 8 * 1024 * 1024  # bytes
@@ -112,8 +111,7 @@ class Poller(threading.Thread):
         self._epoch = 0
         self._done: dict[Partition, int] = {}  # to be committed
         self._commit_at = 0.0
-        self._calm_until = 0.0
-        self._spun = False  # as far as the last poll tells
+        self._overdue = False  # whether a heartbeat was due at the last poll and had not been sent
 
     def place(self, positions: dict[Partition, tuple[int, int | None]]) -> None:
         """Begin partitions, by (epoch, offset), at an offset, or None where the topic's policy says."""
@@ -197,10 +195,17 @@ class Poller(threading.Thread):
             # partitions and send no heartbeats for ever. It begins others again if it may not wait for their end.
             client._coordinator.request_rejoin()
         waiting = sum(share.full or not share.placed for share in self._shares.values())
-        idle = not joining and (bool(waiting and waiting == len(self._shares)) or time.monotonic() < self._calm_until)
+        beat = client._coordinator.time_to_next_poll()
+        stuck, self._overdue = self._overdue and beat <= 0, beat <= 0
+        idle = not joining and (stuck or bool(waiting and waiting == len(self._shares)))
+        slice_ = JOIN_SLICE if joining else 1 if idle else SHORT_SLICE if waiting or self._overdue else SLICE
+        if 0 < beat < slice_ / 1000:
+            slice_ = int(beat * 1000) + BEAT
         try:
-            short = waiting or self._spun
-            polled = self._poll(client, JOIN_SLICE if joining else 1 if idle else SHORT_SLICE if short else SLICE)
+            # All that was fetched. While a heartbeat that is due is not sent, for the one before it has no answer,
+            # kafka-python's `poll` does not sleep: its rounds keep all threads from running, and each of them leaves
+            # something in memory with the fetch that is under way. So no poll lasts beyond the next heartbeat.
+            polled: Mapping[Any, list[Any]] = client.poll(timeout_ms=slice_, max_records=EVERYTHING)
         except kafka_errors.OffsetOutOfRangeError as error:
             self._move(client, {partition: None for partition in error.args[0]}, error)
             return
@@ -215,21 +220,6 @@ class Poller(threading.Thread):
         self._commit(client)
         if idle and not polled:
             self._wake.wait(NAP)
-
-    def _poll(self, client: Any, slice_: int) -> Mapping[Any, list[Any]]:
-        """All that was fetched.
-
-        While heartbeats get no answer, kafka-python's `poll` does not sleep, and each of its rounds leaves something in
-        memory with the fetch that is under way: then slices are made short, until one of them has slept.
-        """
-        began, busy = time.monotonic(), time.thread_time()
-        polled: Mapping[Any, list[Any]] = client.poll(timeout_ms=slice_, max_records=EVERYTHING)
-        passed = time.monotonic() - began
-        if passed > slice_ / 2000 and slice_ >= SHORT_SLICE:
-            self._spun = not polled and time.thread_time() - busy > SPIN * passed
-            if self._spun:
-                self._calm_until = time.monotonic() + CALM
-        return polled
 
     def _judge(self, error: Exception) -> None:
         if isinstance(error, kafka_errors.AuthorizationError):
