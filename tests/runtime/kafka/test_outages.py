@@ -8,11 +8,13 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from deploy.cluster.kafka import Kafka
 from deploy.cluster.tansu import Tansu
+from kafka.net.selector import NetworkSelector
 
 from gatewright.agents.errors import UnavailableError
 from gatewright.runtime.kafka import Producer, Record, Settings, Topics, UnknownOutcomeError
@@ -195,6 +197,37 @@ async def test_a_broker_that_freezes_holds_up_nobody_else(
     assert await turns(producer.send(Record(name, b"k", b"meanwhile"), deadline=soon(1)))
     kafka_broker.resume()
     assert (await producer.send(Record(name, b"k", b"after"), deadline=soon())).offset == 2
+    await producer.close(deadline=soon())
+
+
+async def test_a_broker_that_hangs_leaves_the_processor_to_others(
+    kafka_broker: Kafka | Tansu, topic_prefix: str, join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds = 0
+
+    def counted(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            nonlocal rounds
+            rounds += 1
+            return method(*arguments, **options)
+
+        return call
+
+    name = f"{topic_prefix}t"
+    settings = await made(kafka_broker, name)
+    impatient = replace(settings, options={"request_timeout_ms": 1000})  # by itself, kafka-python waits 30 s
+    producer = Producer(impatient)
+    await producer.send(Record(name, b"k", b"before"), deadline=soon())
+    member = join(f"{name}.readers", [name], on=settings)
+    await member.until(lambda: len(member.received) == 1)
+    for name_of in ("poll", "run"):  # of the producer, of the consumer
+        monkeypatch.setattr(NetworkSelector, name_of, counted(getattr(NetworkSelector, name_of)))
+    kafka_broker.pause()
+    with pytest.raises(UnknownOutcomeError):
+        await producer.send(Record(name, b"k", b"meanwhile"), deadline=soon(8))  # some heartbeats are due by then
+    kafka_broker.resume()
+    assert rounds < 50_000  # without sleep they are hundreds of thousands
+    await producer.send(Record(name, b"k", b"after"), deadline=soon())
     await producer.close(deadline=soon())
 
 

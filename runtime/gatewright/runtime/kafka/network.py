@@ -80,6 +80,10 @@ class _Manager(KafkaConnectionManager):  # type: ignore[misc]
             connection.init_future.add_errback(self._remember)
         return connection
 
+    def has(self, node_id: Any) -> bool:
+        """Whether there is a connection to a node, or one is being made."""
+        return node_id in self._conns
+
     def _remember(self, error: BaseException) -> None:
         if isinstance(error, errors.SaslAuthenticationFailedError):
             self._refusal = error
@@ -92,9 +96,13 @@ class _Client(KafkaNetClient):  # type: ignore[misc]
     pause whether it is ready, and keeps all threads of the process from running: for as long as a broker hangs.
     """
 
+    def __init__(self, net: Any, manager: _Manager, **options: Any) -> None:
+        super().__init__(net, manager, **options)
+        self._connections = manager
+
     def connection_delay(self, node_id: Any) -> float:
         """Milliseconds after which to look at a node again, unless something happens there before."""
-        if node_id in self._manager._conns:
+        if self._connections.has(node_id):
             return LOOK
         delay: float = super().connection_delay(node_id) * 1000  # the producer takes its seconds for milliseconds
         return delay
