@@ -164,6 +164,25 @@ async def test_partitions_that_were_full_together_all_go_on(producer: Producer, 
     await member.until(lambda: len(member.received) == 12_400)
 
 
+async def test_all_partitions_together_are_bounded(
+    producer: Producer, topic: str, join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polling, "HELD_MOST", 100_000)
+    member = join(f"{topic}.readers", [topic], hold=True)
+    await member.until(lambda: len(member.owned) == 4)
+    numbered = [Record(topic, None, b"%d" % number + bytes(1000), partition=number % 4) for number in range(100)]
+    await producer.send_many(numbered, deadline=soon())
+    await member.until(lambda: len(member.received) == 100)  # no partition by itself is full
+    await producer.send_many(numbered, deadline=soon())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(2):
+            await member.until(lambda: len(member.received) > 100)
+    member.hold = False
+    for batch in member.batches:
+        member.consumer.release(batch)
+    await member.until(lambda: len(member.received) == 200)
+
+
 async def test_a_partition_that_is_full_does_not_hold_up_another(producer: Producer, topic: str, join: Join) -> None:
     await send(producer, topic, 1000, partition=0)
     member = join(f"{topic}.readers", [topic], records=10, hold=True)

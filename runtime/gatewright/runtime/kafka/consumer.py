@@ -31,8 +31,9 @@ class Consumer:
     of a `session` later: positions must be stored so that a late writer is refused. If either raises, the consumer
     ends and `batches` raises that error.
 
-    `records` and `size` (bytes) bound what was delivered and not released, for each partition; one fetch (1 MiB) may
-    come on top. `session` is the time in seconds after which others take over from a member that has died.
+    `records` and `size` (bytes) bound what was delivered and not released, for each partition; of all together it is
+    16 MiB. One fetch (4 MiB) may come on top. `session` is the time in seconds after which others take over from a
+    member that has died.
     """
 
     def __init__(

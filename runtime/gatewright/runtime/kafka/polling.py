@@ -45,7 +45,8 @@ NAP = 0.05  # seconds between polls while all do; what they wait for ends it
 BEAT = 5  # milliseconds that a heartbeat that is due may take to be sent
 LARGEST_BATCH = 1000  # records
 FETCH_WAIT = 100  # milliseconds; a partition that is resumed waits behind the fetch that is under way
-FETCH_MOST = 8 * 1024 * 1024  # bytes
+FETCH_MOST = 4 * 1024 * 1024  # bytes
+HELD_MOST = 16 * 1024 * 1024  # bytes that were delivered of all partitions and not released; a fetch may exceed it
 EVERYTHING = sys.maxsize
 """Records of a poll: all that was fetched.
 
@@ -111,6 +112,7 @@ class Poller(threading.Thread):
         self._epoch = 0
         self._done: dict[Partition, int] = {}  # to be committed
         self._commit_at = 0.0
+        self._choked = False  # whether all partitions wait, for too much is held of them together
         self._overdue = False  # whether a heartbeat was due at the last poll and had not been sent
 
     def place(self, positions: dict[Partition, tuple[int, int | None]]) -> None:
@@ -190,11 +192,12 @@ class Poller(threading.Thread):
     def _turn(self, client: Any) -> None:
         self._wake.clear()
         self._obey(client)
+        self._choke(client)
         if joining := client.group_metadata().state == MemberState.REBALANCING:
             # kafka-python forgets a join that outlasts a poll if metadata were its reason: the member would have no
             # partitions and send no heartbeats for ever. It begins others again if it may not wait for their end.
             client._coordinator.request_rejoin()
-        waiting = sum(share.full or not share.placed for share in self._shares.values())
+        waiting = sum(share.full or not share.placed or self._choked for share in self._shares.values())
         beat = client._coordinator.time_to_next_poll()
         stuck, self._overdue = self._overdue and beat <= 0, beat <= 0
         idle = not joining and (stuck or bool(waiting and waiting == len(self._shares)))
@@ -243,13 +246,25 @@ class Poller(threading.Thread):
             if share is not None and share.epoch == epoch:
                 self._seek(client, partition, offset)
                 share.placed = True
-                client.resume(TopicPartition(*partition))
+                if not self._choked:
+                    client.resume(TopicPartition(*partition))
         for partition, (epoch, following) in releases.items():
             share = self._shares.get(partition)
             if share is not None and share.epoch == epoch:
                 self._done[partition] = following
-                if share.free(following):
+                if share.free(following) and not self._choked:
                     client.resume(TopicPartition(*partition))
+
+    def _choke(self, client: Any) -> None:
+        """Let nothing more come while too much is held of all partitions together."""
+        held = sum(share.size for share in self._shares.values())
+        if not self._choked and held >= HELD_MOST:
+            self._choked = True
+            client.pause(*(TopicPartition(*partition) for partition in self._shares))
+        elif self._choked and held <= HELD_MOST // 2:
+            self._choked = False
+            ready = (partition for partition, share in self._shares.items() if share.placed and not share.full)
+            client.resume(*(TopicPartition(*partition) for partition in ready))
 
     def _seek(self, client: Any, partition: Partition, offset: int | None) -> None:
         if offset is not None:

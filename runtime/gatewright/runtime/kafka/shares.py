@@ -27,6 +27,11 @@ class Share:
         self._held: deque[tuple[int, int, int]] = deque()  # (following offset, records, bytes)
         self._records = self._size = 0
 
+    @property
+    def size(self) -> int:
+        """Bytes that are held."""
+        return self._size
+
     def hold(self, batch: Batch, size: int) -> bool:
         """Count a batch that is delivered; gives whether it has become full."""
         self._held.append((batch.following, len(batch.records), size))
