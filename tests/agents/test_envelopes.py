@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import tracemalloc
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -132,3 +133,13 @@ def test_a_forked_process_does_not_repeat_ids() -> None:
         os._exit(0)
     os.waitpid(child, 0)
     assert os.read(read, 12).decode() != new_id()[-12:]
+
+
+def test_a_written_message_keeps_no_more_memory_than_it_holds() -> None:
+    message = Message(type="note", source="/here", subject="t", data={"text": "x" * 1000})
+    tracemalloc.start()
+    try:
+        kept = [message.to_json() for _ in range(100)]
+        assert tracemalloc.get_traced_memory()[0] < 2 * sum(map(len, kept))
+    finally:
+        tracemalloc.stop()
