@@ -237,7 +237,7 @@ class Relay:
 
     async def _next(self) -> _Batch | None:
         """The next batch; None where there is none."""
-        while (behind := self._behind()) and len(self._ready) < MOST:
+        while (behind := self._behind()) and len(self._ready) < MOST and self._size < READY_BYTES:
             await self._read(behind)
         batch = _Batch([], {})
         while self._ready and len(batch.rows) < MOST:

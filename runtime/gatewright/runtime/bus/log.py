@@ -38,6 +38,7 @@ POLL = 0.1  # seconds between looks for what other processes have appended
 LOOK = 2.0  # seconds, while the bell tells of it
 RING = "topic:"
 SCAN = 20_000  # numbers of messages looked at by one operation
+READ_BYTES = 8 << 20  # after which a read takes no more
 LARGEST = 1 << 20  # bytes of a message in JSON
 LONGEST = 500  # characters of an id or a key; indexes hold them
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # in texts of CloudEvents 1.0 (its type system)
@@ -54,9 +55,14 @@ _HEADS = sa.text("SELECT partition, next FROM head WHERE topic = :topic")
 _DIALECTS: tuple[Dialect, ...] = ("sqlite", "postgresql")
 _READ = {
     dialect: sa.text(
-        "SELECT message.* FROM message WHERE topic = :topic AND number > :since AND number <= :last "
+        "WITH found AS (SELECT number, length(body) AS size FROM message "
+        "WHERE topic = :topic AND number > :since AND number <= :last "
         f'AND "partition" IN (SELECT given."partition" FROM {rowset(dialect, partition="bigint")}) '
-        "ORDER BY number LIMIT :most"
+        "ORDER BY number LIMIT :most), "
+        "sized AS (SELECT number, sum(size) OVER (ORDER BY number ROWS UNBOUNDED PRECEDING) - size AS before, "
+        "count(*) OVER () AS together FROM found) "
+        "SELECT message.*, sized.together FROM sized JOIN message ON message.number = sized.number "
+        "WHERE sized.before < :bytes ORDER BY message.number"
     )
     for dialect in _DIALECTS
 }
@@ -296,11 +302,15 @@ class Log:
     # reading
 
     def read(self, transaction: Transaction, topic: str, parts: Iterable[int], since: int, most: int) -> Scan:
-        """Up to `most` messages of some partitions with numbers above `since`, of the next `SCAN` numbers."""
+        """Up to `most` messages of some partitions with numbers above `since`, of the next `SCAN` numbers.
+
+        As soon as they have `READ_BYTES` it stops.
+        """
         given = rows((part,) for part in parts)
         values = {"topic": topic, "since": since, "last": since + SCAN, "given": given, "most": most}
-        found = list(map(Row._make, transaction.all(_READ[self.dialect], **values)))
-        if len(found) == most:
+        taken = transaction.all(_READ[self.dialect], **values, bytes=READ_BYTES)
+        found = [Row._make(row[:-1]) for row in taken]
+        if found and (len(found) < taken[-1][-1] or len(found) == most):
             return Scan(found, found[-1].number, False)
         last, newest = since + SCAN, self.newest(transaction, topic)
         return Scan(found, min(last, max(newest, since)), newest <= last)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pytest
 from tests.runtime.bus.histories import Effect, check
 from tests.runtime.bus.sites import Seen, Site, until
 
 from gatewright.runtime.bus import Delivery
-from gatewright.runtime.bus.log import Entry, Log
+from gatewright.runtime.bus.log import Entry, Log, Scan
 from gatewright.runtime.store.writer import Transaction
 
 
@@ -127,3 +127,26 @@ async def test_a_new_group_begins_where_it_is_told(site: Site) -> None:
     await bus.publish("t", "after", key="k")
     assert await early.wait(2) == ["before", "after"]
     assert await late.wait(1) == ["after"]
+
+
+@pytest.mark.not_on("kafka", reason="its intake hands on what it has stored")
+async def test_what_waits_is_read_in_bounded_pieces(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatewright.runtime.bus.log.READ_BYTES", 3000)
+    pieces: list[int] = []
+
+    class Measured(Log):
+        def read(self, transaction: Transaction, topic: str, parts: Iterable[int], since: int, most: int) -> Scan:
+            scan = super().read(transaction, topic, parts, since, most)
+            pieces.append(sum(len(row.body) for row in scan.rows))
+            return scan
+
+    publisher = await site.bus()
+    for number in range(30):
+        await publisher.publish("t", {"number": number, "text": "x" * 1000}, key="k")
+    seen = Seen()
+    bus = await site.bus()
+    bus.log.__class__ = Measured
+    await bus.subscribe("t", "g", seen)
+    await seen.wait(30)
+    assert [delivery.data["number"] for delivery in seen.deliveries] == list(range(30))
+    assert 0 < max(pieces) < 3000 + 2000  # a message more than the bound
