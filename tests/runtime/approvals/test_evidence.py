@@ -75,6 +75,28 @@ async def test_all_that_people_do_through_the_service_verifies(house: House) -> 
     assert problems(house) == []
 
 
+PRIVATE = "kim@example.org called twice"
+
+
+@pytest.mark.parametrize("erased", [False, True])
+async def test_a_reason_with_personal_data_verifies(house: House, erased: bool) -> None:
+    rules(house)
+    async with house.open("gates:paying") as service:
+        await pays(house, service, {"voter": ADA, "verb": "reject", "reason": PRIVATE})
+    if erased:
+        behind_its_back(house, "DELETE FROM sealed WHERE field = 'said'")
+    assert problems(house) == []
+
+
+async def test_a_reason_with_other_personal_data_does_not(house: House) -> None:
+    rules(house)
+    async with house.open("gates:paying") as service:
+        id = await pays(house, service, {"voter": ADA, "verb": "reject", "reason": PRIVATE})
+    other = PRIVATE.replace("kim", "sam")
+    behind_its_back(house, "UPDATE approval SET request = json_set(request, '$.votes[0].reason', ?)", other)
+    assert problems(house) == [f"request {id!r} is not as the records say"]
+
+
 def forged(body: str) -> str:
     """The request with the vote of somebody who never said so, which decides it."""
     request = json.loads(body)

@@ -19,7 +19,7 @@ from gatewright.runtime.store import schema
 from gatewright.safety import canonical
 from gatewright.safety.approvals.delegations import Delegation
 from gatewright.safety.approvals.grants import Grant
-from gatewright.safety.ledger import records
+from gatewright.safety.ledger import publication, records
 
 from . import entries
 
@@ -27,7 +27,7 @@ _SEALED = schema.Sealed.__table__  # type: ignore[attr-defined]  # SQLModel adds
 _APPROVAL = schema.Approval.__table__  # type: ignore[attr-defined]
 _GRANT = schema.Grant.__table__  # type: ignore[attr-defined]
 _DELEGATION = schema.Delegation.__table__  # type: ignore[attr-defined]
-_SHOWN = sa.select(_SEALED.c.value).where(_SEALED.c.leaf == sa.bindparam("of"), _SEALED.c.field == "shown")
+_SEAL = sa.select(_SEALED.c.value).where(_SEALED.c.leaf == sa.bindparam("of"), _SEALED.c.field == sa.bindparam("named"))
 _GIVEN = TypeAdapter(Grant)
 _HANDED = TypeAdapter(Delegation)
 _TELLING = (b'"approval":', b'"ask"')  # an effect without them concerned nobody
@@ -48,12 +48,19 @@ class _Given(NamedTuple):
     revoked: bool = False
 
 
+class _Cast(NamedTuple):
+    """What the ledger holds of a vote. `leaf`: the id of its record."""
+
+    leaf: int
+    record: records.Record
+
+
 @dataclass
 class _Said:
     """What the ledger says, read from its beginning. `conditions`, `votes` and `states` are by request."""
 
     conditions: dict[str, str] = field(default_factory=dict[str, str])
-    votes: dict[str, list[records.Record]] = field(default_factory=dict[str, list[records.Record]])
+    votes: dict[str, list[_Cast]] = field(default_factory=dict[str, list[_Cast]])
     states: dict[str, str] = field(default_factory=dict[str, str])
     grants: dict[str, _Given] = field(default_factory=dict[str, _Given])
     delegations: dict[str, _Given] = field(default_factory=dict[str, _Given])
@@ -75,7 +82,7 @@ class _Said:
             case event:
                 self.states[part.id] = str(said.get("state"))
                 if event == "vote":
-                    self.votes.setdefault(part.id, []).append(record)
+                    self.votes.setdefault(part.id, []).append(_Cast(stored.id, record))
                 if self.conditions.setdefault(part.id, str(said.get("conditions"))) != said.get("conditions"):
                     return f"{stored.name}: when this was said, request {part.id!r} had other terms than when it opened"
                 if (absent := said.get("on_behalf_of")) and not self._stands_in(part.by, absent):
@@ -94,7 +101,7 @@ class _Said:
         if part.verdict == "grant":
             given = self.grants.get(part.id)
             return given is not None and _reaches(given.record, record)
-        agreed = [vote.approval for vote in self.votes.get(part.id, ())]
+        agreed = [vote.record.approval for vote in self.votes.get(part.id, ())]
         by = ", ".join(one.by for one in agreed if one is not None and one.verdict == part.verdict)
         return by == part.by and self.states.get(part.id) in ("approved", "edited", "answered")
 
@@ -116,7 +123,7 @@ def contradictions(connection: Connection) -> Iterator[Problem]:
             wrong = f"{record.effect.name!r} was performed, and no record says that people agreed"
             yield stored.position, f"{stored.name}: {wrong}"
     for row in connection.execute(sa.select(_APPROVAL.c.id, _APPROVAL.c.state, _APPROVAL.c.request)):
-        yield from _checked("request", row.id, partial(_request_holds, said, row))
+        yield from _checked("request", row.id, partial(_request_holds, connection, said, row))
     for row in connection.execute(sa.select(_GRANT)):
         yield from _checked("grant", row.id, partial(_grant_holds, connection, said, row))
     for row in connection.execute(sa.select(_DELEGATION)):
@@ -132,7 +139,7 @@ def _checked(what: str, id: str, holds: Callable[[], bool]) -> Iterator[Problem]
         yield None, f"{what} {id!r} is not as the records say"
 
 
-def _request_holds(said: _Said, row: Any) -> bool:
+def _request_holds(connection: Connection, said: _Said, row: Any) -> bool:
     state, request = row.state, requests.load(row.request)
     if said.conditions.get(row.id) != entries.conditions(request):
         return False
@@ -142,16 +149,26 @@ def _request_holds(said: _Said, row: Any) -> bool:
     recorded = said.votes.get(request.id, [])
     if len(recorded) != len(request.votes):
         return False
-    for record, vote in zip(recorded, request.votes, strict=True):
-        part, detail = record.approval, record.detail
-        stored = (vote.by, vote.verdict, vote.reason, sorted(vote.roles), vote.authenticated, vote.via)
+    for cast, vote in zip(recorded, request.votes, strict=True):
+        part, detail = cast.record.approval, cast.record.detail
+        stored = (vote.by, vote.verdict, sorted(vote.roles), vote.authenticated, vote.via)
         told = (detail.get("roles"), detail.get("authenticated"), detail.get("via"))
-        if part is None or stored != (part.by, part.verdict, part.reason, *told):
+        if part is None or stored != (part.by, part.verdict, *told):
+            return False
+        if vote.reason != part.reason and not _unmasks(connection, cast.leaf, vote.reason, part.reason):
             return False
         if (vote.on_behalf_of, vote.break_glass) != (detail.get("on_behalf_of"), detail.get("break_glass")):
             return False
     digests = (request.action.digest, request.digest)
-    return not recorded or digests == (recorded[-1].detail.get("asked"), recorded[-1].detail.get("decided"))
+    return not recorded or digests == tuple(recorded[-1].record.detail.get(of) for of in ("asked", "decided"))
+
+
+def _unmasks(connection: Connection, leaf: int, reason: str, masked: str) -> bool:
+    """Whether a reason is what a record shows without its personal data; by the sealed text, unless it was erased."""
+    sealed = connection.execute(_SEAL, {"of": leaf, "named": publication.SAID}).scalar()
+    if sealed is None:
+        return publication.public(reason) == masked
+    return bool(orjson.loads(sealed).get(publication.REASON) == reason)
 
 
 def _grant_holds(connection: Connection, said: _Said, row: Any) -> bool:
@@ -167,7 +184,7 @@ def _grant_holds(connection: Connection, said: _Said, row: Any) -> bool:
     stored_more = (grant.request_id, grant.pack, sorted(grant.rules), sorted(grant.args))
     if stored_more != (detail["request"], detail["pack"], detail["rules"], detail["arguments"]):
         return False
-    shown = connection.execute(_SHOWN, {"of": given.leaf}).scalar()
+    shown = connection.execute(_SEAL, {"of": given.leaf, "named": "shown"}).scalar()
     if shown is not None and orjson.loads(shown) != {"args": canonical.json_value(dict(grant.args))}:
         return False
     return given.revoked == (row.revoked_at is not None) == (grant.revoked is not None)

@@ -16,6 +16,7 @@ from gatewright.safety.canonical import canonical
 from .records import ApprovalPart, GuardPart, Judgement, Record, RuleOutcome, seal
 
 SAID = "said"  # the field under which the full texts are sealed
+REASON = "approval.reason"  # the place of what a person gave as a reason
 FREE = "reason"  # the field of `detail` that may hold free text; its others are names, ids, digests and times
 
 
@@ -103,7 +104,7 @@ def _outcome(outcome: RuleOutcome, place: str, said: dict[str, str]) -> RuleOutc
 
 
 def _approval(approval: ApprovalPart, said: dict[str, str]) -> ApprovalPart:
-    return dataclasses.replace(approval, reason=_masked(approval.reason, "approval.reason", said))
+    return dataclasses.replace(approval, reason=_masked(approval.reason, REASON, said))
 
 
 def _detail(detail: Mapping[str, object], said: dict[str, str]) -> Mapping[str, object]:
