@@ -4,8 +4,8 @@
 group in the same process; it counts until the last one is handled. The reference keeps nothing: it is autogen-core's
 `SingleThreadedAgentRuntime`, with an agent that subscribes to the topic, and the same publishers.
 
-A request is published and answered through the bus, with `disk` durability both ways; the reference is one bare INSERT
-and COMMIT at `synchronous=FULL` in the same folder.
+A request is published with `disk` durability and answered through the bus, where replies need not outlive the machine;
+the reference is one bare INSERT and COMMIT at `synchronous=FULL` in the same folder.
 
 Over Kafka, the same messages go with `disk` durability into the outbox, to a broker on this machine, back into the log
 and to the group. The reference keeps nothing of its own: it is kafka-python, which sends the same bytes to a topic with
