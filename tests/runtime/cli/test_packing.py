@@ -56,6 +56,12 @@ def test_a_pack_of_the_whole_log_verifies(recorded: Project) -> None:
     assert list(verify.problems(recorded.path / "pack.zip", key(recorded))) == []
 
 
+def test_a_pack_of_nothing_is_not_written(recorded: Project) -> None:
+    done = recorded("audit", "export", "--case", "thread-nope", "--pack", "pack.zip")
+    assert (done.code, (recorded.path / "pack.zip").exists()) == (2, False)
+    assert "case thread-nope would hold no record" in done.err
+
+
 def test_equal_evidence_gives_equal_bytes(recorded: Project) -> None:
     first = recorded("audit", "export", "1", "--pack", "a.zip", "--json")
     second = recorded("audit", "export", "1", "--pack", "b.zip", "--json")
@@ -104,6 +110,24 @@ def test_an_opened_value_that_was_not_sealed_is_found_though_the_sums_fit(record
     forge(folder / "opened.jsonl", "".join(json.dumps(each) + "\n" for each in said).encode(), folder)
     (problem,) = verify.problems(folder, known)
     assert problem.endswith(f"{said[0]['field']!r} of record {said[0]['index']} is not the value that was sealed")
+
+
+@pytest.mark.parametrize("garbled", [b"\xff\xfe", b"no json\n", b'{"index": 99}\n'])
+def test_opened_values_that_cannot_be_read_are_named(recorded: Project, garbled: bytes) -> None:
+    recorded("audit", "export", "0", "2", "--opened", "--pack", "pack.zip")
+    folder, known = unpacked(recorded.path / "pack.zip"), key(recorded)
+    forge(folder / "opened.jsonl", garbled, folder)
+    (problem,) = verify.problems(folder, known)
+    assert problem.startswith("opened.jsonl: cannot be read")
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_false_number_of_records_is_found_though_the_sums_fit(recorded: Project, whole: bool) -> None:
+    recorded("audit", "export", *([] if whole else ["0", "2"]), "--pack", "pack.zip")
+    folder, known = unpacked(recorded.path / "pack.zip"), key(recorded)
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    forge(folder / "manifest.json", json.dumps({**manifest, "records": 1}).encode(), folder)
+    assert list(verify.problems(folder, known)) == ["manifest.json: says that there are 1 records, and there are not"]
 
 
 def test_a_proof_for_another_checkpoint_is_found_though_the_sums_fit(recorded: Project) -> None:

@@ -79,6 +79,19 @@ def test_it_needs_nothing_but_python(tmp_path: Path) -> None:
     assert "SHA256SUMS: is missing" in done.stdout
 
 
+@pytest.mark.parametrize("held", [b"", b"example.org/log+00000000+AAAA", b"\xff\xfe", None])
+def test_what_is_no_key_is_the_mistake_of_who_gives_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], held: bytes | None
+) -> None:
+    key = tmp_path / "ledger.pub"
+    if held is not None:
+        key.write_bytes(held)
+    with pytest.raises(SystemExit) as stopped:
+        verify.main([str(tmp_path), "--key", f"@{key}"])
+    assert stopped.value.code == 2
+    assert "key" in capsys.readouterr().err
+
+
 def test_a_file_that_is_no_zip_is_named(tmp_path: Path) -> None:
     (tmp_path / "pack.zip").write_bytes(b"no zip")
     assert list(verify.problems(tmp_path / "pack.zip")) == ["pack.zip: is no whole zip file (File is not a zip file)"]

@@ -35,6 +35,8 @@ def pack(
         config = desk.config()
         async with connect(config) as client:
             chosen = await _chosen(client, indices, sample, run_id, case_id)
+            if chosen.indices is not None and not chosen.indices:
+                raise UsageError(f"a pack of {chosen.words} would hold no record; check what was chosen")
             policies = await _policies(client, config, chosen.indices)
             return await evidence.write(client, path, chosen, opened=opened, policies=policies)
 

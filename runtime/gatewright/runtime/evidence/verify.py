@@ -2,7 +2,7 @@
 
 PACK is the zip file or the folder it was unpacked to; without it, the folder that this file is in. KEY is the log's
 verifier key (`name+id+base64`, or @FILE), which you should have from somebody who answers for the log; without it, the
-one in the pack is believed. Exit code 0 if everything holds, 5 if not, 2 if there is no pack.
+one in the pack is believed. Exit code 0 if everything holds, 5 if not, 2 if there is no pack or KEY is no key.
 
 What is checked: every file against SHA256SUMS; the checkpoint's signature (Ed25519, RFC 8032; C2SP signed-note); that
 every record is in the log of the checkpoint (RFC 6962, RFC 9162), or, if the pack holds the whole log, that the records
@@ -139,21 +139,38 @@ def signed(public: bytes, message: bytes, signature: bytes) -> bool:
 # The log: RFC 6962 hashes, C2SP checkpoints.
 
 
-def open_checkpoint(note: str, key: str) -> Head:
-    """What a signed checkpoint says, once its signature by the log's key is verified."""
-    name, identity, coded = (*key.strip().split("+", 2), "", "")[:3]
+class Key(NamedTuple):
+    """A verifier key; `id` are four bytes."""
+
+    name: str
+    id: bytes
+    public: bytes
+
+
+def key_of(text: str) -> Key | None:
+    """The verifier key of a log; None if the text is none."""
+    name, identity, coded = (*text.strip().split("+", 2), "", "")[:3]
     try:
         public = b64decode(coded, validate=True)
     except ValueError:
-        public = b""
+        return None
     ours = sha256(name.encode() + b"\n" + public).digest()[:4]
     if len(public) != 33 or public[0] != 1 or ours.hex() != identity:
+        return None
+    return Key(name, ours, public[1:])
+
+
+def open_checkpoint(note: str, key: str) -> Head:
+    """What a signed checkpoint says, once its signature by the log's key is verified."""
+    held = key_of(key)
+    if held is None:
         raise Broken(f"{CHECKPOINT}: {key.strip()!r} is not the verifier key of a log")
+    name = held.name
     text, _, lines = note.rpartition("\n\n")
     text += "\n"
     found = [line[2:].split(" ") for line in lines.split("\n") if line.startswith("— ")]
     signatures = [b64decode(each[1]) for each in found if len(each) == 2 and each[0] == name]
-    if not any(each[:4] == ours and signed(public[1:], text.encode(), each[4:]) for each in signatures):
+    if not any(each[:4] == held.id and signed(held.public, text.encode(), each[4:]) for each in signatures):
         raise Broken(f"{CHECKPOINT}: is not signed by {name!r}")
     origin, size, root, *rest = text.split("\n")
     if rest != [""] or origin != name:
@@ -276,6 +293,13 @@ def check_records(pack: Pack, manifest: dict[str, Any], head: Head, note: str) -
 
 def check_opened(pack: Pack, manifest: dict[str, Any]) -> Iterator[str]:
     """Opened values that are not those that were sealed."""
+    try:
+        yield from _unsealed(pack, manifest)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        yield f"{OPENED}: cannot be read ({type(error).__name__}: {error})"
+
+
+def _unsealed(pack: Pack, manifest: dict[str, Any]) -> Iterator[str]:
     lines = pack.read(RECORDS).split(b"\n")
     known = range(len(lines)) if manifest["complete"] else manifest["indices"]
     places = {index: place for place, index in enumerate(known)}
@@ -319,6 +343,8 @@ def problems(place: Path, key: str = "") -> Iterator[str]:
         head = open_checkpoint(note, key or manifest["key"])
         if (manifest["origin"], manifest["size"], manifest["root"]) != (head.origin, head.size, head.root.hex()):
             yield f"{MANIFEST}: names another log than {CHECKPOINT}"
+        if manifest["records"] != (head.size if manifest["complete"] else len(manifest["indices"])):
+            yield f"{MANIFEST}: says that there are {manifest['records']!r} records, and there are not"
         yield from check_records(pack, manifest, head, note)
         if OPENED in pack.names():
             yield from check_opened(pack, manifest)
@@ -335,13 +361,19 @@ def main(arguments: list[str] | None = None) -> int:
     """Verify the pack that the command line names; gives the exit code."""
     parser = argparse.ArgumentParser(description="Verify an evidence pack of decisions.")
     parser.add_argument("pack", nargs="?", type=Path, default=Path(__file__).resolve().parent)
-    parser.add_argument("--key", default="", help="the log's verifier key, text or @FILE")
+    parser.add_argument("--key", help="the log's verifier key, text or @FILE")
     given = parser.parse_args(arguments)
-    key: str = given.key
-    if not given.pack.exists() or (key.startswith("@") and not Path(key[1:]).exists()):
-        parser.error(f"{given.pack} or {key} is not there")
-    key = Path(key[1:]).read_text("utf-8").strip() if key.startswith("@") else key
-    found = list(problems(given.pack, key))
+    key: str | None = given.key
+    if not given.pack.exists():
+        parser.error(f"{given.pack} is not there")
+    if key is not None and key.startswith("@"):
+        try:
+            key = Path(key[1:]).read_text("utf-8")
+        except (OSError, ValueError) as error:
+            parser.error(f"cannot read the key: {error}")
+    if key is not None and key_of(key) is None:
+        parser.error(f"--key: {key.strip()[:200]!r} is not the verifier key of a log; it reads name+id+base64")
+    found = list(problems(given.pack, key or ""))
     for problem in found:
         print(problem)
     if found:
@@ -351,7 +383,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"log      {manifest['origin']}\nrecords  {manifest['records']} of {manifest['size']}")
     print(f"root     {manifest['root']}")
     print("\neverything in this pack holds")
-    if not key:
+    if key is None:
         print(f"but the key was the pack's own; compare it with one from elsewhere:\n{manifest['key']}")
     return 0
 
