@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gatewright.runtime.views import RecordView
-from gatewright.scenarios.suites import checks
+from gatewright.scenarios.suites import checks, fields
 from gatewright.scenarios.suites.observations import Observation, parsed
 
 
@@ -63,3 +63,10 @@ def test_a_check_without_a_value_does_not_hold_and_says_why() -> None:
     )
     assert set(found) == {"worth", "missing"}
     assert found["missing"].startswith("missing: ") and "there" in found["missing"]
+
+
+def test_the_fields_are_those_that_checks_are_given() -> None:
+    made = effect("decision", "triage", result={"option": "a"})
+    values = observed(made).values()
+    assert tuple(values["effects"][0]) == fields.FIELDS["effects"]
+    assert tuple(values["decisions"][0]) == fields.FIELDS["decisions"]

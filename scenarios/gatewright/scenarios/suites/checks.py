@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from gatewright.safety.rules import expressions
-from gatewright.safety.rules.expressions import EvaluationError, Expression, Variables
+from gatewright.safety.rules.expressions import EvaluationError, Expression, ExpressionError, Variables
+from gatewright.safety.rules.fields import near
 
+from . import fields
 from .observations import Observation
 
 VARIABLES: Variables = {
@@ -32,9 +34,20 @@ def compiled(text: str) -> Expression:
     """The condition.
 
     Raises:
-        ExpressionError: it is none, or reads a variable that is not there.
+        ExpressionError: it is none, or reads a variable that is not there, or a field that no effect, decision or
+            approval has.
     """
-    return expressions.compile(text, VARIABLES)
+    expression = expressions.compile(text, VARIABLES)
+    for wrong in fields.unknown(text):
+        before = text[: wrong.start]
+        line, column = before.count("\n") + 1, wrong.start - before.rfind("\n")
+        raise ExpressionError(
+            f"none of {wrong.variable!r} has a field {wrong.field!r}; "
+            f"{near(wrong.field, list(fields.FIELDS[wrong.variable]))} (line {line}, column {column} of {text!r})",
+            line=line,
+            column=column,
+        )
+    return expression
 
 
 def failed(texts: Mapping[str, str], observed: Observation) -> dict[str, str]:
