@@ -16,6 +16,8 @@ from gatewright.agents.errors import NotFoundError, UsageError
 
 T = TypeVar("T")
 
+_GZIP = b"\x1f\x8b"  # how a compressed file begins
+
 
 class Tokens(NamedTuple):
     """What a message cost a model to read and to write."""
@@ -156,7 +158,13 @@ def content(path: Path) -> object:
         UsageError: it cannot be read or is not JSON.
     """
     try:
-        return json.loads(path.read_bytes())
+        held = path.read_bytes()
+        if held.startswith(_GZIP):
+            raise UsageError(
+                f"{str(path)!r} is compressed, and so no file of recorded conversations, which are plain JSON; "
+                "what `gatewright scenario record` wrote is replayed with --mode strict or counterfactual"
+            )
+        return json.loads(held)
     except FileNotFoundError as error:
         raise NotFoundError(f"there is no file {str(path)!r} with recorded conversations") from error
     except OSError as error:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -51,6 +52,26 @@ def test_two_files_name_the_tasks_that_were_fixed_and_broken(small: Path) -> Non
     assert (result.exit_code, found["fixed"], found["broken"], found["unpaired"]) == (0, [], ["1"], ["9"])
     assert (found["baseline"]["episodes"], found["candidate"]["episodes"]) == (9, 8)
     assert "broken  1: 1" in run(small, candidate, *LIVE).stdout
+
+
+def test_a_file_without_episodes_is_not_taken_for_one_that_passes(small: Path) -> None:
+    small.write_text("[]")
+    assert run(small, *LIVE).exit_code == 3
+
+
+def test_a_folder_without_the_data_set_is_named(small: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    result = run(small, *LIVE, "--data", elsewhere)
+    assert result.exit_code == 2
+    assert f"there is no flights.json in {str(elsewhere)!r}" in result.stderr
+
+
+def test_a_compressed_file_is_told_from_one_that_is_torn(small: Path) -> None:
+    small.write_bytes(gzip.compress(small.read_bytes()))
+    result = run(small, *LIVE)
+    assert result.exit_code == 2
+    assert "is compressed" in result.stderr and "--mode strict or counterfactual" in result.stderr
 
 
 def test_a_third_file_is_refused(small: Path) -> None:

@@ -185,3 +185,12 @@ async def test_an_episode_of_another_deployment_is_refused(office: Office) -> No
 
     with pytest.raises(UsageError, match="'bank', which is not configured here; there are .'office'."):
         await replayed(office, [dataclasses.replace(episode, threads=[thread], runs=runs)])
+
+
+async def test_an_imported_episode_has_no_team_to_run(office: Office) -> None:
+    (episode,) = await office.hold([5])
+    thread = episode.root._replace(deployment="imported")
+    runs = [run._replace(deployment="imported") for run in episode.runs]
+
+    with pytest.raises(UsageError, match="imported from another program and holds no team"):
+        await replayed(office, [dataclasses.replace(episode, threads=[thread], runs=runs)])

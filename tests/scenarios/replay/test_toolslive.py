@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatewright.agents.errors import UsageError
-from gatewright.scenarios.replay.toolslive import Divergence, Report, pass_to_the, replay, turned
+from gatewright.scenarios.replay.toolslive import Divergence, Replay, Report, pass_to_the, replay, turned
 
 Change = Callable[[list[dict[str, Any]]], None]
 TRIALS = st.dictionaries(
@@ -194,3 +194,11 @@ def test_no_episodes_have_no_pass_k() -> None:
 def test_a_divergence_of_a_task_says_no_call() -> None:
     divergence = Divergence(episode="e", task="t", trial=0, kind="task", recorded=[], actual="x")
     assert "call" not in divergence.model_dump(exclude_none=True)
+
+
+def test_files_of_different_worlds_are_not_compared() -> None:
+    one, other = (Replay(world=name, report=Report(), rewards={"1": [1.0]}) for name in ("airline", "retail"))
+    with pytest.raises(
+        UsageError, match="the world 'airline', the second of 'retail'; name a baseline and a candidate"
+    ):
+        turned(one, other)

@@ -14,6 +14,7 @@ from . import branching, strictly
 from .branching import Candidate
 
 DIFFERS = 1
+NOTHING = 3
 MODES = ("strict", "tools-live", "counterfactual")
 
 
@@ -64,7 +65,7 @@ def replay(
     tools-live reads tau-bench's airline files and tau2-bench's retail files. With a second file, a candidate's on the
     same tasks, the tasks that it fixed and broke are named.
 
-    Exit code 1 if a tool result or a reward differs, or an episode is not one of its task.
+    Exit code 1 if a tool result or a reward differs, or an episode is not one of its task; 3 if there are no episodes.
     """
     candidate = Candidate(policies=policies, rules=rules, simulate=simulate, approvals=approvals)
     if data is not None and mode != "tools-live":
@@ -96,4 +97,6 @@ def _tools_live(desk: Desk, files: tuple[Path, ...], data: Path | None) -> int:
         value = {name: each.report.model_dump(exclude_none=True) for name, each in sides} | tasks.model_dump()
         parts.append(wording.turned(tasks))
     desk.show(value, lambda: "\n\n".join(part for part in parts if part))
-    return DIFFERS if any(each.report.diverged for each in replays) else 0
+    if any(each.report.diverged for each in replays):
+        return DIFFERS
+    return 0 if all(each.report.episodes for each in replays) else NOTHING

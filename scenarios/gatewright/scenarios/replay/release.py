@@ -16,6 +16,7 @@ from gatewright.runtime.bus.composing import Composer
 from gatewright.runtime.bus.topics import Topic
 from gatewright.runtime.config import Config
 from gatewright.runtime.deployments import LoadedDeployment
+from gatewright.scenarios.importers.episodes import DEPLOYMENT as IMPORTED
 
 from .player import Surroundings
 
@@ -34,6 +35,11 @@ class Release(NamedTuple):
             UsageError: there is none.
         """
         found = self.deployments.get(name)
+        if found is None and name == IMPORTED:
+            raise UsageError(
+                "the episode was imported from another program and holds no team that could be run; "
+                "--mode tools-live replays the file that it was imported from"
+            )
         if found is None:
             raise UsageError(
                 f"the episode is of deployment {name!r}, which is not configured here; there are "

@@ -71,8 +71,12 @@ class Report(BaseModel):
 
 
 class Replay(BaseModel):
-    """A report, and the rewards it is about: those that came out, by task, one for each trial."""
+    """A report, and the rewards it is about: those that came out, by task, one for each trial.
 
+    `world` is the name of the domain that the tools were executed in.
+    """
+
+    world: str
     report: Report
     rewards: dict[str, list[float]]
 
@@ -92,6 +96,8 @@ def replay(path: Path, data: Path | None = None) -> Replay:
     found = importers.read(path)
     if found.domain is None:
         raise UsageError(f"the tools of the runs in {str(path)!r} are of no world; only their record can be replayed")
+    if data is not None and not (data / found.domain.file).is_file():
+        raise UsageError(f"there is no {found.domain.file} in {str(data)!r}, which the episodes in {str(path)!r} need")
     folder = data or found.data
     if folder is None:
         raise UsageError(
@@ -116,7 +122,7 @@ class _Replay:
             self._report.episodes += 1
             rewards[recording.task_id].append(self._episode(recording, strangers.get(recording.id)))
         self._report.pass_k = pass_to_the(rewards)
-        return Replay(report=self._report, rewards=dict(rewards))
+        return Replay(world=self._domain.name, report=self._report, rewards=dict(rewards))
 
     def _episode(self, recording: Recording, stranger: str | None) -> float:
         """Compare one episode; gives the reward that came out, 0.0 where none can be worked out."""
@@ -224,7 +230,16 @@ class Turned(BaseModel):
 
 
 def turned(baseline: Replay, candidate: Replay) -> Turned:
-    """The tasks that differ between two files, by the share of trials whose reward came out as 1."""
+    """The tasks that differ between two files, by the share of trials whose reward came out as 1.
+
+    Raises:
+        UsageError: the files are of different worlds, and the tasks of one are none of the other's.
+    """
+    if baseline.world != candidate.world:
+        raise UsageError(
+            f"the first file is of the world {baseline.world!r}, the second of {candidate.world!r}; "
+            "name a baseline and a candidate on the same tasks"
+        )
     before, after = (
         {task: _successes(trials) / len(trials) for task, trials in side.rewards.items()}
         for side in (baseline, candidate)
