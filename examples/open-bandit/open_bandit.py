@@ -55,10 +55,14 @@ def fetch(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         pip = shutil.which("pip") or shutil.which("pip3")
         command = [pip] if pip else [sys.executable, "-m", "pip"]
-        what = ["download", "obp==0.5.7", "--no-deps", "--no-binary=:all:", "--ignore-requires-python"]
-        done = subprocess.run([*command, *what, "--dest", str(folder)], capture_output=True, text=True, check=False)
+        wanted = folder / "requirements.txt"  # only there does pip take a hash, which it checks before it unpacks
+        wanted.write_text(f"obp==0.5.7 --hash=sha256:{SHA256}\n")
+        what = ["download", "--require-hashes", "--requirement", str(wanted), "--no-deps", "--no-binary=:all:"]
+        what += ["--ignore-requires-python", "--dest", str(folder)]
+        done = subprocess.run([*command, *what], capture_output=True, text=True, check=False)
+        wanted.unlink()
         if not path.is_file():
-            raise RuntimeError(f"pip cannot download {SDIST}: {done.stderr.strip().splitlines()[-1:]}")
+            raise RuntimeError(f"pip cannot download {SDIST}: {done.stderr.strip().splitlines()[-2:]}")
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != SHA256:
         raise RuntimeError(f"{path} has the SHA-256 {found}, not {SHA256}; remove it and try again")
