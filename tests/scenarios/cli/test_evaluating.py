@@ -110,6 +110,26 @@ def test_too_few_cases_refuse_with_exit_code_3(monkeypatch: pytest.MonkeyPatch, 
     assert "INCONCLUSIVE: the log tells as much as" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ('{"case-1": "much"}', "case 'case-1': Input should be a valid number"),
+        ("", "expected {CASE: NUMBER}"),
+        (None, "No such file or directory"),
+    ],
+)
+def test_rewards_that_are_none_are_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, policy: Path, tmp_path: Path, written: str | None, told: str
+) -> None:
+    record(monkeypatch, [0, 2, 0])
+    rewards = tmp_path / "rewards.json"
+    if written is not None:
+        rewards.write_text(written)
+    done = run("claims.jsonl", "--policy", policy, "--rewards", rewards)
+    assert done.exit_code == 2
+    assert told in done.stderr and done.stderr.count("\n") == 1
+
+
 def test_rewards_may_come_from_elsewhere(monkeypatch: pytest.MonkeyPatch, policy: Path, tmp_path: Path) -> None:
     record(monkeypatch, [0, 0, 0], known=0)
     assert run("claims.jsonl", "--policy", policy).exit_code == 2

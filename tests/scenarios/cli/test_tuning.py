@@ -149,6 +149,13 @@ def test_a_log_without_rewards_names_the_remedy(log: Path, monkeypatch: pytest.M
     assert "no decision at 'triage' with a known reward" in done.stderr and "--rewards" in done.stderr
 
 
+def test_a_log_that_never_passes_the_point_names_it(tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").touch()
+    done = run("claims.triage", "--algo", "logistic", "--log", tmp_path / "empty.jsonl")
+    assert done.exit_code == 2
+    assert "has no decision at 'triage' in 0 episodes" in done.stderr
+
+
 def test_rewards_of_no_log_are_a_mistake(tmp_path: Path) -> None:
     done = run("claims.triage", "--algo", "logistic", "--rewards", tmp_path / "rewards.json")
     assert done.exit_code == 2
