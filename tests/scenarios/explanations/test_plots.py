@@ -34,6 +34,18 @@ def test_several_explanations_make_one(game: Game, cases: NDArray[np.float64]) -
     )
 
 
+@pytest.mark.parametrize("plot", ["beeswarm", "violin"])
+def test_several_explanations_are_drawn_with_the_numbers_shown(
+    game: Game, cases: NDArray[np.float64], plot: str
+) -> None:
+    shap = needs.module("shap", "audit")
+    found = [sample(game, case, seed=0) for case in cases[:5]]
+    shown = [{name: number + at for at, name in enumerate(found[0].features)} for number in range(5)]
+    getattr(shap.plots, plot)(to_shap(found, "approve", "reject", shown), show=False)
+    labels = [label.get_text() for label in needs.module("matplotlib.pyplot", "audit").gca().get_yticklabels()]
+    assert "channel" in labels
+
+
 def test_none_at_all_are_refused() -> None:
     needs.module("shap", "audit")
     with pytest.raises(UsageError, match="at least one"):

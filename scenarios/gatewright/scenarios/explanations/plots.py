@@ -40,7 +40,7 @@ def to_shap(
     values, errors, bases = zip(*(_columns(each, option, against) for each in several), strict=True)
     given = [shown] if isinstance(shown, Mapping) else list(shown or [])
     names = list(several[0].features)
-    data = np.array([[each[name] for name in names] for each in given], dtype=object) if given else None
+    data = _table([[each[name] for name in names] for each in given]) if given else None
     one = isinstance(found, Attribution)
     return shap.Explanation(
         values=values[0] if one else np.array(values),
@@ -56,3 +56,9 @@ def _columns(found: Attribution, option: str, against: str) -> tuple[Any, Any, f
     bars = {bar.feature: bar for bar in told.bars}
     ordered = [bars[name] for name in found.features]
     return np.array([bar.value for bar in ordered]), np.array([bar.error for bar in ordered]), told.base
+
+
+def _table(rows: list[list[Any]]) -> Any:
+    """What is shown, as floats where all of it is numbers: some plots colour by it (violin) and take no objects."""
+    numbers = all(isinstance(value, int | float) for row in rows for value in row)
+    return np.array(rows, dtype=np.float64 if numbers else object)
