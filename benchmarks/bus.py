@@ -31,6 +31,7 @@ from deploy.cluster.kafka import Kafka
 
 from gatewright.runtime.bus import Bus, Delivery, Topic
 from gatewright.runtime.bus.topics import Durability
+from gatewright.runtime.service import COLLECT
 
 from . import autogen, carried
 from .figures import Bar, Figure, compare, say, take_turns
@@ -144,7 +145,7 @@ async def over_kafka(setting: Setting, count: int, turns: int) -> Figure:
             consumer = Consumer()
             await bus.subscribe("disk", "counter", consumer)
             gc.collect()
-            gc.freeze()  # for both sides: the service does so when it is loaded
+            gc.freeze()  # for both sides, as in `measure`
             pairs = await take_turns(
                 partial(ours, bus, consumer, "disk", count), partial(bare.throughput, messages), turns
             )
@@ -155,6 +156,7 @@ async def over_kafka(setting: Setting, count: int, turns: int) -> Figure:
 
 async def measure(setting: Setting) -> Sequence[Figure]:
     """All figures of the bus."""
+    gc.set_threshold(COLLECT)  # for both sides: the service does so when it is loaded
     count, turns = setting.size(10_000, 200), setting.size(7, 1)
     figures: list[Figure] = []
     async with carried.opened(setting.folder / "ours", SETTINGS) as bus:
