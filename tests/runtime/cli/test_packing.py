@@ -56,6 +56,12 @@ def test_a_pack_of_the_whole_log_verifies(recorded: Project) -> None:
     assert list(verify.problems(recorded.path / "pack.zip", key(recorded))) == []
 
 
+def test_a_key_that_is_no_text_is_refused_by_its_name(recorded: Project) -> None:
+    (recorded.path / "ledger.pub").write_bytes(b"\xc4\x00")
+    done = recorded("audit", "verify", "--key", "@ledger.pub")
+    assert (done.code, "'ledger.pub' holds no text" in done.err) == (2, True)
+
+
 def test_a_pack_of_nothing_is_not_written(recorded: Project) -> None:
     done = recorded("audit", "export", "--case", "thread-nope", "--pack", "pack.zip")
     assert (done.code, (recorded.path / "pack.zip").exists()) == (2, False)

@@ -196,6 +196,8 @@ def text_of(value: str) -> str:
         return Path(value[1:]).read_text("utf-8")
     except OSError as error:
         raise UsageError(f"cannot read {value[1:]!r}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{value[1:]!r} holds no text: {error}") from error
 
 
 def describe(found: Verified) -> str:
