@@ -95,8 +95,9 @@ async def test_the_support_team_serves_with_a_live_model(tmp_path: Path, provide
 
 async def test_an_unknown_provider_is_refused_with_a_remedy(tmp_path: Path) -> None:
     config = Config(data_dir=tmp_path, deployments={"support": Deployment(team="support", model="nobody:gpt")})
-    with pytest.raises(UsageError, match=r"deployment 'support': model 'nobody:gpt' is not known"):
+    with pytest.raises(UsageError, match=r"deployment 'support': model 'nobody:gpt' is not known") as refused:
         await Service.open(config)
+    assert "\n" not in str(refused.value), "errors are one line"
 
 
 async def test_the_command_line_takes_a_live_model(

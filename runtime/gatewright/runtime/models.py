@@ -24,13 +24,18 @@ def named(name: str) -> BaseChatModel:
         return init_chat_model(name)
     except ImportError as error:
         raise UsageError(
-            f"model {name!r} needs a package that is not installed: {error}; for OpenAI, pip install "
+            f"model {name!r} needs a package that is not installed: {_line(error)}; for OpenAI, pip install "
             "'gatewright[openai]'"
         ) from error
     except ValueError as error:
-        raise UsageError(f"model {name!r} is not known: {error}") from error
+        raise UsageError(f"model {name!r} is not known: {_line(error)}") from error
     except Exception as error:  # whatever a provider's package raises where its key is missing
-        raise UsageError(f"model {name!r} cannot be made: {error}") from error
+        raise UsageError(f"model {name!r} cannot be made: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    """What an error says, on one line: errors of ours have one."""
+    return " ".join(str(error).split())
 
 
 @functools.cache
