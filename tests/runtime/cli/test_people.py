@@ -151,7 +151,7 @@ def test_where_people_are_known_no_program_approves(
     ada = anywhere(*command)
 
     assert (nobody.code, ada.code) == (1, 1)
-    assert "`by` is 'auto-approve'" in ada.err
+    assert "people are configured here: leave it out" in ada.err
 
 
 def test_messages_are_sent_anew_by_operators(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from pydantic import BaseModel, Field
 
 from gatewright.agents import Conversation
-from gatewright.agents.errors import ConflictError, UsageError
+from gatewright.agents.errors import ConflictError, DeniedError, UsageError
 from gatewright.runtime import summaries
 from gatewright.runtime.operations import Operations
 from gatewright.runtime.views import FINAL, ApprovalView, RecordView
@@ -240,7 +240,11 @@ async def hold(desk: Desk, config: Config, deployment: str, path: Path | None, *
         )
 
     async with connect(config, execute=True, create=True) as client:
-        await acting(client, config, APPROVER if auto_approve else None)  # where people are known, none is a program
+        if (await acting(client, config)).authenticated and auto_approve:
+            raise DeniedError(
+                "--auto-approve decides under a program's name, and people are configured here: leave it out, and "
+                "decide with `gatewright approvals`"
+            )
         conversations = await client.conversations(deployment, path)
         if not conversations:
             raise UsageError(f"{str(path)!r} holds no conversations")
