@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -137,7 +138,11 @@ async def test_a_command_waits_for_a_service_that_is_starting(config: Config, mo
     other = database.of(config.database, config.data_dir)
     other.hold()
     found = iter([None, None, presence.Presence(url="http://127.0.0.1:1", pid=1, instance="other")])
-    monkeypatch.setattr(presence, "find", lambda *_: next(found))
+
+    def find(_folder: Path) -> presence.Presence | None:
+        return next(found)
+
+    monkeypatch.setattr(presence, "find", find)
     async with connect(config, create=True) as client:
         assert isinstance(client, HTTPClient)
     other.release()
