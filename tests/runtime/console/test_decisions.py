@@ -13,7 +13,8 @@ from tests.runtime.conftest import House, Staffed
 
 from gatewright.agents.errors import NotFoundError
 from gatewright.runtime.api import create_app
-from gatewright.runtime.console import offers, proofs
+from gatewright.runtime.console import offers
+from gatewright.runtime.evidence import proofs
 from gatewright.runtime.operations import Host
 from gatewright.runtime.search import Search
 from gatewright.runtime.service import Service

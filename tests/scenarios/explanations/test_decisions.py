@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -187,3 +188,19 @@ async def test_what_was_recorded_is_reproduced_from_the_ledger_alone(desk: Desk)
         await client.note_explanation(index, explained.record, by="ada")
         entry = (await client.search(Search(kind="explanation"), limit=1)).records[0]
         assert await reproduce_logged(client, entry.index, policies) == (True, 0.0)
+
+
+def test_features_that_were_changed_since_are_not_explained(desk: Desk) -> None:
+    index = newest(desk)
+    with sqlite3.connect(desk.folder / ".gatewright" / "gatewright.sqlite", isolation_level=None) as database:
+        database.execute("DROP TRIGGER IF EXISTS sealed_no_update")
+        where = "leaf = (SELECT leaf FROM place WHERE position = ?) AND field = 'args'"
+        ((value,),) = database.execute(f"SELECT value FROM sealed WHERE {where}", (index,)).fetchall()
+        changed = value.replace(b'"closed":{', b'"closed":{"pay":"a rule that nobody wrote",')
+        assert changed != value
+        database.execute(f"UPDATE sealed SET value = ? WHERE {where}", (changed, index))
+        found = desk("audit", "explain", str(index))
+        database.execute(f"UPDATE sealed SET value = ? WHERE {where}", (value, index))
+    database.close()
+    assert found["code"] == 5
+    assert f"record {index} is not explained: a sealed value does not match" in found["error"]["message"]

@@ -18,8 +18,9 @@ from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
 from gatewright.agents.effects import Kind
-from gatewright.agents.errors import NotFoundError, UnavailableError, UsageError
+from gatewright.agents.errors import IntegrityError, NotFoundError, UnavailableError, UsageError
 from gatewright.runtime import evidence, summaries
+from gatewright.runtime.evidence.proofs import prove
 from gatewright.runtime.operations import Host
 from gatewright.runtime.search import Search
 from gatewright.runtime.views import RecordView
@@ -28,7 +29,6 @@ from gatewright.safety.verdicts import Verdict
 
 from . import frame, offers
 from .dossiers import dossier
-from .proofs import prove
 from .waterfall import waterfall
 
 PAGE = 50
@@ -98,7 +98,7 @@ class Decisions:
             explain = offers.explain()
             async with self._turn:
                 return await explain(self._service, index, against), ""
-        except (NotFoundError, UnavailableError) as error:
+        except (IntegrityError, NotFoundError, UnavailableError) as error:
             return None, str(error)
 
     async def replay(self, request: Request) -> Response:

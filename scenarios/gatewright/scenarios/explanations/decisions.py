@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from gatewright.agents.errors import NotFoundError, UsageError
+from gatewright.agents.errors import IntegrityError, NotFoundError, UsageError
 from gatewright.runtime import deployments, summaries
 from gatewright.runtime.config import Config
+from gatewright.runtime.evidence.proofs import prove
 from gatewright.runtime.operations import Operations
 from gatewright.runtime.policies.artefact import Artefact
 from gatewright.runtime.policies.encoding import Encoding
@@ -130,6 +131,7 @@ async def explain_decision(
     Raises:
         NotFoundError: there is no such record, its values were erased, or its policy is not among `artefacts`.
         UsageError: it is no decision, or `against` is not another option.
+        IntegrityError: the record is not the log's, or a sealed value is not what it commits to.
     """
     view = await client.record(index)
     effect = view.record["effect"] or {}
@@ -137,6 +139,8 @@ async def explain_decision(
         raise UsageError(f"record {index} is no decision that was made; `gatewright audit search --point` finds those")
     if not {"args", "result"} <= set(view.opened):
         raise NotFoundError(f"the features and the choice of record {index} were erased; they cannot be explained")
+    if problem := (await prove(client, view)).problem:
+        raise IntegrityError(f"record {index} is not explained: {problem}; run `gatewright audit verify`", index=index)
     choice = view.opened["result"]
     artefact = _artefact(artefacts, choice, index)
     reference = await reference_of(client, effect["name"], artefact.manifest.encoding, before=index)
