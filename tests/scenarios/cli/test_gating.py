@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from tests.scenarios.gate.tables import suite
 
 from gatewright.runtime.cli import main
-from gatewright.scenarios.gate import write
+from gatewright.scenarios.gate import read, write
 
 
 def run(*args: str | Path) -> Result:
@@ -56,6 +56,16 @@ def test_a_comparison_is_no_verdict(sides: tuple[Path, Path]) -> None:
     done = run("compare", *sides, "--json")
     said = json.loads(done.stdout)
     assert (done.exit_code, said["outcome"], len(said["broken"])) == (0, None, 50)
+
+
+@pytest.mark.parametrize("command", ["gate", "compare"])
+def test_results_of_two_suites_are_told(sides: tuple[Path, Path], command: str) -> None:
+    assert "two suites" not in run(command, *sides).stderr
+    for path, digest in zip(sides, ("aa", "bb"), strict=True):
+        table = read(path)
+        write(path, table.model_copy(update={"about": {"suite": digest * 32}}))
+    assert "two suites (aaaaaaaaaaaa and bbbbbbbbbbbb)" in run(command, *sides).stderr
+    assert "two suites" not in run(command, sides[0], sides[0]).stderr
 
 
 def test_a_margin_can_be_asked_for_by_itself_or_beside_rules(sides: tuple[Path, Path], tmp_path: Path) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gatewright.runtime.cli.desk import Desk, desk
 from gatewright.runtime.cli.grammar import Command
+
+if TYPE_CHECKING:
+    from gatewright.scenarios.gate.trials import Table
 
 RESULT = click.Path(path_type=Path, dir_okay=False)
 
@@ -26,6 +30,20 @@ def _margins(context: click.Context, parameter: click.Parameter, given: tuple[st
     return margins
 
 
+def _sides(desk: Desk, base: Path, candidate: Path) -> tuple[Table, Table]:
+    """Both results; says so where they were made with two suites."""
+    from gatewright.scenarios import gate
+
+    before, after = gate.read(base), gate.read(candidate)
+    suites = [side.about.get("suite", "") for side in (before, after)]
+    if all(suites) and suites[0] != suites[1]:
+        desk.say(
+            f"warning: the results are of two suites ({suites[0][:12]} and {suites[1][:12]}): what is asked of a case may "
+            "have changed too, not the release alone; run the baseline again with the suite of the candidate"
+        )
+    return before, after
+
+
 @click.command(cls=Command)
 @click.argument("base", type=RESULT)
 @click.argument("candidate", type=RESULT)
@@ -38,7 +56,7 @@ def compare(desk: Desk, base: Path, candidate: Path) -> None:
     from gatewright.scenarios import gate
     from gatewright.scenarios.gate import reports
 
-    found = gate.compare(gate.read(base), gate.read(candidate))
+    found = gate.compare(*_sides(desk, base, candidate))
     document = reports.of_comparison(found)
     desk.show(document.plain(), lambda: reports.text(document))
 
@@ -72,7 +90,7 @@ def judge(
     if margins:
         merged = said.model_dump() | {"margins": {**said.margins, **margins}}
         said = gates.parse(merged, "--margin")
-    verdict = gate.judge(gate.read(base), gate.read(candidate), said)
+    verdict = gate.judge(*_sides(desk, base, candidate), said)
     for file in files:
         reports.write(file, verdict)
         desk.say(f"wrote {file}")
