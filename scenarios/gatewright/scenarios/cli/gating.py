@@ -38,7 +38,7 @@ def _sides(desk: Desk, base: Path, candidate: Path) -> tuple[Table, Table]:
     suites = [side.about.get("suite", "") for side in (before, after)]
     if all(suites) and suites[0] != suites[1]:
         desk.say(
-            f"warning: the results are of two suites ({suites[0][:12]} and {suites[1][:12]}): what is asked of a case may "
+            f"warning: the results are of two suites ({suites[0][:12]} and {suites[1][:12]}): what a case asks may "
             "have changed too, not the release alone; run the baseline again with the suite of the candidate"
         )
     return before, after
