@@ -44,15 +44,14 @@ async def test_approvals_inside_the_agent_that_was_asked_hold_up_both(house: Hou
     house.rules(ASK)
 
     async with house.open("teams:asking_twice") as service:
-        run = await service.start_run("x", JOB)
+        run, waited = await service.start_run("x", JOB), list[str]()
         for _ in range(3):
-            async with asyncio.timeout(60):
-                while not (asked := await service.approvals()):
-                    await asyncio.sleep(0.01)
-            (request,) = asked
-            assert (await service.run(run.id)).status != "succeeded"
+            waiting = await service.wait(run.id, timeout=60)
+            assert waiting.status == "waiting"
+            waited += [item[:4] for item in waiting.waiting_for]
+            (request,) = await service.approvals()
             await service.decide(request.id, "approve", by="kim")
-        ended = await service.wait(run.id, timeout=30)
+        ended = await service.wait(run.id, timeout=60)
 
     assert ended.output["out"] == ["paid 5", "paid 1", "paid 5"]
     assert house.counts == {"pay:5": 2, "pay:1": 1}

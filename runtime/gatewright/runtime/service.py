@@ -428,7 +428,7 @@ class Service(Intake, Desk, Switches, Oversight):
     # runs
 
     async def wait(self, run_id: str, *, timeout: float | None = None) -> RunView:
-        """Wait until a run has ended, or waits for a person.
+        """Wait until a run has ended, or waits for a person: it, or an agent that it asked.
 
         Raises:
             NotFoundError: there is no such run.
@@ -436,6 +436,7 @@ class Service(Intake, Desk, Switches, Oversight):
         """
         async with asyncio.timeout(timeout):
             told: bool | None = None  # nobody has been listened to yet
+            looks, most = LOOK / 4, HEARTBEAT if self._bell.steady else LOOK
             while True:
                 seen = self._hub.mark(run_id)
                 view = self._hub.newest_run(run_id)
@@ -445,9 +446,22 @@ class Service(Intake, Desk, Switches, Oversight):
                     view = await self.run(run_id)
                 elif stale:
                     view = None  # it goes on: what was said last is over
-                if self._hub.closed or (view is not None and _settled(view)):
+                if self._hub.closed or (view is not None and await self._settled(view)):
                     return view if view is not None else await self.run(run_id)
-                told = await self._hub.told(run_id, seen, timeout=HEARTBEAT if self._bell.steady else LOOK)
+                pause = most
+                if view is not None and view.status == "waiting":  # how those stand that it asked, only a look tells
+                    pause = looks = min(2 * looks, most)
+                told = await self._hub.told(run_id, seen, timeout=pause)
+
+    async def _settled(self, view: RunView) -> bool:
+        """Whether a run has ended or waits for a person, itself or one of the runs that it asked."""
+        if view.status != "waiting":
+            return view.status in FINAL
+        asked = [item.removeprefix("run:") for item in view.waiting_for if item.startswith("run:")]
+        if len(asked) < len(view.waiting_for):
+            return True
+        runs = [await self.run(run_id) for run_id in asked]
+        return any([run.status == "waiting" and await self._settled(run) for run in runs])
 
     async def events(self, run_id: str, *, after: int = -1) -> AsyncIterator[Event]:
         """What happens in a run, from event number `after` on; ends with the run, or when the service stops.
@@ -576,9 +590,3 @@ class Service(Intake, Desk, Switches, Oversight):
             ConflictError: it was not given up, or its receiver is not configured any more.
         """
         await self._write(lambda tx: outbox.again(tx, notice_id, now=self._clock.now()))
-
-
-def _settled(view: RunView) -> bool:
-    """Whether a run has ended or waits for a person."""
-    needs_person = any(not item.startswith("run:") for item in view.waiting_for)
-    return view.status in FINAL or (view.status == "waiting" and needs_person)

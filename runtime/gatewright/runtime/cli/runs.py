@@ -226,7 +226,10 @@ def verdict(desk: Desk, view: RunView) -> int:
     for name in view.waiting_for:
         if name.startswith("pause:"):
             desk.say("its deployment is paused: gatewright deploy list")
-        elif not name.startswith("run:"):
+        elif name.startswith("run:"):
+            asked = name.removeprefix("run:")
+            desk.say(f"waits for an agent that it asked: gatewright run show {asked}, or gatewright approvals list")
+        else:
             desk.say(f"waits for a person: gatewright approvals show {name}")
     return INCONCLUSIVE
 
