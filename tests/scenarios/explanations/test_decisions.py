@@ -132,6 +132,15 @@ def test_a_decision_is_explained_by_the_features_it_was_made_on(desk: Desk) -> N
     assert {bar["feature"] for bar in found["bars"]} == {"amount", "age", "kind"}
 
 
+def test_a_search_that_finds_nothing_names_what_may_be_misspelt(desk: Desk) -> None:
+    def said(*args: str) -> str:
+        return CliRunner().invoke(main, ["audit", "search", *args]).stderr
+
+    assert "14 decisions is of a point 'triag'; did you mean 'triage'?" in said("--point", "triag")
+    assert "has a feature 'amont'; did you mean 'amount'?" in said("--point", "triage", "--feature", "amont>5")
+    assert said("--point", "triage", "--feature", "amount>5000") == "nothing found\n"
+
+
 def test_what_was_closed_is_told_with_its_reason_and_has_no_chance(desk: Desk) -> None:
     found = desk("audit", "explain", str(newest(desk)))
     assert found["closed"] == {"refuse": "refuse-only-after-inspection"}

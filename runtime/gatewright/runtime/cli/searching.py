@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar, get_args
 
@@ -11,14 +11,17 @@ import click
 from gatewright.agents.effects import Kind as EffectKind
 from gatewright.agents.errors import UsageError
 from gatewright.runtime import summaries
-from gatewright.runtime.search import Found, Search
+from gatewright.runtime.search import Found, Search, condition
 from gatewright.runtime.views import RecordView
 from gatewright.safety.ledger.records import Kind, Outcome
+from gatewright.safety.rules.fields import near
 from gatewright.safety.verdicts import Verdict
 
 from .clients import connect
 from .desk import Desk, desk
 from .grammar import LARGEST, Command
+
+RECENT = 100  # decisions that a search which found nothing is held against
 
 C = TypeVar("C", bound=Callable[..., Any])
 
@@ -75,17 +78,36 @@ def _time(text: str | None) -> datetime | None:
 def search(desk: Desk, /, before: int | None, limit: int, **given: Any) -> None:
     """Find decisions, newest first."""
 
-    async def ask() -> Found:
+    async def ask() -> tuple[Found, list[RecordView]]:
         async with connect(desk.config()) as client:
-            return await client.search(wanted(given), before=before, limit=limit)
+            found = await client.search(wanted(given), before=before, limit=limit)
+            if found.records or found.before is not None:
+                return found, []
+            return found, (await client.search(Search(effect="decision"), limit=RECENT)).records
 
-    found = desk.run(ask())
+    found, recent = desk.run(ask())
     columns = ("index", "time", "kind", "name", "choice", "verdict", "approver", "outcome", "case")
     rows = [_row(view) for view in found.records]
     value = found.model_dump(mode="json")
     desk.table(value, columns, rows, empty="nothing found")
+    for hint in _unheard(given["point"], given["feature"], recent):
+        desk.say(hint)
     if found.before is not None:
         desk.say(f"there may be more: add --before {found.before}")
+
+
+def _unheard(point: str | None, features: Sequence[str], recent: Sequence[RecordView]) -> Iterator[str]:
+    """What was asked for by a name that none of the `recent` decisions has: it may be misspelt."""
+    if not recent:
+        return
+    heard = {view.record["effect"]["name"] for view in recent}
+    if point is not None and point not in heard:
+        yield f"none of the newest {len(recent)} decisions is of a point {point!r}; {near(point, sorted(heard))}"
+    given = [each for view in recent if isinstance(each := (view.opened.get("args") or {}).get("features"), Mapping)]
+    known = {name for each in given for name in each}
+    for name in (condition(text).name.partition(".")[0] for text in features):
+        if point is not None and known and name not in known:
+            yield f"none of the newest {len(recent)} decisions has a feature {name!r}; {near(name, sorted(known))}"
 
 
 def _row(view: RecordView) -> tuple[Any, ...]:
