@@ -217,6 +217,13 @@ def test_a_ledger_that_holds_passes_and_one_that_was_changed_does_not(project: P
     assert 1 in {finding["index"] for finding in after.json["findings"]}
 
 
+def test_what_was_held_and_is_no_checkpoint_does_not_speak_against_the_ledger(project: Project) -> None:
+    project("run", "start", "clerk", "--input", SMALL)
+    found = project("audit", "verify", "--held", "held.txt")
+    assert found.code == 2
+    assert "'held.txt' is no signed checkpoint; write the path of a file that holds one as @FILE" in found.err
+
+
 def test_the_ledger_of_a_postgresql_database_is_verified_too(
     project: Project, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

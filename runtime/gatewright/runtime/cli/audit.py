@@ -59,7 +59,7 @@ def verify(desk: Desk, keys: Sequence[str], held: Sequence[str], witnesses: Sequ
         config.data_dir,
         url=config.database,
         keys=[text_of(key).strip() for key in keys],
-        held=[text_of(note) for note in held],
+        held=[_note(each) for each in held],
         witnesses=[text_of(key).strip() for key in witnesses],
     )
     value = {
@@ -198,6 +198,13 @@ def text_of(value: str) -> str:
         raise UsageError(f"cannot read {value[1:]!r}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{value[1:]!r} holds no text: {error}") from error
+
+
+def _note(value: str) -> str:
+    found = text_of(value)
+    if "\n\n" not in found:  # what every note has between its text and its signatures
+        raise UsageError(f"{value!r} is no signed checkpoint; write the path of a file that holds one as @FILE")
+    return found
 
 
 def describe(found: Verified) -> str:
