@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gatewright.agents.errors import ConflictError, UsageError
+from gatewright.agents.errors import UnavailableError, UsageError
 from gatewright.scenarios.gate import trials
 from gatewright.scenarios.gate.trials import Header, Trial
 from gatewright.scenarios.suites.results import ResultFile
@@ -51,7 +51,7 @@ def test_a_file_may_be_torn_in_its_first_line_or_hold_no_more_than_that(path: Pa
 def test_trials_of_another_suite_or_release_are_not_mixed_in(path: Path, other: Header) -> None:
     with ResultFile(path, header()) as file:
         file.add(row("a"))
-    with pytest.raises(ConflictError, match="holds trials of another (suite|release)"):
+    with pytest.raises(UsageError, match="holds trials of another (suite|release)"):
         ResultFile(path, other)
 
 
@@ -63,7 +63,7 @@ def test_a_file_with_something_else_is_left_as_it_is(path: Path) -> None:
 
 
 def test_one_process_writes_at_a_time(path: Path) -> None:
-    with ResultFile(path, header()), pytest.raises(ConflictError, match="another process writes trials"):
+    with ResultFile(path, header()), pytest.raises(UnavailableError, match="another process writes trials"):
         ResultFile(path, header())
 
 

@@ -9,7 +9,7 @@ from typing import IO, Self
 
 from pydantic import ValidationError
 
-from gatewright.agents.errors import ConflictError, UsageError
+from gatewright.agents.errors import UnavailableError, UsageError
 from gatewright.runtime.files import replacing
 from gatewright.scenarios.gate import trials
 from gatewright.scenarios.gate.trials import Header, Table, Trial
@@ -31,8 +31,8 @@ class ResultFile:
         """Open or begin the file.
 
         Raises:
-            ConflictError: it holds trials of another suite or release, or another process writes to it.
-            UsageError: it cannot be written, or holds something else.
+            UnavailableError: another process writes to it.
+            UsageError: it cannot be written, or holds trials of another suite or release, or something else.
         """
         self._path = path
         self._header = header
@@ -74,7 +74,7 @@ class ResultFile:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ConflictError(
+            raise UnavailableError(
                 f"another process writes trials to {str(self._path)!r}; wait for it, or name another file"
             ) from error
         self._file.seek(0)
@@ -96,7 +96,7 @@ class ResultFile:
     def _check(self, about: dict[str, str]) -> None:
         for name in IDENTITY:
             if about.get(name) != self._header.about[name]:
-                raise ConflictError(
+                raise UsageError(
                     f"{str(self._path)!r} holds trials of another {name}: {about.get(name, 'unknown')[:12]}, this one "
                     f"is {self._header.about[name][:12]}; name another file with -o, or remove it"
                 )

@@ -77,7 +77,8 @@ def run(prepared: Prepared, output: Path | None, *, jobs: int = 1, step: Step = 
         step: told of each trial that is done.
 
     Raises:
-        ConflictError: the file holds trials of another suite or release, or is being written to.
+        UnavailableError: another process writes to the file.
+        UsageError: it holds trials of another suite or release.
     """
     order = [case.id for case in prepared.cases]
     outfit = Outfit(config=prepared.config, suite=prepared.read.suite, path=tuple(sys.path))
