@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Generator, Iterable
 from contextlib import ExitStack, suppress
@@ -201,7 +202,9 @@ async def _work(line: Connection, outfit: Outfit) -> None:
             try:
                 trial = await bench.trial(task.case, task.number)
             except Exception as error:  # of a world or a library: nothing is known of the state that it left
-                trial, bench.worn = failed(task, f"{type(error).__name__}: {error}"), True
+                where = traceback.extract_tb(error.__traceback__)[-1]
+                why = f"{type(error).__name__}: {error} ({where.filename}:{where.lineno})"
+                trial, bench.worn = failed(task, why), True
             line.send((trial, not bench.worn))
             if bench.worn:
                 os._exit(0)
