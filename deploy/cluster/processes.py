@@ -20,7 +20,7 @@ _POLL = 0.02  # seconds between two looks
 
 # The watch gets the service's pid through a pipe and then waits for its end of file, which comes when the
 # starting program closes its end or dies of whatever. (PR_SET_PDEATHSIG would fire when the starting *thread* ends.)
-_WATCH = 'trap "" HUP INT TERM; read -r pid && { read -r _; kill -KILL "$pid"; }'
+_WATCH = 'trap "" HUP INT TERM; read -r pid && { read -r _; kill -KILL "$pid" 2>/dev/null; }'
 # The service's own process tells its pid before it becomes the service: there is no moment without a watch.
 _SERVE = 'echo $$; log=$1; shift; exec "$@" >>"$log" 2>&1'
 
