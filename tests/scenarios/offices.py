@@ -35,6 +35,17 @@ rules:
     match: [{args: {amount: 666}}]
     pass: [{args: {amount: 1}}]
 """
+CLOSING = """
+- id: closing
+  on: {hook: decision.before, name: size}
+  when: args.features.amount >= 6
+  then: modify
+  close: [OPTION]
+  reason: not of this size
+  examples:
+    match: [{args: {features: {amount: 7}, options: [small, large]}}]
+    pass: [{args: {features: {amount: 5}, options: [small, large]}}]
+"""
 
 
 class Office:
@@ -43,11 +54,12 @@ class Office:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.log = folder / "world.jsonl"
-        self.rules(limit=20)
+        self.rules()
 
-    def rules(self, *, limit: int) -> None:
-        """Ask people about payments from `limit` on."""
-        (self.folder / "rules.yaml").write_text(RULES.replace("LIMIT", str(limit)), "utf-8")
+    def rules(self, *, limit: int = 20, closed: str = "") -> None:
+        """Ask people about payments from `limit` on; close an option of the size of 6 and more."""
+        text = RULES.replace("LIMIT", str(limit)) + (CLOSING.replace("OPTION", closed) if closed else "")
+        (self.folder / "rules.yaml").write_text(text, "utf-8")
 
     @property
     def config(self) -> Config:

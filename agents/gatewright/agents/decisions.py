@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from pydantic import BaseModel
 
 from .effects import ACTIVE, Effect
-from .errors import UsageError
+from .errors import DeniedError, UsageError
 
 F = TypeVar("F", bound=BaseModel)
 F_contra = TypeVar("F_contra", bound=BaseModel, contravariant=True)
@@ -58,21 +58,20 @@ class PointPolicy(Protocol):
         ...
 
 
-def _effect(point: DecisionPoint[F], features: F, closed: Mapping[str, str]) -> tuple[Effect, list[str]]:
+def _effect(point: DecisionPoint[F], features: F, closed: Mapping[str, str]) -> Effect:
     unknown = sorted(set(closed) - set(point.options))
     if unknown:
         raise UsageError(
             f"decision point {point.name!r} has no option {unknown[0]!r} to close; it has {list(point.options)}"
         )
-    open_options = [option for option in point.options if option not in closed]
-    if not open_options:
+    if not set(point.options) - set(closed):
         raise UsageError(f"decision point {point.name!r}: every option is closed: {dict(closed)!r}")
     args = {
         "features": features.model_dump(mode="json"),
         "options": list(point.options),
         "closed": dict(closed),
     }
-    return Effect(kind="decision", name=point.name, args=args, labels=frozenset({"reads"})), open_options
+    return Effect(kind="decision", name=point.name, args=args, labels=frozenset({"reads"}))
 
 
 def decide(
@@ -85,17 +84,21 @@ def decide(
     """Let the policy of `point` choose, as an effect: journalled, guarded and recorded.
 
     Args:
-        closed: options that may not be chosen now, each with the reason.
+        closed: options that may not be chosen now, each with the reason; rules may close more of them.
         policy: chooses instead of the point's own rule, unless the deployment has a policy for this point.
 
     Raises:
         UsageError: `closed` names an unknown option, or closes all of them; or the deployment's policy does not fit.
+        DeniedError: rules closed what was left.
     """
-    wish, open_options = _effect(point, features, closed or {})
+    wish = _effect(point, features, closed or {})
     context = ACTIVE.get()
     given = None if context is None else context.policies.get(point.name)
 
     def choose(args: Mapping[str, Any]) -> dict[str, Any]:
+        open_options = [option for option in point.options if option not in args["closed"]]
+        if not open_options:
+            raise DeniedError(f"every option of decision point {point.name!r} is closed: {dict(args['closed'])!r}")
         chooser = given.at(point) if given is not None else policy or point.policy
         choice = chooser(point.features.model_validate(args["features"]), open_options)
         if choice.option not in open_options:

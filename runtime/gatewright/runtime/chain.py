@@ -32,7 +32,7 @@ from gatewright.agents.errors import (
 )
 from gatewright.safety import approvals
 from gatewright.safety.ledger import records
-from gatewright.safety.rules.events import Hook
+from gatewright.safety.rules.events import AFTER, Hook
 from gatewright.safety.verdicts import Decision
 
 from . import codec, exchange, journal, judgements, requests, results, runs
@@ -50,12 +50,6 @@ R = TypeVar("R")
 GRACE = 10.0  # seconds a repeated step has to ask again for what it did before, when it asks for something new
 PATIENCE = 5.0  # seconds that calls nobody waits for have to come to their end
 
-_AFTER: Mapping[str, Hook] = {
-    "tool": "tool.after",
-    "model": "model.after",
-    "function": "function.after",
-    "decision": "decision",
-}
 _REFUSALS = frozenset({"ask", "deny", "terminate"})  # nobody can be asked about what has happened
 
 
@@ -345,7 +339,7 @@ class RunChain:
         """Judge the result, record it, and give it to the agent (or what rules made of it)."""
         effect = wish.effect
         after: records.Judgement | None = None
-        hook = _AFTER.get(effect.kind)
+        hook = AFTER.get(effect.kind)
         encoded: codec.Encoded | None = None
         try:
             if hook is not None and self._judge.wants(hook, effect.name, effect.labels):

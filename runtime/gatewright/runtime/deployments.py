@@ -6,6 +6,7 @@ import difflib
 import importlib
 import importlib.util
 import inspect
+import itertools
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -28,6 +29,7 @@ from gatewright.agents.decisions import DecisionPoint, PointPolicy
 from gatewright.agents.errors import GatewrightError, UsageError
 from gatewright.agents.subscriptions import Subscription
 from gatewright.agents.worlds import Conversation, World
+from gatewright.safety.rules.events import CLOSES
 from gatewright.safety.rules.guard import Guard
 from gatewright.safety.rules.packs import Pack
 from gatewright.safety.rules.schemas import Tools
@@ -187,6 +189,9 @@ def load(
     rules = settings.rules or (team.rules if team is not None else None)
     guard = Guard([_pack(rules, tools)])
     shadow = Guard([_pack(settings.shadow, tools)]) if settings.shadow is not None else None
+    if team is not None:
+        for pack in (*guard.packs, *(() if shadow is None else shadow.packs)):
+            _check_closed(name, pack, team.points)
     scoring = Scoring(settings.guards) if settings.guards else None
     interception.install()  # classes of tools and models that loading has defined
     return LoadedDeployment(
@@ -251,6 +256,20 @@ def _pack(path: Path | None, tools: Sequence[Any]) -> Pack:
     if not tools:
         return Pack.load(path)
     return Pack.load(path, tools=_schemas(tools))
+
+
+def _check_closed(name: str, pack: Pack, points: Sequence[DecisionPoint[Any]]) -> None:
+    """Rules that close options are held against the decision points that a team declares; it need not declare all."""
+    for rule, point in itertools.product(pack.rules, points):
+        if rule.hook != CLOSES or (rule.names is not None and point.name not in rule.names):
+            continue
+        for option in set(rule.closes) - set(point.options):
+            near = difflib.get_close_matches(option, point.options, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {list(point.options)}"
+            raise UsageError(
+                f"deployment {name!r}: rule {rule.id!r} of {pack.title} closes {option!r}, which is no option of the "
+                f"decision point {point.name!r}; {hint}"
+            )
 
 
 def _schemas(tools: Sequence[Any]) -> Tools:

@@ -15,7 +15,7 @@ from gatewright.agents.effects import Effect
 from gatewright.agents.errors import DeniedError, GatewrightError, TerminatedError
 from gatewright.safety import approvals, canonical, limits
 from gatewright.safety.ledger import records
-from gatewright.safety.rules.events import Hook
+from gatewright.safety.rules.events import BEFORE
 from gatewright.safety.verdicts import Decision
 
 from . import journal, judgements, requests, results, runs
@@ -27,13 +27,6 @@ from .meters import Reservation, Reserved
 from .notices import telling
 from .recording import Execution, Office, Recorder, Wish
 from .store.writer import Transaction
-
-_BEFORE: Mapping[str, Hook] = {
-    "tool": "tool.before",
-    "model": "model.before",
-    "function": "function.before",
-    "message": "message.send",
-}
 
 
 class Permit(NamedTuple):
@@ -138,7 +131,7 @@ class Gate:
 
     def _judged(self, wish: Wish, args: Mapping[str, Any]) -> Generator[Step, Any, Ruling]:
         effect = wish.effect
-        hook = _BEFORE.get(effect.kind)
+        hook = BEFORE.get(effect.kind)
         if hook is None or not self._judge.wants(hook, effect.name, effect.labels):
             return self._judge.allowed
         text = results.given(args) if effect.kind in ("model", "message") else ""

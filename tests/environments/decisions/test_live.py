@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import gymnasium
@@ -15,6 +16,8 @@ from gatewright.agents import Agent, Choice, Conversation, DecisionPoint, Team, 
 from gatewright.agents.errors import UsageError
 from gatewright.environments.decisions.live import LiveEnv
 from gatewright.environments.decisions.plays import Case, TeamPlay
+from gatewright.safety.rules.guard import Guard
+from gatewright.safety.rules.packs import Pack
 
 from .desk import SORT, WEIGH, Desk, Letter, letters
 
@@ -162,6 +165,9 @@ class Counter:
     def tools(self) -> list[Any]:
         return []
 
+    def now(self, case_id: str) -> datetime:
+        return datetime(2026, 5, 4, tzinfo=UTC)
+
     def reset(self, case_id: str, seed: int) -> None:
         self.cases.append((case_id, seed))
 
@@ -203,4 +209,38 @@ def test_a_team_serves_the_users_of_a_simulated_world() -> None:
     _, reward, ended, _, info = env.step(np.int64(0))
     assert (reward, ended, info["components"]) == (0.5, True, {"score": 0.5})
     assert [seed for _, seed in world.cases] == [5]
+    env.close()
+
+
+RULES = """
+apiVersion: gatewright/v1
+kind: RulePack
+name: counter
+version: 1
+rules:
+- id: polite-once
+  on: {hook: decision.before, name: ANSWER}
+  when: history.exists(h, h.kind == 'decision' && h.ok)
+  then: modify
+  close: [CLOSED]
+  reason: it was served already
+  examples:
+    match: [{history: [{kind: decision, name: ANSWER}], args: {options: [CLOSED]}}]
+    pass: [{args: {options: [CLOSED]}}]
+"""
+
+
+def test_rules_close_options_by_what_the_case_has_seen() -> None:
+    closed = ANSWER.options[1]
+    rules = Guard([Pack.parse(RULES.replace("ANSWER", ANSWER.name).replace("CLOSED", closed))])
+    world: Any = Counter()
+    team = Team(name="counter", agents=(Agent(name="clerk", build=_clerk),), entry="clerk", points=(ANSWER,))
+    talk = Conversation(id="a", customer=["a coffee please", "now"], settings={})
+    env = LiveEnv(ANSWER, TeamPlay(team, world, lambda seed, number: talk, rules=rules))
+    env.reset(seed=5)
+    assert env.action_masks().all()
+    env.step(np.int64(1))
+    assert env.action_masks().tolist() == [True, False]
+    assert env.step(np.int64(1))[4]["refused"]
+    assert env.reset(seed=5) and env.action_masks().all()  # a new case has seen nothing
     env.close()

@@ -226,3 +226,45 @@ def test_a_service_without_a_policy_does_not_import_numpy() -> None:
     code = "import sys, gatewright.runtime.service, gatewright.runtime.api.application; print('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+CLOSING = {"on": {"hook": "decision.before", "name": "size"}, "when": "args.features.amount > 20", "then": "modify"}
+
+
+def closing(*options: str) -> dict[str, Any]:
+    given = {"options": ["small", "large"], "closed": {}}
+    match, passes = ({"args": {"features": {"amount": amount}, **given}} for amount in (50, 5))
+    return {"id": "careful", **CLOSING, "close": options, "examples": {"match": [match], "pass": [passes]}}
+
+
+async def test_rules_close_options_before_a_policy_chooses(house: House) -> None:
+    put(house, policy())
+    house.rules(closing("small"))
+    async with house.open(TEAM) as service:
+        closed = await house.finish(service, {"amount": 50})
+        opened = await house.finish(service, {"amount": 5})
+        first, second = await decisions(house, service)
+    assert (closed.output["out"][0], opened.output["out"][0]) == ("large", "large")
+    assert (first["args"]["closed"], second["args"]["closed"]) == ({"small": "careful"}, {})
+    assert first["wished"]["closed"] == {}
+    assert first["guard"]["before"]["verdict"] == "modify"
+    assert [rule["id"] for rule in first["guard"]["before"]["rules"]] == ["careful"]
+
+
+async def test_where_rules_leave_no_option_the_decision_is_refused(house: House) -> None:
+    house.rules(closing("small", "large"))
+    async with house.open(TEAM) as service:
+        run = await house.finish(service, {"amount": 50})
+    assert run.status == "failed"
+    assert run.error is not None
+    assert run.error.type == "DeniedError"
+    assert (
+        "every option of decision point 'size' is closed: {'small': 'careful', 'large': 'careful'}" in run.error.message
+    )
+
+
+async def test_a_rule_that_closes_an_unknown_option_stops_the_service_from_starting(house: House) -> None:
+    house.rules(closing("smal"))
+    with pytest.raises(UsageError, match="closes 'smal', which is no option of .* 'size'; did you mean 'small'"):
+        async with house.open(TEAM):
+            pass

@@ -540,3 +540,46 @@ def test_rules_that_are_only_together_too_much_for_the_engine_are_asked_one_by_o
     (decision,) = decisions
     assert [hit.rule_id for hit in decision.hits] == ["loop0", "loop1", "loop2", "loop3"]
     assert decision.findings == ()
+
+
+def closing(id: str, *options: str, when: str = "args.features.risk > 5", **fields: Any) -> Any:
+    risky, safe = ({"args": {"features": {"risk": risk}, "options": ["pay", "check"]}} for risk in (9, 1))
+    said = {"on": {"hook": "decision.before", "name": "triage"}, "close": options, **fields}
+    return rule(id, when, "modify", risky, safe, **said)
+
+
+def at_triage(*rules: Any, risk: int = 9, closed: dict[str, str] | None = None) -> Decision:
+    options = {"features": {"risk": risk}, "options": ["pay", "check", "refuse"], "closed": closed or {}}
+    return decide(*rules, hook="decision.before", name="triage", args=options)
+
+
+def test_rules_close_options_by_their_names() -> None:
+    decision = at_triage(closing("no-rush", "pay"), closing("careful", "pay", "refuse"))
+
+    assert decision.verdict == "modify"
+    assert decision.args is not None
+    assert decision.args["closed"] == {"pay": "careful, no-rush", "refuse": "careful"}
+    assert {hit.rule_id: hit.reason for hit in decision.hits} == {
+        "careful": "because of careful",
+        "no-rush": "because of no-rush",
+    }
+
+
+def test_an_option_that_is_closed_already_keeps_its_reason() -> None:
+    decision = at_triage(closing("careful", "pay", "refuse"), closed={"pay": "out of hours"})
+
+    assert decision.args is not None
+    assert decision.args["closed"] == {"pay": "out of hours", "refuse": "careful"}
+    assert at_triage(closing("careful", "pay"), closed={"pay": "out of hours"}).args is None
+
+
+def test_a_rule_that_does_not_match_or_is_on_trial_closes_nothing() -> None:
+    assert at_triage(closing("careful", "pay"), risk=1).verdict == "allow"
+    assert at_triage(closing("careful", "pay", mode="shadow")).args is None
+
+
+def test_closing_what_is_no_option_denies_the_decision() -> None:
+    decision = at_triage(closing("careful", "pya"))
+
+    assert decision.verdict == "deny"
+    assert "there is no option 'pya' to close; there are ['pay', 'check', 'refuse']" in decision.reason

@@ -179,6 +179,14 @@ def test_an_expression_that_cannot_work_is_refused(text: str, message: str) -> N
         (rule(then="modify", set="{result: 3}"), "cannot be set at 'tool.before'"),
         (rule(then="modify", set="{args: {}}"), "write `args.<name>`"),
         (rule(on="{hook: decision}", then="modify", set="{result: a}"), "nothing can be changed at 'decision'"),
+        (rule(on="{hook: decision.before}", then="modify", set="{args.closed: 3}"), "close options instead"),
+        (rule(on="{hook: decision.before}", then="modify"), "a `close:` that is not empty"),
+        (
+            rule(on="{hook: decision.before}", then="deny", close="[pay]"),
+            "a `close:` that is not empty",
+        ),
+        (rule(on="{hook: decision.before}", then="ask"), "nobody can be asked at 'decision.before'"),
+        (rule(then="deny", close="[pay]"), "options are closed at 'decision.before', not at 'tool.before'"),
         (rule(on="{hook: tool.after}", then="ask"), "nobody can be asked at 'tool.after'; deny, or ask at"),
         (rule(then="deny", approval="{roles: [lead]}"), "only `then: ask` has an approval"),
         (

@@ -37,7 +37,9 @@ class Features(BaseModel):
 
 def _size(features: Features, open_options: Any) -> Choice:
     threshold = 6 if planted("threshold") else 10
-    return Choice(option="large" if features.amount >= threshold else "small", policy="threshold-1", propensity=1.0)
+    wanted = "large" if features.amount >= threshold else "small"
+    option = wanted if wanted in open_options else open_options[0]
+    return Choice(option=option, policy="threshold-1", propensity=1.0)
 
 
 SIZE = DecisionPoint(name="size", features=Features, options=("small", "large"), policy=_size)

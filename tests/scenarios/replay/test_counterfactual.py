@@ -72,6 +72,28 @@ async def test_rules_that_ask_stop_where_a_person_would_be_asked(office: Office)
     assert branch.stopped == "a person would be asked about tool 'pay'"
 
 
+async def test_rules_that_close_options_leave_the_record_where_the_choice_is_another(office: Office) -> None:
+    found = await office.hold([5, 7])  # both small
+    office.rules(closed="small")
+
+    below, above = await branches(office.config, found)
+
+    assert (below.left, below.changes) == (None, [])
+    assert above.left is not None
+    assert above.left.kind == "choice"
+    assert above.changes[0].args["closed"] == {"small": "closing"}
+    assert above.changes[0].result["option"] == "large"
+
+
+async def test_rules_that_close_what_was_not_chosen_stay_on_record(office: Office) -> None:
+    found = await office.hold([7])
+    office.rules(closed="large")
+
+    (branch,) = await branches(office.config, found)
+
+    assert (branch.left, branch.changes) == (None, [])
+
+
 async def test_what_a_person_would_refuse_is_refused_and_marked(office: Office) -> None:
     found = await office.hold([5])
     office.rules(limit=5)

@@ -194,3 +194,25 @@ async def test_an_imported_episode_has_no_team_to_run(office: Office) -> None:
 
     with pytest.raises(UsageError, match="imported from another program and holds no team"):
         await replayed(office, [dataclasses.replace(episode, threads=[thread], runs=runs)])
+
+
+async def test_options_that_rules_closed_are_closed_again(office: Office) -> None:
+    office.rules(closed="small")
+    episodes = await office.hold([7, 5])
+
+    assert [each.divergence for each in await replayed(office, episodes)] == [None, None]
+
+    office.rules()
+    found = await first(office, episodes)
+    assert (found.kind, found.what) == ("verdict", "rules say 'allow' of decision.before 'size', and had said 'modify'")
+
+
+async def test_a_rule_that_closes_another_option_is_named_at_the_decision(office: Office) -> None:
+    office.rules(closed="small")
+    episodes = await office.hold([7])
+    office.rules(closed="large")
+
+    found = await first(office, episodes)
+
+    assert (found.kind, found.what) == ("verdict", "rules close other options of decision 'size'")
+    assert (found.recorded, found.replayed) == ({"small": "closing"}, {"large": "closing"})

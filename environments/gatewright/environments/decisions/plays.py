@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 from uuid import uuid4
@@ -16,8 +18,11 @@ from langgraph.graph import StateGraph
 from gatewright.agents import Conversation, Resources, Team
 from gatewright.agents.decisions import PointPolicy
 from gatewright.agents.effects import ACTIVE, Effect, RunContext
-from gatewright.agents.errors import UsageError
+from gatewright.agents.errors import DeniedError, TerminatedError, UsageError
 from gatewright.environments.worlds import SimulatedWorld
+from gatewright.runtime import history, results
+from gatewright.safety.rules.events import CLOSES, Event, Past
+from gatewright.safety.rules.guard import Guard
 
 R = TypeVar("R")
 
@@ -59,14 +64,29 @@ class Play(Protocol):
 
 
 class Agents:
-    """The agents of a team, executed in this process, without a service: nothing is journalled, guarded or recorded.
+    """The agents of a team, executed in this process, without a service: nothing is journalled or recorded.
 
     An agent that is asked works at once; one that is only told, when the agent that tells has finished. What is
     published has no readers.
+
+    Args:
+        rules: of these, those at `decision.before` close options; others are not asked, as in a simulation nothing can
+            be harmed, and what they would do to a case belongs to a suite.
+        now: the time in a case.
     """
 
-    def __init__(self, team: Team, resources: Resources) -> None:
+    def __init__(
+        self,
+        team: Team,
+        resources: Resources,
+        *,
+        rules: Guard | None = None,
+        now: Callable[[str], datetime] = lambda case_id: datetime.now(UTC),
+    ) -> None:
         self.team = team
+        self.rules = rules
+        self.now = now
+        self.past: dict[str, list[Past]] = {}  # what rules see of a case
         self._graphs = {agent.name: _compiled(agent.build(resources)) for agent in team.agents}
         self._threads: set[tuple[str, str]] = set()  # agents and threads of which something is kept
 
@@ -77,6 +97,7 @@ class Agents:
             UsageError: an agent asks a person, and here is none.
         """
         chain = _InProcess(self, case, case_id, settings or {})
+        chain.heard(payload)
         values = self.execute(chain, self.team.entry, payload, thread=case_id)
         for agent, told in chain.told:  # the list grows where agents tell on
             self.execute(chain, agent, told, thread=chain.another())
@@ -109,7 +130,8 @@ class Agents:
         return values
 
     def forget(self) -> None:
-        """Give up what was kept of all threads."""
+        """Give up what was kept of all threads and cases."""
+        self.past.clear()
         while self._threads:
             agent, thread = self._threads.pop()
             if isinstance(saver := self._graphs[agent].checkpointer, InMemorySaver):
@@ -117,7 +139,7 @@ class Agents:
 
 
 class _InProcess:
-    """The chain of a run without a service: what is wished is done."""
+    """The chain of a run without a service: what is wished is done, and decisions are made of what rules leave open."""
 
     def __init__(self, agents: Agents, case: Case, case_id: str, settings: Mapping[str, Any]) -> None:
         self.case = case
@@ -126,16 +148,76 @@ class _InProcess:
         self.told: list[tuple[str, Mapping[str, Any]]] = []
         self._agents = agents
         self._numbers = count()
+        self._past = agents.past.setdefault(case_id, [])
 
     def another(self) -> str:
         """The id of another thread or message."""
         return f"{self.case_id}.{next(self._numbers)}"
 
+    def heard(self, payload: Any) -> None:
+        """What a person says."""
+        if self._agents.rules is not None:
+            now = self._agents.now(self.case_id)
+            self._past.append(Past(kind="human", name="user", result=history.words(payload), time=now))
+
     def perform(self, effect: Effect, action: Callable[[Mapping[str, Any]], R]) -> R:
-        return action(effect.args)
+        args = self._open(effect)
+        with self._noted(effect, args) as note:
+            return note(action(args))
 
     async def aperform(self, effect: Effect, action: Callable[[Mapping[str, Any]], Awaitable[R]]) -> R:
-        return await action(effect.args)
+        args = self._open(effect)
+        with self._noted(effect, args) as note:
+            return note(await action(args))
+
+    def _open(self, effect: Effect) -> Mapping[str, Any]:
+        """The arguments, with the options that rules close."""
+        rules, context = self._agents.rules, ACTIVE.get()
+        if rules is None or context is None or effect.kind != "decision" or not rules.wants(CLOSES, effect.name):
+            return effect.args
+        said = rules.evaluate(
+            Event(
+                hook=CLOSES,
+                name=effect.name,
+                agent=context.agent,
+                deployment=context.deployment,
+                run_id=context.run_id,
+                thread_id=context.thread_id,
+                labels=effect.labels,
+                args=effect.args,
+                history=self._past,
+                time=self._agents.now(self.case_id),
+            )
+        )
+        if said.verdict in ("deny", "terminate"):
+            raise (DeniedError if said.verdict == "deny" else TerminatedError)(said.reason)
+        return effect.args if said.args is None else said.args
+
+    @contextmanager
+    def _noted(self, effect: Effect, args: Mapping[str, Any]) -> Generator[Callable[[R], R]]:
+        """Lets rules see what came of an effect."""
+        found: list[Any] = []
+
+        def note(value: R) -> R:
+            found.append(value)
+            return value
+
+        try:
+            yield note
+        finally:
+            if self._agents.rules is not None:
+                result = results.judged(found[0]) if found else None
+                now = self._agents.now(self.case_id)
+                past = Past(
+                    kind=effect.kind,
+                    name=effect.name,
+                    args=args,
+                    result=result,
+                    ok=bool(found),
+                    labels=effect.labels,
+                    time=now,
+                )
+                self._past.append(past)
 
     def ask(self, agent: str, payload: Mapping[str, Any], *, topic: str, timeout: float | None) -> Any:
         return self._agents.execute(self, agent, payload, thread=self.another())
@@ -174,11 +256,14 @@ class TeamPlay:
         conversations: Conversations,
         *,
         model: BaseChatModel | None = None,
+        rules: Guard | None = None,
     ) -> None:
+        """`rules`: those at `decision.before` close options."""
         self._world = world
         self._conversations = conversations
         self._case_id = f"play-{uuid4().hex}"  # one after the other, so that nothing of a case stays in the world
-        self._agents = Agents(team, Resources(tools={tool.name: tool for tool in world.tools()}, model=model))
+        resources = Resources(tools={tool.name: tool for tool in world.tools()}, model=model)
+        self._agents = Agents(team, resources, rules=rules, now=world.now)
 
     def __call__(self, case: Case) -> None:
         world, case_id = self._world, self._case_id

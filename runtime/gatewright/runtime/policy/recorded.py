@@ -26,26 +26,13 @@ from gatewright.runtime.episodes import Entry, Episode, Run
 from gatewright.runtime.store import schema
 from gatewright.safety import canonical
 from gatewright.safety.ledger import records
-from gatewright.safety.rules.events import Event, Hook, Past
+from gatewright.safety.rules.events import AFTER, BEFORE, Event, Hook, Past
 from gatewright.safety.rules.guard import Guard
 from gatewright.safety.verdicts import Decision
 
 _LEAF = schema.Leaf.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 _PLACE = schema.Place.__table__  # type: ignore[attr-defined]
 _RUN = schema.Run.__table__  # type: ignore[attr-defined]
-
-_BEFORE: Mapping[str, Hook] = {
-    "tool": "tool.before",
-    "model": "model.before",
-    "function": "function.before",
-    "message": "message.send",
-}
-_AFTER: Mapping[str, Hook] = {
-    "tool": "tool.after",
-    "model": "model.after",
-    "function": "function.after",
-    "decision": "decision",
-}
 
 
 Wanted: TypeAlias = Callable[[Hook, str, frozenset[str]], bool]
@@ -226,7 +213,7 @@ class _Reading:
         begun = self._asked.get((record.run_id, effect.key)) or ended - timedelta(milliseconds=record.duration_ms or 0)
         args = _arguments(row)
         guard = record.guard or records.GuardPart()
-        hook = _BEFORE.get(effect.kind)
+        hook = BEFORE.get(effect.kind)
         if hook is not None and self._wants(hook, effect.name, effect.labels, guard.before):
             wished: Mapping[str, Any] = row.values["wished"].decoded() if "wished" in row.values else args
             scores = {} if guard.before is None else guard.before.scores
@@ -261,7 +248,7 @@ class _Reading:
     def _after(
         self, row: Entry, kind: Kind, args: Mapping[str, Any], value: Any, guard: records.GuardPart, ended: datetime
     ) -> None:
-        hook = _AFTER.get(kind)
+        hook = AFTER.get(kind)
         effect = row.record.effect
         if hook is None or effect is None or not self._wants(hook, effect.name, effect.labels, guard.after):
             return
@@ -314,7 +301,7 @@ class _Reading:
 
     def _add(self, row: Entry | None, event: Event, judgement: records.Judgement | None) -> None:
         position = None if row is None else row.position
-        approval = None if row is None or event.hook not in _BEFORE.values() else row.record.approval
+        approval = None if row is None or event.hook not in BEFORE.values() else row.record.approval
         before = cast("Before", event.history)
         happening = Happening(position, event, judgement, approval)
         self._timed.append(_Timed(event.time, len(self._timed), before, happening))

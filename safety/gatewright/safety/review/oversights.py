@@ -56,7 +56,7 @@ def _covers(stronger: Rule, its: RuleText, weaker: Rule, text: RuleText) -> bool
     if not always and not alike:
         return False
     if stronger.verdict == weaker.verdict:
-        return (its.sets, its.approval) == (text.sets, text.approval)
+        return (its.sets, its.closes, its.approval) == (text.sets, text.closes, text.approval)
     return ORDER.index(stronger.verdict) > ORDER.index(weaker.verdict)
 
 

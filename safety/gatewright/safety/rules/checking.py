@@ -83,6 +83,7 @@ class _Check:
             when=when,
             unless=unless,
             sets=sets,
+            closes=tuple(text.closes or ()),
             mode="shadow" if "shadow" in (text.mode, self._document.mode) else "enforce",
             terms=(text.approval or Approval()).terms() if text.then == "ask" else None,
         )

@@ -55,8 +55,11 @@ def of_pack(source: Source, document: PackText, tools: Tools | None) -> Iterator
 def of_rule(document: PackText, text: RuleText, tools: Tools | None) -> Iterator[Complaint]:
     """Parts of a rule that contradict each other or the tools; places are within the rule."""
     yield from _unreachable(document, text, tools)
-    if (text.then == "modify") != bool(text.sets):
-        yield ("then",), "`then: modify` and a `set:` that is not empty belong together; write both or neither"
+    change = "close" if text.on.hook == events.CLOSES else "set"
+    if (text.then == "modify") != bool(text.closes if change == "close" else text.sets):
+        yield ("then",), f"`then: modify` and a `{change}:` that is not empty belong together; write both or neither"
+    if text.closes is not None and change == "set":
+        yield ("close",), f"options are closed at {events.CLOSES!r}, not at {text.on.hook!r}"
     if text.approval is not None and text.then != "ask":
         yield ("approval",), f"only `then: ask` has an approval, this rule says {text.then!r}; remove one"
     if text.approval is not None and text.approval.on_expiry == "approve":
@@ -71,7 +74,8 @@ def of_rule(document: PackText, text: RuleText, tools: Tools | None) -> Iterator
     for key in text.sets or ():
         parts = key.split(".")
         if root is None:
-            yield ("set",), f"nothing can be changed at {text.on.hook!r}; deny instead"
+            remedy = "close options" if change == "close" else "deny"
+            yield ("set",), f"nothing can be changed at {text.on.hook!r}; {remedy} instead"
         elif parts[0] != root or not all(parts) or (root == "args" and len(parts) == 1):
             shown = "`args.<name>`" if root == "args" else "`result` or `result.<name>`"
             yield ("set", key), f"{key!r} cannot be set at {text.on.hook!r}; write {shown}"

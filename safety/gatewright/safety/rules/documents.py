@@ -85,6 +85,7 @@ class RuleText(Part):
     then: Verdict
     mode: Mode = "enforce"
     sets: dict[str, Any] | None = Field(default=None, alias="set")
+    closes: list[Text] | None = Field(default=None, alias="close")
     approval: Approval | None = None
     reason: Text
     examples: Examples = Examples()

@@ -29,6 +29,7 @@ Hook = Literal[
     "tool.after",
     "model.before",
     "model.after",
+    "decision.before",
     "decision",
     "message.send",
     "message.receive",
@@ -88,6 +89,7 @@ VARIABLES: Mapping[Hook, Mapping[str, Type]] = {
     "tool.after": _COMMON | _ARGS | _OUTCOME | _TOOL | _TARGETS | _LINKS,
     "model.before": _COMMON | _ARGS | _TEXT | _MODEL,
     "model.after": _COMMON | _ARGS | _OUTCOME | _TEXT | _MODEL,
+    "decision.before": _COMMON | _ARGS | _POINT,
     "decision": _COMMON | _ARGS | _RESULT | _POINT,
     "message.send": _COMMON | _ARGS | _TEXT | _TO | _LINKS,
     "message.receive": _COMMON | _ARGS | _TEXT | _FROM,
@@ -114,7 +116,25 @@ SETS: Mapping[Hook, Literal["args", "result"]] = {
     "function.before": "args",
     "function.after": "result",
 }
-"""What a `modify` rule may change at each hook. Decisions, hand-offs and threads are not changed: refuse them."""
+"""What a `modify` rule may set at each hook. Decisions, hand-offs and threads are not changed: refuse them."""
+
+CLOSES: Hook = "decision.before"
+"""Where a `modify` rule may close options."""
+
+BEFORE: Mapping[Kind, Hook] = {
+    "tool": "tool.before",
+    "model": "model.before",
+    "function": "function.before",
+    "message": "message.send",
+    "decision": "decision.before",
+}
+AFTER: Mapping[Kind, Hook] = {
+    "tool": "tool.after",
+    "model": "model.after",
+    "function": "function.after",
+    "decision": "decision",
+}
+"""The hooks at which rules are asked about an effect before it is performed, and about its result."""
 
 ASKS: frozenset[Hook] = frozenset({"tool.before", "model.before", "function.before", "message.send"})
 """Where an `ask` rule can hold something up until people have decided."""
@@ -124,6 +144,7 @@ _NAMED: Mapping[Hook, str] = {
     "tool.after": "tool.name",
     "model.before": "model.name",
     "model.after": "model.name",
+    "decision.before": "point.name",
     "decision": "point.name",
     "message.send": "message.to",
     "handoff": "handoff.to",
@@ -237,7 +258,7 @@ def changed(event: Event, changes: Sequence[Change]) -> Event | None:
     Raises:
         TypeError: a change cannot be made, see `verdicts.changed`.
     """
-    if SETS[event.hook] == "args":
+    if SETS.get(event.hook, "args") == "args":
         args = verdicts.changed(event.args, changes)
         return None if _same(args, event.args) else replace(event, args=args)
     current = parsed(event.result)

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -242,6 +242,7 @@ class Guard:
     ) -> list[Change]:
         """Ask every rule once; gives the changes that the matching ones want."""
         changes: list[Change] = []
+        closing: dict[str, list[str]] = {}
         try:
             bindings = facts.bind(
                 event,
@@ -260,11 +261,14 @@ class Guard:
             try:
                 if rule.matches(bindings, holds=holds):
                     wanted = rule.changes(bindings)
+                    options = rule.closings(event.args.get("options", ())) if rule.closes else ()
                     if self._hit(rule, event, bindings, judgement, waivers).counts:
                         changes += wanted
+                        for option in options:
+                            closing.setdefault(option, []).append(rule.id)
             except expressions.EvaluationError as error:
                 judgement.note(rule, "error", str(error))
-        return changes
+        return changes + list(_closed(closing, event.args.get("closed") or {}))
 
     def _hit(
         self,
@@ -324,3 +328,10 @@ class Guard:
             pack=self.title,
             findings=tuple(sorted(judgement.findings, key=lambda finding: (finding.rule_id, finding.kind))),
         )
+
+
+def _closed(closing: Mapping[str, Sequence[str]], already: Mapping[str, str]) -> Iterator[Change]:
+    """Options are closed by the names of all rules that do so; one that is closed already stays as it is."""
+    for option, rules in closing.items():
+        if option not in already:
+            yield Change(rule_id=rules[0], path=("args", "closed", option), value=", ".join(sorted(rules)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -11,7 +11,7 @@ from gatewright.safety.approvals.terms import ApprovalTerms
 from gatewright.safety.verdicts import Change, Mode, Path, Verdict
 
 from .events import Hook
-from .expressions import Bindings, Expression
+from .expressions import Bindings, EvaluationError, Expression
 from .templates import Template
 
 
@@ -20,7 +20,8 @@ class Rule:
     """When something at a hook matches, a verdict.
 
     It looks at effects named in `names` (None: any) that carry all `labels`. It matches where `when` holds (None:
-    always) and `unless` does not. `unlabelled` limits it to names without any label.
+    always) and `unless` does not. `unlabelled` limits it to names without any label. `closes`: options of the decision
+    point that may not be chosen.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Rule:
     when: Expression | None = None
     unless: Expression | None = None
     sets: Mapping[Path, Any] = field(default_factory=dict)
+    closes: tuple[str, ...] = ()
     mode: Mode = "enforce"
     terms: ApprovalTerms | None = None
 
@@ -72,6 +74,17 @@ class Rule:
             )
             for path, value in self.sets.items()
         ]
+
+    def closings(self, options: Sequence[str]) -> tuple[str, ...]:
+        """What it closes of the options of a decision point.
+
+        Raises:
+            EvaluationError: one of them is none.
+        """
+        for option in self.closes:
+            if option not in options:
+                raise EvaluationError(f"there is no option {option!r} to close; there are {list(options)}")
+        return self.closes
 
     @cached_property
     def expressions(self) -> tuple[Expression, ...]:

@@ -29,23 +29,17 @@ from gatewright.runtime.courses import Act, Course
 from gatewright.runtime.deployments import LoadedDeployment
 from gatewright.runtime.episodes import Entry, Episode
 from gatewright.safety import canonical
-from gatewright.safety.rules.events import Event, Hook, Past
+from gatewright.safety.rules.events import BEFORE, Event, Past
 from gatewright.safety.verdicts import Decision
 
 from .divergence import Divergence
 from .player import Player
 from .release import Release
-from .strict import execute, verdicts
+from .rulings import verdicts
+from .strict import execute
 from .tape import Tape, request_of
 
 Answer = Literal["approve", "reject"]
-
-_BEFORE: Mapping[str, Hook] = {
-    "tool": "tool.before",
-    "model": "model.before",
-    "function": "function.before",
-    "message": "message.send",
-}
 
 
 class StoppedError(GatewrightError):
@@ -235,7 +229,7 @@ class _Course:
 
     def judge(self, effect: Effect, context: RunContext) -> Decision | None:
         """What rules say of an effect off the record; None where no rule is about such."""
-        hook = _BEFORE.get(effect.kind)
+        hook = BEFORE.get(effect.kind)
         guard = self.deployment.guard
         if hook is None or not guard.wants(hook, effect.name, effect.labels):
             return None
@@ -294,7 +288,7 @@ class Played(Player):
     def __init__(self, course: _Course, run_id: str, salt: bytes, tape: Tape | None) -> None:
         around = course.release.around(course.deployment)
         empty = Tape(course.episode, "") if tape is None else tape
-        super().__init__(course.episode.id, run_id, salt, empty, around, course.verdicts.effects, complete=True)
+        super().__init__(course.episode.id, run_id, salt, empty, around, course.verdicts, complete=True)
         self._of = course
 
     def _course(self, effect: Effect) -> Course:
@@ -316,22 +310,24 @@ class Played(Player):
     def _on_record(self, effect: Effect, entry: Entry, digest: str, key: str) -> Course:
         """Whether the record answers; a decision that comes out otherwise leaves it."""
         assert entry.record.effect is not None
-        if entry.record.effect.digest != digest or entry.position in self._verdicts:
+        said = self._verdicts
+        if entry.record.effect.digest != digest or entry.position in said.effects.keys() - said.closed.keys():
             return False
         if effect.kind != "decision" or entry.record.outcome != "ok":
             return True
-        made = yield Act(effect.args, key, journal.idempotency_key(self._run_id, key))
+        args = self._open_to(effect, entry)
+        made = yield Act(args, key, journal.idempotency_key(self._run_id, key))
         then = entry.values["result"].decoded()
         if made["option"] == then["option"]:
             return True
         what = f"decision {effect.name!r} comes out otherwise"
         self._of.leave(self._divergence("choice", entry, what, then, made), entry.position)
-        self._of.note(Change(self._run_id, "decision", effect.name, dict(effect.args), "decided", made))
+        self._of.note(Change(self._run_id, "decision", effect.name, dict(args), "decided", made))
         return False
 
     def _leave(self, effect: Effect, entry: Entry | None, step: str) -> None:
         asked = {"kind": effect.kind, "name": effect.name, "step": step, "args": dict(effect.args)}
-        if entry is not None and (said := self._verdicts.get(entry.position)) is not None:
+        if entry is not None and (said := self._verdicts.effects.get(entry.position)) is not None:
             self._of.leave(said, entry.position)
             return
         following = entry or next(self._tape.left(), None)

@@ -20,6 +20,7 @@ from gatewright.runtime.journal import Wanted
 from gatewright.safety import canonical
 
 from .divergence import DivergedError, Divergence, Kind, nearest
+from .rulings import Verdicts
 from .tape import Tape, check_seals, request_of
 
 R = TypeVar("R")
@@ -45,11 +46,11 @@ class Player:
         salt: bytes,
         tape: Tape,
         around: Surroundings,
-        verdicts: Mapping[int, Divergence],
+        verdicts: Verdicts,
         *,
         complete: bool,
     ) -> None:
-        """`verdicts`: by position, what rules say otherwise; `complete`: whether the run had come to its end."""
+        """`verdicts`: what rules say of the episode now; `complete`: whether the run had come to its end."""
         self._episode = episode
         self._run_id = run_id
         self._salt = salt
@@ -126,10 +127,11 @@ class Player:
             self._diverge(
                 "request", entry, f"{_title(effect)} with other arguments", request_of(entry), _asked(effect, step)
             )
-        if (said := self._verdicts.get(entry.position)) is not None:
+        if (said := self._verdicts.effects.get(entry.position)) is not None:
             self._end(said)
         if effect.kind == "decision" and record.outcome == "ok":
-            made = yield Act(effect.args, key, journal.idempotency_key(self._run_id, key))
+            self._compare_closed(effect, entry)
+            made = yield Act(self._open_to(effect, entry), key, journal.idempotency_key(self._run_id, key))
             self._compare_choice(effect, entry, made)
         self._compare_record(effect, entry, step, wanted)
         with self._lock:
@@ -154,6 +156,18 @@ class Player:
         if isinstance(error, TerminatedError):
             self._closed = error
         raise error
+
+    def _open_to(self, effect: Effect, entry: Entry) -> Mapping[str, Any]:
+        """What a policy is given at a decision point: rules may have closed options."""
+        closed = self._verdicts.closed.get(entry.position)
+        return effect.args if closed is None else {**effect.args, "closed": closed}
+
+    def _compare_closed(self, effect: Effect, entry: Entry) -> None:
+        if "args" not in entry.values:
+            return
+        then, now = entry.values["args"].decoded()["closed"], self._open_to(effect, entry)["closed"]
+        if then != now:
+            self._diverge("verdict", entry, f"rules close other options of {_title(effect)}", then, now)
 
     def _compare_choice(self, effect: Effect, entry: Entry, made: Any) -> None:
         recorded = entry.values.get("result")
