@@ -36,7 +36,7 @@ class ClaimsLiveEnv(LiveEnv):
         self._folder = TemporaryDirectory(prefix="gatewright-", ignore_cleanup_errors=True)
         self._world = ClaimsWorld(Path(self._folder.name))
         play = TeamPlay(team, self._world, conversation, rules=rules)
-        super().__init__({"triage": TRIAGE, "investigate": INVESTIGATE}[point], play)
+        super().__init__(TRIAGE if point == "triage" else INVESTIGATE, play)
 
     def close(self) -> None:
         """End it for good."""
