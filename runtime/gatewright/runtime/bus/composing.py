@@ -72,10 +72,12 @@ class Composer:
         subject: str | None = None,
         deadline: datetime | None = None,
         reply_to: str | None = None,
+        correlation_id: str | None = None,
     ) -> tuple[Message, Entry]:
         """A message for a topic, and how it goes into the log.
 
-        `data` may be a whole `Message`; what else is given then replaces its parts.
+        `data` may be a whole `Message`; what else is given then replaces its parts. `correlation_id` is for one that is
+        made here, in place of what it inherits.
 
         Raises:
             UsageError: the topic does not take it.
@@ -99,6 +101,8 @@ class Composer:
         if schemas.typed or isinstance(data, BaseModel):
             type, data = schemas.dump(type, data)
         inherited: dict[str, Any] = {} if (handled := HANDLED.get()) is None else _inherited(handled.message)
+        if correlation_id is not None:
+            inherited["correlation_id"] = correlation_id
         message = Message(
             source=self.source,
             type=type or topic,

@@ -157,20 +157,20 @@ class Workers(Waiting):
 
     def _answer(self, delivery: Delivery, reply_to: str, reply: Any) -> None:
         request = delivery.message
-        topic, _, key = reply_to.partition("/")
-        if not isinstance(reply, Message):
-            type_, data = self.schemas.plain(f"{request.type}.reply", reply)
-            reply = Message(source=self.composer.source, type=type_, data=data)
-        _, entry = self.composer.compose(
-            topic,
-            reply.replace(
-                key=key or request.key,
+        topic, _, name = reply_to.partition("/")
+        key = name or request.key
+        if isinstance(reply, Message):
+            reply = reply.replace(
+                key=key,
                 tenant=request.tenant,
                 traceparent=request.traceparent,
                 causation_id=request.id,
                 correlation_id=request.id,
-            ),
-        )
+            )
+            _, entry = self.composer.compose(topic, reply)
+        else:
+            type_, data = self.schemas.plain(f"{request.type}.reply", reply)
+            _, entry = self.composer.compose(topic, data, type=type_, key=key, correlation_id=request.id)
         delivery.entries = [*(delivery.entries or ()), entry]
 
     async def _transact(self, delivery: Delivery, works: Sequence[Callable[[Transaction], object]]) -> None:
