@@ -83,7 +83,7 @@ cases:
     )
     assert (failed.success, failed.note) == (
         False,
-        'succeeded: not so: statuses.all(status, status == "succeeded")',
+        'succeeded: not so: statuses.all(status, status == "succeeded"); clerk failed: ValueError: I cannot do this',
     )
     assert hung.success is False and "not at its end after 0.3 s, the limit of the case" in hung.note
     assert fine.success is True

@@ -91,6 +91,7 @@ class Bench:
         wrong = [why] if why else []
         if observed is not None:
             wrong += checks.failed(case.checks, observed).values()
+            wrong += observed.failures() if wrong else ()
         known = {} if observed is None else self._measured(observed)
         wanted = set(self._suite.metrics)
         return Trial(

@@ -13,6 +13,7 @@ from gatewright.runtime.views import ApprovalView, RecordView, RunView
 from gatewright.safety import canonical
 
 REFUSED = frozenset({"denied", "terminated"})
+LONGEST = 200  # characters of an error in a note
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,14 @@ class Observation:
             "reward": self.reward,
             "state": dict(self.state),
         }
+
+    def failures(self) -> list[str]:
+        """What the runs that did not succeed ended with, the first line of each error."""
+        return [
+            f"{run.agent} {run.status}: {run.error.type}: {(run.error.message.splitlines() or [''])[0][:LONGEST]}"
+            for run in self.runs
+            if run.error is not None
+        ]
 
     def cost(self) -> float | None:
         """In US dollars; None if a model was called and what that cost is not known, 0 if none was."""

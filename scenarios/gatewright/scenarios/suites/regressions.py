@@ -191,7 +191,8 @@ def _answered(episode: Episode) -> list[dict[str, Any]]:
 
 def _description(run: RunView, wanted: Mapping[str, str]) -> str:
     why = f": {run.error.type}: {run.error.message}" if run.error else ""
-    return f"Made of run {run.id}, which {run.status}{why}; passes when {' and '.join(wanted)} hold."
+    hold = "hold" if len(wanted) > 1 else "holds"
+    return f"Made of run {run.id}, which {run.status}{why}; passes when {' and '.join(wanted)} {hold}."
 
 
 class _Dumper(yaml.SafeDumper):
