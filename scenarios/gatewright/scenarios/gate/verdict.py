@@ -129,7 +129,7 @@ def _metric(metric: Metric, p: float, gate: Gate, adjusted: str) -> Finding:
     told = (
         f"{name} went from {wording.value(name, metric.base)} to {wording.value(name, metric.candidate)} "
         f"({wording.change(name, metric.difference)}, 95 % interval {wording.interval(name, metric.interval)}; "
-        f"p = {wording.chance(p)}{adjusted})"
+        f"{wording.probability(p)}{adjusted})"
     )
     if metric.p_margin is not None and metric.p_margin <= gate.alpha:
         shown: Outcome = "pass"

@@ -46,6 +46,12 @@ def chance(p: float) -> str:
     return "< 0.0001" if p < 0.0001 else f"{p:.4f}" if p < 0.1 else f"{p:.2f}"
 
 
+def probability(p: float) -> str:
+    """A p-value within a sentence: `p = 0.03`, `p < 0.0001`."""
+    said = chance(p)
+    return f"p {said}" if said.startswith("<") else f"p = {said}"
+
+
 def trials(found: Sequence[Trial]) -> str:
     """How many of a case's trials succeeded: `3/4`; those of which it is not known are told apart."""
     known = [trial for trial in found if trial.success is not None]

@@ -64,6 +64,12 @@ def test_a_case_that_broke_by_chance_is_told_but_does_not_turn_the_file_red() ->
     assert [each.attrib["message"] for each in skipped] == ["3/4 -> 1/4, which alone does not fail the gate"]
 
 
+def test_a_case_that_must_not_fail_is_a_failure_even_where_the_baseline_has_none_of_it() -> None:
+    verdict = judge(side({"old": "1"}), side({"old": "1", "new": "0"}, severity="block"))
+    told = {case.attrib["name"]: [each.tag for each in case] for case in checked(of_verdict(verdict)).iter("testcase")}
+    assert (verdict.outcome, told["new"]) == ("fail", ["failure"])
+
+
 def test_a_run_alone_is_red_where_a_case_fails() -> None:
     assert not red(of_run(suite(3, "11")))
     assert red(of_run(side({"a": "11", "b": "00"})))

@@ -57,12 +57,14 @@ def _status(document: Document, line: Line) -> Status | None:
         )
     if line.share is None:
         return Status("skipped" if document.outcome == "pass" else "error", "it is not known how it ended")
-    if document.base is None or line.change == "new":
-        return Status("failure" if document.base is None else "skipped", said) if failed else None
-    if line.change == "broken" or (line.severity == "block" and line.share < 1):
+    blocking = line.severity == "block" and line.share < 1
+    if document.base is None:
+        return Status("failure", said) if failed or blocking else None
+    if line.change == "broken" or blocking:
         red = document.outcome in (None, "fail")
         return Status("failure" if red else "skipped", said if red else f"{said}, which alone does not fail the gate")
-    return Status("skipped", f"{said}, fails as it did before") if failed else None
+    told = said if line.change == "new" else f"{said}, fails as it did before"
+    return Status("skipped", told) if failed else None
 
 
 def _suite(

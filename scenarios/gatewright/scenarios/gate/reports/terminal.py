@@ -27,7 +27,7 @@ def _parts(document: Document) -> Iterator[str]:
     if document.icc is not None:
         yield f"\ntrials of one case agree with ICC {document.icc:.2f}"
     if document.mcnemar is not None:
-        yield f"McNemar's exact test of the single trials, two-sided: p = {wording.chance(document.mcnemar)}"
+        yield f"McNemar's exact test of the single trials, two-sided: {wording.probability(document.mcnemar)}"
     if document.base is not None:
         yield from _list("fixed", document.changed("fixed"))
         yield from _list("broken", document.changed("broken"))
