@@ -24,7 +24,7 @@ from gatewright.runtime.policies.networks import majority
 from gatewright.runtime.policy import recorded
 from gatewright.runtime.service import Service
 from gatewright.runtime.store import database
-from gatewright.scenarios.replay import counterfactual, release
+from gatewright.scenarios.replay import counterfactual, release, strict
 from gatewright.scenarios.replay.counterfactual import Branch
 
 CLAIMS = 12
@@ -41,9 +41,40 @@ async def test_what_stays_as_it_was_is_answered_from_the_record(office: Office) 
 
     for branch in await branches(office.config, found):
         assert (branch.left, branch.changes, branch.stopped) == (None, [], "")
-        assert branch.answered == 7  # the clerk's effects are within the answer that was given
+        assert branch.answered == 9
 
     assert office.done == done
+
+
+async def test_failures_refusals_and_answers_of_the_record_stay_what_they_were(office: Office) -> None:
+    found = await office.hold([13, 50, 666])
+
+    for branch in await branches(office.config, found):
+        assert (branch.left, branch.changes, branch.stopped) == (None, [], "")
+
+
+NOTHING = """
+- id: nothing
+  on: {hook: input}
+  then: deny
+  reason: closed today
+  examples:
+    match: [{}]
+"""
+
+
+async def test_an_input_that_rules_refuse_now_is_not_worked_on(office: Office) -> None:
+    found = await office.hold([5])
+    rules = office.folder / "rules.yaml"
+    rules.write_text(rules.read_text("utf-8") + NOTHING, "utf-8")
+
+    (branch,) = await branches(office.config, found)
+
+    assert branch.left is not None
+    assert branch.left.kind == "verdict"
+    assert [(change.kind, change.how, change.result) for change in branch.changes] == [
+        ("input", "refused", "closed today")
+    ]
 
 
 async def test_another_choice_stops_at_what_nobody_can_say(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,6 +100,17 @@ async def test_rules_that_ask_stop_where_a_person_would_be_asked(office: Office)
 
     assert branch.left is not None
     assert branch.left.kind == "verdict"
+    assert branch.stopped == "a person would be asked about tool 'pay'"
+
+
+async def test_an_agent_that_was_asked_may_leave_the_record(office: Office) -> None:
+    found = await office.hold([1])  # of which the clerk pays 2, where people are not asked about 1
+    office.rules(limit=2)
+
+    (branch,) = await branches(office.config, found)
+
+    assert branch.left is not None
+    assert (branch.left.kind, branch.left.run_id == found[0].runs[0].id) == ("verdict", False)
     assert branch.stopped == "a person would be asked about tool 'pay'"
 
 
@@ -173,7 +215,39 @@ async def test_another_policy_goes_on_in_the_simulated_world_and_is_scored(
         assert branch.changes[0].result["option"] == "special_unit"
         assert not branch.stopped
         assert branch.reward is not None
-    assert {change.how for branch in left for change in branch.changes} == {"decided", "simulated", "told"}
+    assert {change.how for branch in left for change in branch.changes} == {"decided", "simulated", "asked"}
+
+
+NO_PAYOUTS = """
+apiVersion: gatewright/v1
+kind: RulePack
+name: claims
+version: 2
+rules:
+- id: no-payouts
+  on: {hook: tool.before, name: pay_claim}
+  then: deny
+  reason: nothing is paid today
+  examples:
+    match: [{}]
+"""
+
+
+async def test_rules_about_what_another_agent_does_are_followed_there(decided: list[Episode], tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text(NO_PAYOUTS, "utf-8")
+    config = config_of(tmp_path / "other", rules=str(tmp_path / "rules.yaml"))
+
+    found = await branches(config, decided, simulate=True)
+
+    with release.loaded(config) as tried:
+        differing = [not (await strict.replay(episode, tried)).equal for episode in decided]
+    assert [branch.left is not None for branch in found] == differing
+    assert any(differing)
+    for branch in found:
+        if branch.left is not None:
+            assert ("pay_claim", "refused") in {(change.name, change.how) for change in branch.changes}
+            assert not branch.stopped
+            assert branch.reward is not None
 
 
 async def test_the_same_policy_leaves_nothing(decided: list[Episode], tmp_path: Path) -> None:

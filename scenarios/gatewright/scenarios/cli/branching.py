@@ -115,7 +115,8 @@ def _plain(branch: Branch) -> dict[str, Any]:
 def _words(branch: Branch) -> str:
     lines = [str(branch.left), f"  {branch.answered} effects answered from the record before that"]
     for change in branch.changes:
-        lines.append(f"  off the record: {change.kind} {change.name} {change.how}: {_short(change.result)}")
+        result = "" if change.result is None else f": {_short(change.result)}"
+        lines.append(f"  off the record: {change.kind} {change.name} {change.how}{result}")
     if branch.stopped:
         lines.append(f"  stopped: {branch.stopped}")
     if branch.reward is not None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ from gatewright.environments.worlds import SimulatedWorld
 from gatewright.runtime import codec, identifiers, journal, results
 from gatewright.runtime.courses import Act, Course
 from gatewright.runtime.deployments import LoadedDeployment
-from gatewright.runtime.episodes import Entry, Episode
+from gatewright.runtime.episodes import Entry, Episode, Run
 from gatewright.safety import canonical
 from gatewright.safety.rules.events import BEFORE, Event, Past
 from gatewright.safety.verdicts import Decision
@@ -47,7 +47,11 @@ class StoppedError(GatewrightError):
 
 
 class Change(NamedTuple):
-    """An effect that is off the record: `how` says what became of it (`decided`, `simulated`, `refused`, `told`)."""
+    """An effect that is off the record: `how` says what became of it (`decided`, `simulated`, `refused`, `asked`,
+    `told`).
+
+    Of kind `input` is what a run was given and rules do not let in, of kind `run` a run that `failed`.
+    """
 
     run_id: str
     kind: str
@@ -114,30 +118,72 @@ class _Course:
         self.branch = Branch(episode=episode.id)
         self.verdicts = verdicts(episode, release)[0]
         self.told: list[tuple[str, Mapping[str, Any]]] = []
+        self.told_on_record: list[Run] = []
+        self._tapes: dict[str, Tape] = {}  # of the runs that were begun again
         self._past: list[Past] = []
 
     async def play(self) -> None:
-        """Run the root's runs again; those of agents that were asked, where the record does not answer for them."""
+        """Run the root's runs again, and with them those of the agents that are asked or told something."""
         replies: list[str] = []
         root = self.episode.root
         try:
             for run in self.episode.runs:
-                if run.thread_id != root.id or self.branch.stopped:
+                if run.thread_id != root.id:
                     continue
-                given = self.episode.input_of(run)
-                if given is None:
-                    self.stop("an input was erased")
-                player = Played(self, run.id, root.salt, Tape(self.episode, run.id))
-                value = self.verdicts.admitted.get(run.id, orjson.loads(given or b"null"))
-                values = await self.execute(run.agent, player, value, thread=root.id, run_id=run.id)
-                replies.append(results.said(codec.plain(values)))
+                values = await self._spared(run.id, run.agent, self.again(run))
+                if values is not None:
+                    replies.append(results.said(codec.plain(values)))
                 await self.tell()
         except StoppedError as error:
             self.branch.stopped = self.branch.stopped or str(error)
         finally:
-            self.release.saver.delete_thread(root.id)
+            for thread in self.episode.threads:
+                self.release.saver.delete_thread(thread.id)
         if self.branch.left is not None and not self.branch.stopped and self.world is not None:
             self._score(replies)
+
+    async def again(self, run: Run) -> Any:
+        """The values that a recorded run ends with, on the record or off it; None where rules do not let it begin.
+
+        Raises:
+            Exception: what its agent fails with.
+        """
+        said, first = self.verdicts, self.branch.left is None
+        given = self.episode.input_of(run)
+        if given is None:
+            self.stop("an input was erased")
+        if run.agent not in self.deployment.agents:
+            self.stop(f"this release has no agent {run.agent!r}")
+        tape = self._tapes[run.id] = Tape(self.episode, run.id)
+        if first and (otherwise := said.inputs.get(run.id)) is not None:
+            self.leave(otherwise, next((entry.position for entry in tape.left()), None))
+            if run.id in said.refused:
+                reason = (otherwise.replayed or {}).get("reason")
+                self.note(Change(run.id, "input", run.agent, orjson.loads(given), "refused", reason), ok=False)
+        if run.id in said.refused:
+            return None
+        salt = next(thread.salt for thread in self.episode.threads if thread.id == run.thread_id)
+        player = Played(self, run.id, salt, tape, complete=run.status == "succeeded")
+        value = said.admitted.get(run.id, orjson.loads(given))
+        ended = self.episode.ends.get(run.id)
+        position = None if ended is None else ended.position
+        try:
+            values = await self.execute(run.agent, player, value, thread=run.thread_id, run_id=run.id)
+        except Exception as error:
+            if player.cut_off:
+                return None
+            if self.branch.left is None and run.status == "succeeded" and not isinstance(error, StoppedError):
+                what = f"it failed: {type(error).__name__}: {error}"
+                self.leave(Divergence(self.episode.id, run.id, position, "failure", what, None, None), position)
+            raise
+        if self.branch.left is None and (otherwise := said.outputs.get(run.id)) is not None:
+            self.leave(otherwise, position)
+        return values
+
+    def child(self, run_id: str, key: str) -> Run | None:
+        """The recorded run of the agent that a message was written to; None where the message is on no agent's way."""
+        name = identifiers.derived("run", run_id, key)
+        return next((run for run in self.episode.runs if run.id == name), None)
 
     async def execute(self, agent: str, player: Played, value: Any, *, thread: str, run_id: str) -> Any:
         """The values that an agent's graph ends with."""
@@ -170,10 +216,30 @@ class _Course:
         return values
 
     async def tell(self) -> None:
-        """Let the agents work that were only told something off the record."""
+        """Let the agents work that were only told something."""
+        while self.told_on_record:
+            await self.tell_on_record(self.told_on_record[0].thread_id)
         while self.told:
             agent, payload = self.told.pop(0)
-            await self.another(agent, payload)
+            await self._spared(self.episode.id, agent, self.another(agent, payload))
+
+    async def tell_on_record(self, thread_id: str) -> None:
+        """Let an agent do again what it was told on this thread."""
+        for run in [run for run in self.told_on_record if run.thread_id == thread_id]:
+            self.told_on_record.remove(run)
+            if self.branch.left is None:
+                await self._spared(run.id, run.agent, self.again(run))
+
+    async def _spared(self, run_id: str, agent: str, working: Coroutine[Any, Any, Any]) -> Any:
+        """What a run gives of which nobody waits for the failure; None where it failed."""
+        try:
+            return await working
+        except StoppedError:
+            raise
+        except Exception as error:
+            if self.branch.left is not None:
+                self.note(Change(run_id, "run", agent, None, "failed", results.failure(error)), ok=False)
+            return None
 
     async def another(self, agent: str, payload: Any) -> Any:
         """Have another agent work off the record; gives its values."""
@@ -187,14 +253,20 @@ class _Course:
     def leave(self, divergence: Divergence, before: int | None) -> None:
         """Leave the record: the world is brought to where it was before that record."""
         self.branch.left = divergence
-        performed = [entry for entry in self.episode.entries if before is None or entry.position < before]
-        for entry in performed:
+        for entry in self.episode.entries:
             effect = entry.record.effect
-            if effect is None:
+            if effect is None or not self._has_happened(entry, before):
                 continue
             self._past.append(_past(entry))
             if self.world is not None and effect.kind == "tool" and entry.record.outcome in ("ok", "error"):
                 self._repeat(entry)
+
+    def _has_happened(self, entry: Entry, before: int | None) -> bool:
+        effect, tape = entry.record.effect, self._tapes.get(entry.record.run_id)
+        if tape is None or effect is None:  # nobody here does it again
+            told = any(run.id == entry.record.run_id for run in self.told_on_record)
+            return told or before is None or entry.position < before
+        return entry.position != before and tape.met(effect.key)
 
     def _repeat(self, entry: Entry) -> None:
         """Perform a recorded call in the world, which must answer as it did."""
@@ -285,10 +357,10 @@ class _Open:
 class Played(Player):
     """Answers from the record until it is left."""
 
-    def __init__(self, course: _Course, run_id: str, salt: bytes, tape: Tape | None) -> None:
+    def __init__(self, course: _Course, run_id: str, salt: bytes, tape: Tape | None, *, complete: bool = True) -> None:
         around = course.release.around(course.deployment)
         empty = Tape(course.episode, "") if tape is None else tape
-        super().__init__(course.episode.id, run_id, salt, empty, around, course.verdicts, complete=True)
+        super().__init__(course.episode.id, run_id, salt, empty, around, course.verdicts, complete=complete)
         self._of = course
 
     def _course(self, effect: Effect) -> Course:
@@ -300,12 +372,46 @@ class Played(Player):
                 entry = self._tape.take(key)
             if entry is not None and (yield from self._on_record(effect, entry, wanted.digest, key)):
                 self._of.branch.answered += 1
-                return self._answer(entry)
+                return self._followed(effect, entry, key)
+            if entry is None and not self._complete and not any(self._tape.left()):
+                self.cut_off = True
+                self._closed = StoppedError("the record ends here: the run was cut off")
+                raise self._closed
             if self._of.branch.left is None:
                 self._leave(effect, entry, step)
             elif effect.kind == "decision":
                 return self._of.branch.changes[-1].result
         return (yield from self._off(effect, key))
+
+    def _followed(self, effect: Effect, entry: Entry, key: str) -> Any:
+        """What the record answers; an agent that was written to does again what it did, and may leave the record."""
+        child = self._of.child(self._run_id, key) if effect.kind == "message" else None
+        if child is None:
+            return self._answer(entry)
+        if not effect.args.get("reply"):
+            self._of.told_on_record.append(child)
+            return self._answer(entry)
+        try:
+            _awaited(self._of.tell_on_record(child.thread_id))  # on a thread, one run follows the other
+            replied = self._replied(effect, self._of.again(child))
+        except results.RecordedError:
+            if self._of.branch.left is not None:
+                raise
+            replied = None
+        return self._answer(entry) if self._of.branch.left is None else replied
+
+    def _replied(self, effect: Effect, working: Coroutine[Any, Any, Any]) -> Any:
+        """What another agent replies.
+
+        Raises:
+            RecordedError: it failed.
+        """
+        try:
+            return orjson.loads(codec.shown(_awaited(working)))
+        except StoppedError:
+            raise
+        except Exception as error:
+            raise results.RecordedError(f"agent {effect.name!r} could not answer: its run failed: {error}") from error
 
     def _on_record(self, effect: Effect, entry: Entry, digest: str, key: str) -> Course:
         """Whether the record answers; a decision that comes out otherwise leaves it."""
@@ -368,14 +474,15 @@ class Played(Player):
         return value
 
     def _message_off(self, effect: Effect, args: Mapping[str, Any]) -> Any:
-        self._of.note(Change(self._run_id, "message", effect.name, dict(args), "told"))
+        how = "asked" if args.get("reply") else "told"
+        self._of.note(Change(self._run_id, "message", effect.name, dict(args), how))
         name = identifiers.derived("run", self._run_id, str(len(self._of.branch.changes)))
         if "reply" not in args:
             return name  # published, for which there are no readers here
         if not args["reply"]:
             self._of.told.append((effect.name, args["payload"]))
             return name
-        return orjson.loads(codec.shown(_awaited(self._of.another(effect.name, args["payload"]))))
+        return self._replied(effect, self._of.another(effect.name, args["payload"]))
 
     def _refuse(self, effect: Effect, reason: str, *, ends: bool) -> NoReturn:
         self._of.note(Change(self._run_id, effect.kind, effect.name, dict(effect.args), "refused", reason), ok=False)

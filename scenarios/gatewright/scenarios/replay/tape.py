@@ -35,10 +35,14 @@ class Tape:
         """Whether effects were recorded that the performing of this one was made of."""
         return any(_inside(other, key) for other in self._entries)
 
+    def met(self, key: str) -> bool:
+        """Whether an effect has been met, by itself or within another."""
+        return key in self._met or any(_inside(key, outer) for outer in self._met)
+
     def left(self) -> Iterator[Entry]:
         """Effects that have not been met, in the order of the log, without those inside of others that have been."""
         for key, entry in self._entries.items():
-            if key not in self._met and not any(_inside(key, outer) for outer in self._met):
+            if not self.met(key):
                 yield entry
 
 
