@@ -543,7 +543,7 @@ def test_rules_that_are_only_together_too_much_for_the_engine_are_asked_one_by_o
 
 
 def closing(id: str, *options: str, when: str = "args.features.risk > 5", **fields: Any) -> Any:
-    risky, safe = ({"args": {"features": {"risk": risk}, "options": ["pay", "check"]}} for risk in (9, 1))
+    risky, safe = ({"args": {"features": {"risk": risk}}} for risk in (9, 1))
     said = {"on": {"hook": "decision.before", "name": "triage"}, "close": options, **fields}
     return rule(id, when, "modify", risky, safe, **said)
 
@@ -583,3 +583,11 @@ def test_closing_what_is_no_option_denies_the_decision() -> None:
 
     assert decision.verdict == "deny"
     assert "there is no option 'pya' to close; there are ['pay', 'check', 'refuse']" in decision.reason
+
+
+def test_examples_need_not_list_options_and_may_not_lack_those_that_are_closed() -> None:
+    bare, other = {"args": {"features": {"risk": 9}}}, {"args": {"features": {"risk": 9}, "options": ["check"]}}
+
+    assert pack(closing("careful", "pay", examples={"match": [bare], "pass": [{"args": {"features": {"risk": 1}}}]}))
+    with pytest.raises(UsageError, match="there is no option 'pay' to close; there are \\['check'\\]"):
+        pack(closing("careful", "pay", examples={"match": [other], "pass": [{"args": {"features": {"risk": 1}}}]}))

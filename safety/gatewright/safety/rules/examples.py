@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from gatewright.agents.errors import GatewrightError, LimitError
@@ -64,6 +65,7 @@ def _tried(rule: Rule, event: events.Event, labels: frozenset[str], described: M
         if not matches:
             return first
         rule.reason.render(bindings)
+        rule.closings(event.args.get("options", ()))
         following = events.changed(event, rule.changes(bindings)) if rule.sets else None
         if following is None:
             return first
@@ -74,18 +76,21 @@ def _tried(rule: Rule, event: events.Event, labels: frozenset[str], described: M
 
 
 def event(rule: Rule, example: Example, described: Mapping[str, Tool]) -> events.Event:
-    """The event that an example of a rule stands for.
+    """The event that an example of a rule stands for; a decision has at least the options that the rule closes.
 
     Raises:
         ValueError: its time is none.
     """
     # An example without a name stands for any effect with the labels the rule is about.
-    return shown(
+    found = shown(
         example,
         rule.hook,
         name=example.name or _name(rule, described),
         labels=frozenset(example.labels) | (frozenset[str]() if example.name else rule.labels),
     )
+    if rule.closes and "options" not in found.args:
+        return replace(found, args={**found.args, "options": list(rule.closes)})
+    return found
 
 
 def shown(example: Example, hook: events.Hook, *, name: str, labels: frozenset[str]) -> events.Event:
