@@ -232,8 +232,7 @@ CLOSING = {"on": {"hook": "decision.before", "name": "size"}, "when": "args.feat
 
 
 def closing(*options: str) -> dict[str, Any]:
-    given = {"options": ["small", "large"], "closed": {}}
-    match, passes = ({"args": {"features": {"amount": amount}, **given}} for amount in (50, 5))
+    match, passes = ({"args": {"features": {"amount": amount}}} for amount in (50, 5))
     return {"id": "careful", **CLOSING, "close": options, "examples": {"match": [match], "pass": [passes]}}
 
 
