@@ -50,8 +50,13 @@ group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 log.cleaner.dedupe.buffer.size=8388608
 """
+_SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 _SASL = """\
-sasl.enabled.mechanisms=PLAIN
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+listener.name.clients.scram-sha-256.sasl.jaas.config=\
+org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.clients.scram-sha-512.sasl.jaas.config=\
+org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.clients.plain.sasl.jaas.config=\
 org.apache.kafka.common.security.plain.PlainLoginModule required {users};
 """
@@ -66,7 +71,7 @@ class Kafka(Server):
         port: of 127.0.0.1; 0 is any free one, the same in every life of this object.
         advertised: "HOST:PORT" that clients are told to use where they come through another network or a forwarder;
             then the broker listens on all addresses.
-        users: passwords by name; clients must then use SASL_PLAINTEXT with PLAIN.
+        users: passwords by name; clients must then use SASL_PLAINTEXT, with PLAIN or SCRAM.
 
     Raises:
         UnavailableError: Java or the jars are missing (`jars.install`), or it does not start.
@@ -103,7 +108,7 @@ class Kafka(Server):
         self._settings.write_text(written, "utf-8")
         self._settings.chmod(0o600)  # it may hold passwords
         if not (self.folder / "data" / "meta.properties").exists():
-            self._format()
+            self._format(users or {})
 
     def _launch(self) -> Service:
         command = self._java(f"-Dlog4j2.configurationFile={_LOGGING}", "kafka.Kafka", self._settings)
@@ -112,16 +117,18 @@ class Kafka(Server):
         service.wait_until(lambda: _STARTED in service.said() and answers(self._local), seconds=START)
         return service
 
-    def _format(self) -> None:
+    def _format(self, users: Mapping[str, str]) -> None:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        command = (
+        command: list[str | Path] = [
             "kafka.tools.StorageTool",
             "format",
             "--ignore-formatted",
             f"--cluster-id={cluster}",
             "-c",
             self._settings,
-        )
+        ]
+        for name, word in users.items():
+            command += [f'--add-scram={each}=[name="{name}",password="{word}"]' for each in _SCRAM]
         done = subprocess.run(self._java(*command), capture_output=True, text=True)
         if done.returncode:
             said = (done.stdout + done.stderr)[-2000:]

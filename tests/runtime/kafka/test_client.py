@@ -55,20 +55,23 @@ async def guarded(tmp_path: Path) -> AsyncGenerator[Kafka]:
     broker.kill()
 
 
-def entry(broker: Kafka, password: str) -> Settings:
+def entry(broker: Kafka, mechanism: str, password: str) -> Settings:
     return Settings.parse(
         f"kafka://{broker.bootstrap}",
         {
             "security_protocol": "SASL_PLAINTEXT",
-            "sasl_mechanism": "PLAIN",
+            "sasl_mechanism": mechanism,
             "sasl_plain_username": "svc",
             "sasl_plain_password": password,
         },
     )
 
 
-async def test_a_password_opens_and_a_wrong_one_is_said(guarded: Kafka, join: Callable[..., Any]) -> None:
-    settings = entry(guarded, "hunter2")
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
+async def test_a_password_opens_and_a_wrong_one_is_said(
+    guarded: Kafka, join: Callable[..., Any], mechanism: str
+) -> None:
+    settings = entry(guarded, mechanism, "hunter2")
     topics = Topics(settings)
     await topics.create("t", partitions=1, deadline=soon())
     await topics.close(deadline=soon())
@@ -78,7 +81,7 @@ async def test_a_password_opens_and_a_wrong_one_is_said(guarded: Kafka, join: Ca
     member = join("readers", ["t"], on=settings)
     await member.until(lambda: len(member.received) == 1)
 
-    wrong = entry(guarded, "letmein")
+    wrong = entry(guarded, mechanism, "letmein")
     topics, producer = Topics(wrong), Producer(wrong)
     stranger = join("strangers", ["t"], on=wrong)
     with pytest.raises(UnavailableError, match="Kafka refuses"):
