@@ -47,6 +47,7 @@ def test_only_what_is_listed_here_needs_an_extra() -> None:
         "kafka": ["gatewright.runtime.bridge", "gatewright.runtime.kafka"],
         "postgres": ["gatewright.runtime.checkpoints.postgresql"],
         "tune": [
+            "gatewright.environments.claims.live",
             "gatewright.environments.claims.single",
             "gatewright.environments.claims.vector",
             "gatewright.environments.decisions.checker",
