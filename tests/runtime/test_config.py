@@ -188,7 +188,10 @@ def test_people_who_could_not_be_told_apart_are_refused(tmp_path: Path, text: st
             '[topics.t]\ndurability = "memory"\n[ledger]\ntopic = "t"',
             "ledger.topic is 't', which keeps its messages in",
         ),
-        ('bus = "redis://x"', "'bus' is 'redis://x'"),
+        ('bus = "redis://x"', "'bus' is 'redis://x'; write where its brokers are, as kafka://host:port,host:port"),
+        ('bus = "kafka://broker"', "'bus' is 'kafka://broker'; write where its brokers are, as kafka://host:port"),
+        ('[topics."a b"]\nattempts = 3', "'topics.a b' is 'a b', which is no name of a topic: 1 to 200 of letters"),
+        ('[ledger]\ntopic = "a b"', "'ledger.topic' is 'a b', which is no name of a topic: 1 to 200 of letters"),
     ],
 )
 def test_mistakes_about_messages_are_told(tmp_path: Path, text: str, said: str) -> None:
@@ -196,6 +199,15 @@ def test_mistakes_about_messages_are_told(tmp_path: Path, text: str, said: str) 
 
     with pytest.raises(UsageError, match=re.escape(said)):
         load(cwd=tmp_path, environ={})
+
+
+def test_a_password_in_the_address_of_the_bus_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    write(tmp_path, 'bus = "kafka://user:hunter2@broker:9092"')
+
+    with pytest.raises(UsageError, match="'bus' holds a user or a password") as caught:
+        load(cwd=tmp_path, environ={})
+
+    assert "hunter2" not in str(caught.value)
 
 
 def test_a_token_where_its_digest_belongs_is_refused_and_not_repeated(tmp_path: Path) -> None:

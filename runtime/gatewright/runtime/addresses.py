@@ -1,12 +1,15 @@
-"""Addresses in the configuration: which are this machine, and which people and pages may be at."""
+"""Addresses in the configuration: which are this machine, where people and pages may be at, and where Kafka is."""
 
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
+
+_BROKER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 
 
 def is_loopback(host: str) -> bool:
@@ -39,3 +42,33 @@ def _origin(url: str) -> str:
 
 Origin = Annotated[str, AfterValidator(_origin)]
 """Where pages of another site come from, as browsers send it."""
+
+
+def brokers(url: str) -> tuple[str, ...]:
+    """The brokers, "host:port" each, of `kafka://host:port,host:port`.
+
+    Raises:
+        ValueError: it is no such address; the message goes on after what it is the address of.
+    """
+    scheme, _, rest = url.partition("://")
+    if "@" in rest:  # not shown
+        raise ValueError(
+            "holds a user or a password; give them as the options sasl_plain_username and sasl_plain_password, which "
+            "are not shown"
+        )
+    servers = tuple(rest.removesuffix("/").split(","))
+    for server in servers:
+        found = _BROKER.fullmatch(server)
+        if scheme != "kafka" or found is None or not 0 < int(found[2]) < 65536:
+            raise ValueError(f"is {url!r}; write where its brokers are, as kafka://host:port,host:port")
+    return servers
+
+
+def _cluster(url: str) -> str:
+    if url:
+        brokers(url)
+    return url
+
+
+KafkaURL = Annotated[str, AfterValidator(_cluster)]
+"""Where the brokers of a Kafka cluster are; "" for none."""

@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from gatewright.agents.errors import UnavailableError, UsageError
 from gatewright.agents.subscriptions import Subscription
 
-from .addresses import Origin, PublicURL
-from .bus.topics import NAME as TOPIC
+from .addresses import KafkaURL, Origin, PublicURL
+from .bus.topics import Name as TopicName
 from .bus.topics import Topic
 from .notices.receivers import Mail, Receivers
 from .policies import MOST_EXPLORATION
@@ -216,7 +216,7 @@ class Ledger(Section):
     key: Path | None = None
     checkpoint_records: Annotated[int, Field(ge=1)] = 1024
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 5.0
-    topic: Annotated[str, Field(pattern=f"^({TOPIC.pattern})?$")] = ""
+    topic: TopicName = ""
 
 
 class Config(Section):
@@ -231,9 +231,9 @@ class Config(Section):
 
     data_dir: Path = Path(".gatewright")
     database: Annotated[str, Field(repr=False)] = ""
-    bus: Annotated[str, Field(pattern=r"^(kafka://[^/\s]+)?$")] = ""
+    bus: KafkaURL = ""
     kafka: Annotated[dict[str, Any], Field(repr=False)] = Field(default_factory=dict)
-    topics: dict[Annotated[str, Field(pattern=f"^{TOPIC.pattern}$")], Topic] = Field(default_factory=dict)
+    topics: dict[TopicName, Topic] = Field(default_factory=dict)
     python_path: tuple[Path, ...] = ()
     deployments: dict[str, Deployment] = Field(default_factory=lambda: {"support": Deployment(team="support")})
     people: dict[str, Person] = Field(default_factory=dict)
@@ -382,7 +382,7 @@ def _merge(
 
 
 def _explain(detail: Any, sources: Mapping[tuple[str, ...], str], file: Path | None) -> str:
-    place = tuple(str(part) for part in detail["loc"])
+    place = tuple(str(part) for part in detail["loc"] if part != "[key]")
     source = next((sources[place[:n]] for n in range(len(place), 0, -1) if place[:n] in sources), str(file))
     key = ".".join(place)
     if detail["type"] == "extra_forbidden":

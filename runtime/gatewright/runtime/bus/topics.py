@@ -6,7 +6,7 @@ import random
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from gatewright.agents.envelopes import PARTITIONS, version
 from gatewright.agents.errors import UsageError
@@ -16,6 +16,7 @@ Durability = Literal["memory", "process", "disk"]
 the process, however it ends; when the machine loses power, the last moments may be lost. `disk`: loss of power."""
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,200}")  # what Kafka takes too
+_NAMED = "1 to 200 of letters, digits, dots, hyphens and underscores"
 JITTER = 0.2  # of a delay, either way
 
 
@@ -60,4 +61,14 @@ def check(name: str) -> None:
         UsageError: it is not.
     """
     if not NAME.fullmatch(name):
-        raise UsageError(f"{name!r} is no name of a topic: 1 to 200 of letters, digits, dots, hyphens and underscores")
+        raise UsageError(f"{name!r} is no name of a topic: {_NAMED}")
+
+
+def _configured(name: str) -> str:
+    if name and not NAME.fullmatch(name):
+        raise ValueError(f"is {name!r}, which is no name of a topic: {_NAMED}")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_configured)]
+"""The name of a topic in the configuration; "" for none."""

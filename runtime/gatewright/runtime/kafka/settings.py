@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gatewright.agents.errors import UsageError
+from gatewright.runtime.addresses import brokers
 
 from .client import kafka
 
-_SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 _SECRET = re.compile("password|token|context")
 _OWN = ("client_id", "client_dns_lookup", "proxy_url", "security_protocol")
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -52,19 +52,10 @@ class Settings:
         Raises:
             UsageError: the URL or an option is not what it should be.
         """
-        scheme, separator, rest = url.partition("://")
-        rest = rest.removesuffix("/")
-        if scheme != "kafka" or not separator:
-            raise UsageError(f"{scheme!r} is no address of Kafka; write kafka://host:port,host:port")
-        if "@" in rest:
-            raise UsageError(
-                "the address of Kafka holds a user or a password; give them as the options sasl_plain_username and "
-                "sasl_plain_password, which are not shown"
-            )
-        servers = tuple(rest.split(","))
-        for server in servers:
-            if (found := _SERVER.fullmatch(server)) is None or not 0 < int(found[2]) < 65536:
-                raise UsageError(f"{server!r} is no address of a broker; write kafka://host:port,host:port")
+        try:
+            servers = brokers(url)
+        except ValueError as error:
+            raise UsageError(f"the address of Kafka {error}") from None
         return cls(servers=servers, options={name: _value(name, value) for name, value in (options or {}).items()})
 
     def __repr__(self) -> str:
