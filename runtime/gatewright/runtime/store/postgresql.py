@@ -161,7 +161,7 @@ class PostgreSQL(Database):
 
         cause = getattr(error, "orig", None) or error
         reason = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
-        remedy = "check that the server runs and can be reached; the service goes on by itself"
+        remedy = "check that the server runs and can be reached; a service that runs goes on by itself"
         if isinstance(cause, psycopg.errors.InvalidPassword | psycopg.errors.InvalidAuthorizationSpecification):
             remedy = "check the user and the password of `database`"
         elif "password" in reason or "no pg_hba.conf" in reason:
@@ -171,7 +171,7 @@ class PostgreSQL(Database):
         elif isinstance(cause, psycopg.errors.InsufficientPrivilege):
             remedy = "grant the user of `database` what it needs"
         elif isinstance(cause, psycopg.errors.DiskFull):
-            remedy = "free disk space on the server; the service goes on by itself"
+            remedy = "free disk space on the server; a service that runs goes on by itself"
         elif "too many" in reason or "connection slots" in reason:
             remedy = f"raise max_connections: each process takes up to {CONNECTIONS}"
         elif isinstance(cause, psycopg.errors.ReadOnlySqlTransaction):

@@ -106,7 +106,7 @@ class SQLite(Database):
         reason = str(getattr(error, "orig", None) or error)
         remedy = "check the disk and the permissions"
         if "full" in reason:
-            remedy = "free disk space; the service goes on by itself"
+            remedy = "free disk space; a service that runs goes on by itself"
         elif "readonly" in reason or "unable to open" in reason:
             remedy = "make the folder writable for this user"
         elif "not a database" in reason or "malformed" in reason:
