@@ -138,7 +138,11 @@ def test_a_search_that_finds_nothing_names_what_may_be_misspelt(desk: Desk) -> N
 
     assert "14 decisions is of a point 'triag'; did you mean 'triage'?" in said("--point", "triag")
     assert "has a feature 'amont'; did you mean 'amount'?" in said("--point", "triage", "--feature", "amont>5")
+    assert "with an option 'inspekt'; did you mean 'inspect'?" in said("--option", "inspekt")
+    assert "decisions is of deployment 'desc'; did you mean 'desk'?" in said("--deployment", "desc")
+    assert "decisions is of agent 'clerc'; known here: desk" in said("--agent", "clerc")
     assert said("--point", "triage", "--feature", "amount>5000") == "nothing found\n"
+    assert said("--option", "inspect", "--feature", "amount>5000") == "nothing found\n"
 
 
 def test_what_was_closed_is_told_with_its_reason_and_has_no_chance(desk: Desk) -> None:

@@ -90,24 +90,37 @@ def search(desk: Desk, /, before: int | None, limit: int, **given: Any) -> None:
     rows = [_row(view) for view in found.records]
     value = found.model_dump(mode="json")
     desk.table(value, columns, rows, empty="nothing found")
-    for hint in _unheard(given["point"], given["feature"], recent):
+    for hint in _unheard(given, recent):
         desk.say(hint)
     if found.before is not None:
         desk.say(f"there may be more: add --before {found.before}")
 
 
-def _unheard(point: str | None, features: Sequence[str], recent: Sequence[RecordView]) -> Iterator[str]:
+def _unheard(given: Mapping[str, Any], recent: Sequence[RecordView]) -> Iterator[str]:
     """What was asked for by a name that none of the `recent` decisions has: it may be misspelt."""
     if not recent:
         return
+    of, point = f"none of the newest {len(recent)} decisions is of", given["point"]
+    for name in ("deployment", "agent"):
+        heard = {view.record[name] for view in recent if view.record[name]}
+        if given[name] is not None and given[name] not in heard:
+            yield f"{of} {name} {given[name]!r}; {near(given[name], sorted(heard))}"
     heard = {view.record["effect"]["name"] for view in recent}
     if point is not None and point not in heard:
-        yield f"none of the newest {len(recent)} decisions is of a point {point!r}; {near(point, sorted(heard))}"
-    given = [each for view in recent if isinstance(each := (view.opened.get("args") or {}).get("features"), Mapping)]
-    known = {name for each in given for name in each}
-    for name in (condition(text).name.partition(".")[0] for text in features):
-        if point is not None and known and name not in known:
-            yield f"none of the newest {len(recent)} decisions has a feature {name!r}; {near(name, sorted(known))}"
+        yield f"{of} a point {point!r}; {near(point, sorted(heard))}"
+        return
+    opened = [
+        args
+        for view in recent
+        if isinstance(args := view.opened.get("args"), Mapping) and point in (None, view.record["effect"]["name"])
+    ]
+    options = {option for args in opened for option in args.get("options", ())}
+    if given["option"] is not None and options and given["option"] not in options:
+        yield f"{of} a point with an option {given['option']!r}; {near(given['option'], sorted(options))}"
+    features = {name for args in opened if isinstance(args.get("features"), Mapping) for name in args["features"]}
+    for name in (condition(text).name.partition(".")[0] for text in given["feature"]):
+        if point is not None and features and name not in features:
+            yield f"none of the newest {len(recent)} decisions has a feature {name!r}; {near(name, sorted(features))}"
 
 
 def _row(view: RecordView) -> tuple[Any, ...]:
