@@ -57,7 +57,7 @@ def test_a_pack_that_lets_through_what_people_refused_is_told(history: Project) 
 
     assert done.code == 1
     assert "2 verdicts change\n    ask -> allow: 2" in done.out
-    assert "NO: 1 events that people refused would go through" in done.out
+    assert "NO: 1 event that people refused would go through" in done.out
     assert "people said reject" in done.out
     assert "2 -> 0 (40.0 -> 0.0 per 100 cases" in done.out
 
@@ -121,7 +121,7 @@ def test_erased_values_are_counted_and_not_guessed(history: Project) -> None:
 
     assert (whole["lost"]["events"], found["lost"]["events"], found["lost"]["cases"]) == (0, 1, 1)
     assert len(found["lost"]["listed"]) == 1
-    assert "1 events of 1 cases: values erased" in history("policy", "backtest", "rules.yaml").out
+    assert "1 event of 1 case: values erased" in history("policy", "backtest", "rules.yaml").out
 
 
 def test_without_a_ledger_there_is_nothing_to_judge(project: Project) -> None:

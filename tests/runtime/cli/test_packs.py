@@ -12,7 +12,7 @@ def test_the_examples_of_a_pack_and_what_they_would_notice_are_shown(project: Pr
     done = project("policy", "test", "rules.yaml")
 
     assert done.code == 0
-    assert "2 rules, 4 examples hold" in done.out
+    assert "2 rules; examples that hold: 4" in done.out
     assert "another boundary in `args.amount > 100`" in done.out
     assert done.err == ""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from gatewright.agents.errors import UnavailableError, UsageError
+from gatewright.agents.wording import counted
 from gatewright.runtime import summaries
 from gatewright.runtime.operations import Operations
 from gatewright.runtime.views import LedgerView, RecordView
@@ -171,7 +172,7 @@ def export(
             number = desk.run(write(stream))
     except OSError as error:
         raise UnavailableError(f"cannot write {str(output)!r}: {error.strerror}") from error
-    desk.show({"path": str(output), "records": number}, lambda: f"wrote {number} records to {output}")
+    desk.show({"path": str(output), "records": number}, lambda: f"wrote {counted(number, 'record')} to {output}")
 
 
 async def every(client: Operations, *, run_id: str | None, case_id: str | None, size: int) -> AsyncIterator[RecordView]:

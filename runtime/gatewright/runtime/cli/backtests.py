@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from gatewright.agents.wording import counted
+
 from .desk import Desk, desk, facts
 from .grammar import Command
 from .inputs import Since
@@ -167,13 +169,14 @@ def _words(report: Report) -> str:
                 "against": report.against,
                 "cases": report.cases,
                 "events": report.events,
-                "not shown": f"{report.lost} events of {report.lost_in} cases: values erased or withheld"
+                "not shown": f"{counted(report.lost, 'event')} of {counted(report.lost_in, 'case')}: "
+                "values erased or withheld"
                 if report.lost
                 else None,
                 "asks": f"{asks['old']['count']} -> {asks['new']['count']} ("
                 f"{asks['old']['per_100_cases']} -> {asks['new']['per_100_cases']} per 100 cases, "
                 f"{asks['old']['per_day']} -> {asks['new']['per_day']} per day)",
-                "same pack": f"{report.same} events, {report.deviations.count} judged otherwise"
+                "same pack": f"{counted(report.same, 'event')}, {report.deviations.count} judged otherwise"
                 if report.same
                 else None,
             }
@@ -193,7 +196,7 @@ def _words(report: Report) -> str:
         lines += ["NOT ALL ON RECORD: the same pack judged these otherwise when they happened"]
         lines += _events(report.deviations.kept)
     if report.overruled.count:
-        lines += [f"NO: {report.overruled.count} events that people refused would go through"]
+        lines += [f"NO: {counted(report.overruled.count, 'event')} that people refused would go through"]
         lines += _events(report.overruled.kept)
     return "\n".join(lines)
 
@@ -202,10 +205,10 @@ def _used(report: Report, rule: str) -> str:
     hits, looked, errors = report.hits[rule], report.looked[rule], report.errors[rule]
     failed = f", had no value for {errors}" if errors else ""
     if rule not in report.looked:  # of a pack on trial, whose rules are not at hand
-        return f"rule {rule!r} matched {hits} events{failed}"
+        return f"rule {rule!r} matched {counted(hits, 'event')}{failed}"
     if not looked:
         return f"rule {rule!r} was never asked: nothing happened that it looks at"
-    return f"rule {rule!r} {f'matched {hits}' if hits else 'never matched'} of {looked} events{failed}"
+    return f"rule {rule!r} {f'matched {hits}' if hits else 'never matched'} of {counted(looked, 'event')}{failed}"
 
 
 def _events(changes: list[Change]) -> list[str]:

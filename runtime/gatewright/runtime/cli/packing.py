@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gatewright.agents.errors import UsageError
+from gatewright.agents.wording import counted
 from gatewright.runtime import evidence
 from gatewright.runtime.config import Config
 from gatewright.runtime.operations import Operations
@@ -42,7 +43,7 @@ def pack(
 
     packed = desk.run(write())
     value = {"path": str(path), "records": packed.records, "sha256": packed.sha256}
-    desk.show(value, lambda: f"wrote {packed.records} records to {path}\nsha256  {packed.sha256}")
+    desk.show(value, lambda: f"wrote {counted(packed.records, 'record')} to {path}\nsha256  {packed.sha256}")
 
 
 async def _chosen(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gatewright.agents.errors import UsageError
+from gatewright.agents.wording import counted
 
 from .desk import Desk, desk, progress_bar
 from .grammar import Command
@@ -215,7 +216,7 @@ def _counted(trials: Iterable[Trial], step: Callable[[int], None]) -> Iterator[T
 
 
 def _tested(file: Path, draft: Draft, examples: Any, mutations: Mutations, least: float) -> str:
-    lines = [f"{draft.pack.title}: {len(draft.rules)} rules, {len(examples)} examples hold"]
+    lines = [f"{draft.pack.title}: {counted(len(draft.rules), 'rule')}; examples that hold: {len(examples)}"]
     for example in examples:
         others = [rule for rule in example["rules"] if rule != example["rule"]]
         place = f"{file}:{example['line']}: rule {example['rule']!r}, {example['expected']} {example['number']}"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from gatewright.agents.errors import UsageError
+from gatewright.agents.wording import counted
 from gatewright.safety import canonical
 from gatewright.safety.rules import events, facts, literals, provenance
 from gatewright.safety.rules.events import Event
@@ -48,7 +49,7 @@ class Observed:
 
     def yaml(self) -> str:
         """An entry of `tools:` in a rule pack, the evidence in comments."""
-        lines = [f"  {json.dumps(self.tool)}:  # {self.calls} calls in {self.cases} cases"]
+        lines = [f"  {json.dumps(self.tool)}:  # {counted(self.calls, 'call')} in {counted(self.cases, 'case')}"]
         for name, proposals in (("labels", self.labels), ("target", self.target), ("payload", self.payload)):
             lines += [f"    # {each.value}: {each.evidence}" for each in proposals]
             if proposals or name == "labels":

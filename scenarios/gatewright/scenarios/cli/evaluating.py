@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gatewright.agents.wording import counted
 from gatewright.runtime.cli.desk import Desk, aligned, desk, facts
 from gatewright.runtime.cli.grammar import Command
 
@@ -65,7 +66,7 @@ def text(judged: Evaluation, *, left_out: int = 0) -> str:
     rows.append(("direct method", f"{judged.prediction.value:.4g}", "none, it only ranks", "-"))
     told = {
         "cases": f"{support.cases}, worth {support.ess:.0f} of the policy's own",
-        "left out": f"{left_out} cases whose reward is not known" if left_out else None,
+        "left out": f"{counted(left_out, 'case')} whose reward is not known" if left_out else None,
         "what was done": f"{judged.estimates[0].logged:.4g} a case" if judged.estimates else None,
         "overlap": f"{support.overlap:.2f}",
         "weights": f"mean {support.mean_weight:.3f}, largest {support.max_weight:.3g}",

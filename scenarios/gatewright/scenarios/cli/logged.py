@@ -24,6 +24,7 @@ def recorded(log: Path, point: str, rewards: Path | None) -> Recorded:
         UsageError: a file cannot be read or holds something else, or no decision at that point.
     """
     from gatewright.agents.errors import UsageError
+    from gatewright.agents.wording import counted
     from gatewright.environments.decisions.logs import of_episode
     from gatewright.scenarios import episodes
 
@@ -37,7 +38,8 @@ def recorded(log: Path, point: str, rewards: Path | None) -> Recorded:
             earned[each.episode.id] = each.reward
     if not decisions:
         raise UsageError(
-            f"{str(log)!r} has no decision at {point!r} in {count} episodes; record cases that pass this point"
+            f"{str(log)!r} has no decision at {point!r} in {counted(count, 'episode')}; "
+            "record cases that pass this point"
         )
     return Recorded(decisions, earned)
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from gatewright.agents.wording import counted
+
 from . import measures, statistics, wording
 from .comparison import Comparison, Metric, compare
 from .power import Plan
@@ -70,7 +72,7 @@ def _coverage(comparison: Comparison) -> Iterator[Finding]:
         yield Finding(
             rule="cases",
             outcome="inconclusive",
-            reason=f"the candidate did not run {len(missing)} cases of the baseline ({_listed(missing)}); "
+            reason=f"the candidate did not run {counted(len(missing), 'case')} of the baseline ({_listed(missing)}); "
             "what did not run may be what would have failed",
         )
 
@@ -95,11 +97,11 @@ def _zero_tolerance(comparison: Comparison, gate: Gate) -> Iterator[Finding]:
     unknown = [name for name in blocking if any(trial.success is None for trial in candidate[name])]
     broken = [name for name, count in failed.items() if count >= gate.block_failures]
     if broken:
-        told = [f"{name} ({failed[name]} of {len(candidate[name])} trials)" for name in broken]
+        told = [f"{name} ({failed[name]} of {counted(len(candidate[name]), 'trial')})" for name in broken]
         yield Finding(
             rule="zero tolerance",
             outcome="fail",
-            reason=f"{len(broken)} of {len(blocking)} cases that must not fail did: {_listed(told)}",
+            reason=f"{len(broken)} of {counted(len(blocking), 'case')} that must not fail did: {_listed(told)}",
         )
     elif unknown:
         yield Finding(
@@ -179,13 +181,15 @@ def _violations(comparison: Comparison, gate: Gate) -> Iterator[Finding]:
         return
     known, new = [count for count in before if count is not None], [count for count in after if count is not None]
     base, candidate = sum(known), sum(new)
-    told = f"{candidate} violations in {len(new)} trials, {base} in {len(known)} of the baseline"
+    told = f"{counted(candidate, 'violation')} in {counted(len(new), 'trial')}, {base} in {len(known)} of the baseline"
     if known and new and candidate * len(known) > base * len(new):
         yield Finding(rule="violations", outcome="fail", reason=f"{told}: more than before")
     elif len(known) < len(before) or len(new) < len(after):
         missing = len(before) - len(known) + len(after) - len(new)
         yield Finding(
-            rule="violations", outcome="inconclusive", reason=f"{told}; of {missing} trials they are not known"
+            rule="violations",
+            outcome="inconclusive",
+            reason=f"{told}; of {counted(missing, 'trial')} they are not known",
         )
     else:
         yield Finding(rule="violations", outcome="pass", reason=f"{told}: no more than before")
@@ -201,7 +205,9 @@ def _budget(comparison: Comparison, gate: Gate, name: str, limit: float) -> Find
         return Finding(rule=f"budget {name}", outcome=outcome, reason=reason)
 
     if missing:
-        return found("inconclusive", f"{name} is not known of {missing} trials of the candidate; unknown is not 0")
+        return found(
+            "inconclusive", f"{name} is not known of {counted(missing, 'trial')} of the candidate; unknown is not 0"
+        )
     lower = name in measures.LOWER_IS_BETTER
     values = statistics.floats(list(known.values()))
     groups = measures.groups([(case, cases[case]) for case in known])
@@ -236,7 +242,8 @@ def beforehand(plans: Mapping[str, Plan | None]) -> list[str]:
 
 
 def _missing(metric: Metric) -> str:
-    return f": {metric.missing_base} trials of the baseline and {metric.missing_candidate} of the candidate lack it"
+    base = counted(metric.missing_base, "trial")
+    return f": {base} of the baseline and {metric.missing_candidate} of the candidate lack it"
 
 
 def _listed(names: list[str] | tuple[str, ...], most: int = 10) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gatewright.agents.wording import counted
 from gatewright.runtime.cli.desk import aligned
 from gatewright.scenarios.gate import wording
 
@@ -19,7 +20,7 @@ def text(document: Document) -> str:
 
 def _parts(document: Document) -> Iterator[str]:
     against = f" against {document.base}" if document.base is not None else ""
-    yield f"{document.name}{against}: {len(document.lines)} cases"
+    yield f"{document.name}{against}: {counted(len(document.lines), 'case')}"
     if document.beforehand:
         yield f"\n{BEFOREHAND if document.base is not None else AS_BASELINE}:"
         yield from (f"    {line}" for line in document.beforehand)
