@@ -48,8 +48,8 @@ async def look(client: Operations, run_id: str) -> Looked:
     for other in runs:
         if other.status not in FINAL:
             raise ConflictError(
-                f"run {other.id!r} of the case is {other.status}; a scenario is made of what has ended: wait for "
-                f"it, or `gatewright run cancel {other.id}`"
+                f"run {other.id!r} of the case is {other.status}; a scenario is made of what has ended: "
+                f"let a service finish it, or `gatewright run cancel {other.id}`"
             )
     state = await client.thread_state(run.case_id)
     observed = Observation(
