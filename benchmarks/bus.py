@@ -4,8 +4,9 @@
 group in the same process; it counts until the last one is handled. The reference keeps nothing: it is autogen-core's
 `SingleThreadedAgentRuntime`, with an agent that subscribes to the topic, and the same publishers.
 
-A request is published with `disk` durability and answered through the bus, where replies need not outlive the machine;
-the reference is one bare INSERT and COMMIT at `synchronous=FULL` in the same folder.
+A request is answered through the bus, where replies need not outlive the machine; it is published with `disk`
+durability, and then on a topic as it is by default (`process`). The reference of both is one bare INSERT and COMMIT at
+`synchronous=FULL` in the same folder.
 
 Over Kafka, the same messages go with `disk` durability into the outbox, to a broker on this machine, back into the log
 and to the group. The reference keeps nothing of its own: it is kafka-python, which sends the same bytes to a topic with
@@ -48,6 +49,7 @@ SETTINGS = {
     "process": Topic(durability="process"),
     "disk": Topic(durability="disk"),
     "asked": Topic(durability="disk"),
+    "asked-by-default": Topic(),
 }
 
 
@@ -96,12 +98,12 @@ async def ours(bus: Bus, consumer: Consumer, topic: str, count: int) -> float:
     return count / (time.perf_counter() - began)
 
 
-async def asked(bus: Bus, count: int) -> float:
+async def asked(bus: Bus, topic: str, count: int) -> float:
     """Median time from a request to its reply, in milliseconds."""
     times: list[float] = []
     for number in range(count):
         began = time.perf_counter()
-        reply = await bus.request("asked", {"number": number}, timeout=60)
+        reply = await bus.request(topic, {"number": number}, timeout=60)
         times.append(time.perf_counter() - began)
         assert reply.data == {"number": number}
     return statistics.median(times) * 1000
@@ -171,13 +173,14 @@ async def measure(setting: Setting) -> Sequence[Figure]:
                 turns,
             )
             figures.append(compare(f"{durability}_against_autogen", "messages/s", pairs, bar))
-        say("bus: requests, against bare commits")
-        await bus.subscribe("asked", "answerer", answer)
-        await asked(bus, 10)
         few = setting.size(100, 5)
         file = setting.folder / "bare.sqlite"
-        pairs = await take_turns(partial(asked, bus, few), partial(committed, file, few), setting.size(9, 1))
-        figures.append(compare("request_p50_against_commit", "ms", pairs, REQUEST))
+        for topic, name in (("asked", "request"), ("asked-by-default", "request_by_default")):
+            say(f"bus: requests on topic {topic!r}, against bare commits")
+            await bus.subscribe(topic, "answerer", answer)
+            await asked(bus, topic, 10)
+            pairs = await take_turns(partial(asked, bus, topic, few), partial(committed, file, few), setting.size(9, 1))
+            figures.append(compare(f"{name}_p50_against_commit", "ms", pairs, REQUEST))
     if (why := jars.missing()) is not None:
         say(f"bus: kafka_against_raw is left out: {why}")
         return figures

@@ -40,3 +40,8 @@ def test_every_script_is_among_those_that_run_together() -> None:
         path.stem for path in (ROOT / "benchmarks").glob("*.py") if "main(measure, __doc__)" in path.read_text("utf-8")
     ]
     assert sorted(programs) == sorted(NAMES)
+
+
+def test_the_documentation_tells_of_every_script() -> None:
+    told = (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
+    assert [name for name in NAMES if f"| `{name}` |" not in told] == []
