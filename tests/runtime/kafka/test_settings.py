@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from gatewright.agents.errors import UsageError
@@ -61,7 +63,7 @@ def test_options_of_security_pass_and_others_do_not() -> None:
 
 @pytest.mark.parametrize(("word", "value"), [("true", True), ("FALSE", False), (True, True)])
 def test_an_option_that_is_true_or_false_may_be_text(word: object, value: bool) -> None:
-    settings = Settings.parse("kafka://localhost:9092", {"ssl_check_hostname": word})
+    settings = Settings.parse("kafka://localhost:9092", {"security_protocol": "SSL", "ssl_check_hostname": word})
     assert settings.client_options()["ssl_check_hostname"] is value
 
 
@@ -70,9 +72,40 @@ def test_an_option_that_is_neither_true_nor_false_is_refused() -> None:
         Settings.parse("kafka://localhost:9092", {"ssl_check_hostname": "perhaps"})
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"security_protocol": "ssl"}, "'security_protocol' of Kafka is 'ssl'; write one of PLAINTEXT, SSL, "),
+        ({"security_protocol": "SASL_SSL"}, "'sasl_mechanism' of Kafka is None; write one of PLAIN, SCRAM-SHA-256"),
+        (
+            {"sasl_mechanism": "PLAIN"},
+            "'sasl_mechanism' of Kafka has no effect while 'security_protocol' is 'PLAINTEXT'",
+        ),
+        ({"security_protocol": "SASL_PLAINTEXT", "ssl_cafile": "/x.pem"}, "set that to one of SSL, SASL_SSL"),
+        ({"security_protocol": "SSL", "ssl_cafile": "/no/such.pem"}, "'/no/such.pem', and there is no such file"),
+        (
+            {"security_protocol": "SASL_SSL", "sasl_mechanism": "SCRAM-SHA-512", "sasl_plain_username": "u"},
+            "'sasl_plain_password' of Kafka is not set; 'sasl_mechanism' 'SCRAM-SHA-512' needs it",
+        ),
+    ],
+)
+def test_options_that_would_leave_the_connection_open_or_never_made_are_refused(
+    options: dict[str, str], message: str
+) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        Settings.parse("kafka://localhost:9092", options)
+
+
 def test_secrets_are_not_shown_and_still_given_to_the_client() -> None:
     settings = Settings.parse(
-        "kafka://localhost:9092", {"sasl_plain_username": "svc", "sasl_plain_password": "hunter2", "ssl_password": "x9"}
+        "kafka://localhost:9092",
+        {
+            "security_protocol": "SASL_SSL",
+            "sasl_mechanism": "PLAIN",
+            "sasl_plain_username": "svc",
+            "sasl_plain_password": "hunter2",
+            "ssl_password": "x9",
+        },
     )
     given = settings.client_options()
     shown = f"{settings!r} {settings} {given}"  # kafka-python logs what it is given
