@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import pytest
 import sqlalchemy as sa
 
+from gatewright.agents.errors import UnavailableError
 from gatewright.runtime.store.writer import Transaction
 from gatewright.runtime.workers import membership, registry
 from gatewright.runtime.workers.duties import Duties, Held
@@ -31,16 +32,28 @@ def write(office: Office, operation: Callable[[Transaction], T]) -> T:
     return done
 
 
+class Unlucky(Membership):
+    """One whose second renewal does not reach the database; the first is that of joining."""
+
+    tries = 0
+
+    async def _round(self) -> None:
+        self.tries += 1
+        if self.tries == 2:
+            raise UnavailableError("the database is away")
+        await super()._round()
+
+
 class Process:
     """What a process that is a member has seen happen."""
 
-    def __init__(self, office: Office) -> None:
+    def __init__(self, office: Office, kind: type[Membership] = Membership) -> None:
         self.recovered: list[list[str]] = []
         self.told = 0
         self.expelled: asyncio.Queue[Identity] = asyncio.Queue()
         self.doing: list[str] = []
         self.begun: asyncio.Queue[str] = asyncio.Queue()
-        self.membership = Membership(
+        self.membership = kind(
             office.writer(),
             lambda: Identity.new("worker", (), 1),
             lease=LEASE,
@@ -71,8 +84,8 @@ class Process:
 
 
 @asynccontextmanager
-async def joined(office: Office) -> AsyncGenerator[Process]:
-    process = Process(office)
+async def joined(office: Office, kind: type[Membership] = Membership) -> AsyncGenerator[Process]:
+    process = Process(office, kind)
     await process.membership.join()
     yield process
     await process.membership.leave()
@@ -120,6 +133,17 @@ async def test_a_member_that_leaves_while_it_says_that_it_drains_has_left(office
             process.membership.drain()
 
         assert state(office, process.id) == "left"
+
+
+async def test_a_member_says_when_the_database_is_back(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+    async with joined(office, Unlucky) as process:
+        await renewals(office, process, 3)
+
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said == [
+        f"the lease of {process.id} could not be renewed: the database is away",
+        f"the lease of {process.id} is renewed again; the database is back",
+    ]
 
 
 async def test_the_first_renewal_recovers_even_where_nobody_was_lost(office: Office) -> None:

@@ -114,4 +114,6 @@ def main(context: click.Context) -> None:
     if context.ensure_object(Desk).verbose:
         import logging
 
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        from . import logs
+
+        logging.basicConfig(level=logging.INFO, format=logs.FORMAT, datefmt=logs.DATES)

@@ -14,6 +14,7 @@ import click
 
 from gatewright.runtime.views import ApprovalView
 
+from . import logs
 from .desk import Desk, desk
 from .grammar import Command
 
@@ -98,6 +99,7 @@ def _run(main: Coroutine[Any, Any, int | None]) -> int:
     """Run to the end of a service; SIGTERM is a clean end, Ctrl-C is told apart by its exit code."""
     import uvloop
 
+    logs.begin()
     return _code(uvloop.run(main))
 
 

@@ -66,7 +66,7 @@ class Membership:
         self._expelled = expelled
         self._draining = False
         self._stirred = asyncio.Event()
-        self._new = True
+        self._new, self._away = True, False
         self._heard = self._steady = time.monotonic()
         self._task: asyncio.Task[None] | None = None
 
@@ -100,7 +100,11 @@ class Membership:
             self._stirred.clear()
             try:
                 await self._round()
+                if self._away:
+                    self._away = False
+                    _log.warning("the lease of %s is renewed again; the database is back", self.who.id)
             except UnavailableError as error:
+                self._away = True
                 _log.warning("the lease of %s could not be renewed: %s", self.who.id, error)
             except Exception:
                 _log.exception("the lease of %s could not be renewed", self.who.id)
