@@ -17,10 +17,10 @@ from kafka import KafkaProducer
 from tests.runtime.bridge.installations import Installation, installation
 
 from gatewright.agents.envelopes import Retry
-from gatewright.runtime.bridge import Bridge
+from gatewright.runtime.bridge import Bridge, bridge
 from gatewright.runtime.bus import Bus, Delivery
 from gatewright.runtime.bus.outgoing import backlog
-from gatewright.runtime.kafka import Record, UnknownOutcomeError
+from gatewright.runtime.kafka import Record, UnknownOutcomeError, polling
 
 _LETTERS = sa.text("SELECT topic, message_id, reason, detail FROM dead_letter")
 
@@ -233,3 +233,32 @@ async def test_nothing_is_lost_when_kafka_is_killed(opened: Opened, topic_prefix
     await asyncio.to_thread(kafka_broker.restart)
     await collector.wait(200)
     assert collector.of("k") == list(range(200))
+
+
+async def test_the_log_says_that_kafka_is_away_and_that_it_is_back(
+    opened: Opened,
+    topic_prefix: str,
+    kafka_broker: Kafka,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(bridge, "PATIENCE", 0.5)
+    monkeypatch.setattr(polling, "SILENCE", 0.5)
+    topic = f"{topic_prefix}t"
+    bus = await (await opened(bootstrap=kafka_broker.bootstrap)).bus(topic)
+    collector = Collector()
+    await bus.subscribe(topic, "g", collector)
+    await publish(bus, topic, "k", [1])
+    await collector.wait(1)
+
+    async def said(*texts: str) -> None:
+        async with asyncio.timeout(60):
+            while not all(text in caplog.text for text in texts):
+                await asyncio.sleep(0.05)
+
+    await asyncio.to_thread(kafka_broker.kill)
+    await publish(bus, topic, "k", [2])
+    await said("what is published waits in the outbox: ", "no broker of Kafka answers the group ")
+    await asyncio.to_thread(kafka_broker.restart)
+    await said("Kafka takes again what waits in the outbox", "Kafka answers the group ")
+    await collector.wait(2)

@@ -92,12 +92,18 @@ class Bridge:
 
     async def _insist(self, records: Sequence[Record]) -> None:
         """Give records to Kafka, however long it is away."""
-        pause = 0.1
+        pause, away = 0.1, False
         while True:
             try:
                 await self._give(records)
+                if away:
+                    _log.warning("Kafka takes again what waits in the outbox")
                 return
-            except UnavailableError:  # nobody knows what Kafka has; whoever reads a message twice drops the second
+            except (
+                UnavailableError
+            ) as error:  # nobody knows what Kafka has; whoever reads a message twice drops the second
+                away = True
+                _log.warning("what is published waits in the outbox: %s", error)
                 await asyncio.sleep(random.uniform(0.5, 1.0) * pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
 

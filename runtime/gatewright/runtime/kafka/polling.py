@@ -56,6 +56,7 @@ takes back what it laid aside only while it holds no records at all, and it take
 METADATA_AGE = 30_000  # milliseconds after which topics and partitions that were made meanwhile are seen
 COMMIT_INTERVAL = 1.0  # seconds
 LEAVE_MOST = 2000  # milliseconds
+SILENCE = 10.0  # seconds without a broker after which it is said
 PAUSE = 0.1  # seconds after an error that passes
 REST = 1.0  # seconds after one that ended the client
 
@@ -103,6 +104,7 @@ class Poller(threading.Thread):
         self._most = (records, size)
         self._reset: Reset = reset
         self._session = session
+        self._heard, self._silent = time.monotonic(), False
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._lock = threading.Lock()
@@ -191,6 +193,7 @@ class Poller(threading.Thread):
 
     def _turn(self, client: Any) -> None:
         self._wake.clear()
+        self._listen(client)
         self._obey(client)
         self._choke(client)
         if joining := client.group_metadata().state == MemberState.REBALANCING:
@@ -223,6 +226,19 @@ class Poller(threading.Thread):
         self._commit(client)
         if idle and not polled:
             self._wake.wait(NAP)
+
+    def _listen(self, client: Any) -> None:
+        """Say that brokers are away, and that they are back, which kafka-python keeps to itself."""
+        servers, now = ",".join(self._settings.servers), time.monotonic()
+        if not client._coordinator.coordinator_unknown():
+            if self._silent:
+                logger.warning("Kafka answers the group %r at %s again", self._group, servers)
+            self._heard, self._silent = now, False
+        elif not self._silent and now - self._heard >= SILENCE:
+            self._silent = True
+            logger.warning(
+                "no broker of Kafka answers the group %r at %s; it reads on when one does", self._group, servers
+            )
 
     def _judge(self, error: Exception) -> None:
         if isinstance(error, kafka_errors.AuthorizationError):
