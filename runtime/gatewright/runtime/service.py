@@ -185,7 +185,9 @@ class Service(Intake, Desk, Switches, Oversight):
             await self._write(lambda transaction: roster.withdraw(transaction, people, now=self._clock.now()))
             self._membership = Membership(
                 self._writer,
-                lambda: Identity.new(kind, self.config.worker.deployments, self.config.worker.concurrency),
+                lambda: Identity.new(
+                    kind, self.config.worker.deployments, self.config.worker.concurrency if execute else 0
+                ),
                 lease=self.config.worker.lease,
                 alone=not self._database.shared,
                 duties=Duties(self._duties() if execute else {}),

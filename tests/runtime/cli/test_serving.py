@@ -47,3 +47,20 @@ def test_a_call_that_never_returns_does_not_keep_the_process(tmp_path: Path) -> 
 
     assert process.returncode == 0, err
     assert "leaving 1 calls of agents behind" in err
+
+
+def test_a_service_on_sqlite_that_executes_nothing_says_that_nobody_does(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [str(PROGRAM), "serve", "--no-execute", "--port", "0"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+
+    assert said.startswith("warning: no run is executed; ") and "leave out --no-execute" in said

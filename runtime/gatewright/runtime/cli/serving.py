@@ -131,6 +131,10 @@ async def _serve(
         desk.show({"url": url, "data_dir": str(config.data_dir)}, lambda: f"console: {url}")
         if unsafe and not config.server.token and not config.people:
             desk.say("warning: anyone who reaches this address can approve actions")
+        if not execute and not config.database:
+            desk.say(
+                "warning: no run is executed; no worker may stand beside this SQLite file, so leave out --no-execute"
+            )
         if samples and SAMPLES in config.deployments:
             background.add(asyncio.create_task(_hold_samples(desk, service)))
         if browser:

@@ -35,8 +35,8 @@ def workers(desk: Desk, every: bool) -> None:
             view.kind,
             f"{view.host}:{view.pid}",
             view.state,
-            f"{view.runs} of {view.concurrency}",
-            " ".join(view.deployments) or "all",
+            f"{view.runs} of {view.concurrency}" if view.concurrency else None,
+            (" ".join(view.deployments) or "all") if view.concurrency else "none",
             " ".join(view.duties) or None,
             f"{max((now - view.seen_at).total_seconds(), 0.0):.0f} s ago",
         )

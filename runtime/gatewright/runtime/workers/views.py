@@ -13,8 +13,8 @@ WorkerState = Literal["alive", "draining", "left", "lost"]
 class WorkerView(BaseModel):
     """A process that works on the database.
 
-    `deployments` are those it executes, empty for all; `lease_left` is how many seconds it may still be silent before
-    others take what it holds.
+    `deployments` are those it executes, empty for all; `concurrency` is how many runs at a time, 0 where it leaves them
+    to others; `lease_left` is how many seconds it may still be silent before others take what it holds.
     """
 
     id: str
