@@ -99,10 +99,8 @@ class Bridge:
                 if away:
                     _log.warning("Kafka takes again what waits in the outbox")
                 return
-            except (
-                UnavailableError
-            ) as error:  # nobody knows what Kafka has; whoever reads a message twice drops the second
-                away = True
+            except UnavailableError as error:
+                away = True  # nobody knows what Kafka has; whoever reads a message twice drops the second
                 _log.warning("what is published waits in the outbox: %s", error)
                 await asyncio.sleep(random.uniform(0.5, 1.0) * pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
