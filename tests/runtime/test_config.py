@@ -123,8 +123,36 @@ def test_a_deployment_needs_a_team_or_a_graph(tmp_path: Path) -> None:
         load(cwd=tmp_path, environ={})
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("GATEWRIGHT_DATABSE", "GATEWRIGHT_DATABASE"),
+        ("GATEWRIGHT_DATADIR", "GATEWRIGHT_DATA_DIR"),
+        ("GATEWRIGHT_SERVER_PORT", "GATEWRIGHT_SERVER__PORT"),
+        ("GATEWRIGHT_WORKER_RUN_TIMEOUT", "GATEWRIGHT_WORKER__RUN_TIMEOUT"),
+    ],
+)
+def test_a_variable_that_is_a_slip_of_one_of_ours_is_refused(tmp_path: Path, name: str, meant: str) -> None:
+    with pytest.raises(UsageError, match=rf"environment variable {name} sets nothing; did you mean {meant}\?"):
+        load(cwd=tmp_path, environ={name: "1"})
+
+
 def test_variables_that_kubernetes_injects_are_left_alone(tmp_path: Path) -> None:
-    environ = {"GATEWRIGHT_PORT": "tcp://10.0.0.7:8420", "GATEWRIGHT_SERVICE_HOST": "10.0.0.7"}
+    environ = {
+        "GATEWRIGHT_PORT": "tcp://10.0.0.7:8420",
+        "GATEWRIGHT_PORT_8420_TCP_ADDR": "10.0.0.7",
+        "GATEWRIGHT_SERVICE_HOST": "10.0.0.7",
+        "GATEWRIGHT_SERVER_PORT": "tcp://10.0.0.8:8420",
+        "GATEWRIGHT_DATABASE_SERVICE_HOST": "10.0.0.9",
+        "GATEWRIGHT_DATABASE_PORT": "tcp://10.0.0.9:5432",
+    }
+
+    assert load(cwd=tmp_path, environ=environ) == load(cwd=tmp_path, environ={})
+
+
+def test_variables_of_other_programs_are_left_alone(tmp_path: Path) -> None:
+    names = ("TOKEN", "CONFIG", "CACHE", "IMAGE", "KEYS", "AGENTS", "SHARED_DATA", "MAIL_PASSWORD", "SERVICE_TOKEN")
+    environ = {f"GATEWRIGHT_{name}": "" for name in names}
 
     assert load(cwd=tmp_path, environ=environ) == load(cwd=tmp_path, environ={})
 

@@ -286,6 +286,10 @@ class Config(Section):
         return self
 
 
+_INJECTED = ("tcp://", "udp://", "sctp://")  # how the values of Kubernetes' variables begin
+_SECTIONS = ("server", "worker", "ledger")  # those whose keys no variable of somebody's own is likely to be called by
+
+
 def load(
     path: Path | None = None,
     *,
@@ -348,13 +352,28 @@ def _variables(environ: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
 
     Names without `__` that are no key of ours are left alone: Kubernetes puts `GATEWRIGHT_PORT=tcp://...` and the like
     into every container beside a service of this name.
+
+    Raises:
+        UsageError: such a name is a key of ours but for a slip.
     """
     found: dict[str, tuple[str, ...]] = {}
     for name in sorted(environ):
         keys = tuple(name.removeprefix(PREFIX).lower().split("__"))
-        if name.startswith(PREFIX) and ("__" in name or "".join(keys) in Config.model_fields):
+        if not name.startswith(PREFIX):
+            continue
+        if "__" in name or keys[0] in Config.model_fields:
             found[name] = keys
+        elif (meant := _meant(keys[0])) is not None and not environ[name].startswith(_INJECTED):
+            raise UsageError(f"environment variable {name} sets nothing; did you mean {PREFIX}{meant.upper()}?")
     return found
+
+
+def _meant(key: str) -> str | None:
+    """The variable's name, without the prefix, of which this seems to be a slip."""
+    section, _, rest = key.partition("_")
+    if section in _SECTIONS and rest in _known((section,)):
+        return f"{section}__{rest}"
+    return next(iter(difflib.get_close_matches(key, Config.model_fields, n=1, cutoff=0.85)), None)
 
 
 def _nest(keys: tuple[str, ...], value: Any) -> dict[str, Any]:
