@@ -26,7 +26,6 @@ from .settings import Settings
 
 logger = logging.getLogger(__name__)
 
-LINGER = 5  # milliseconds that a batch waits for company
 BATCH = 256 * 1024  # bytes
 LARGEST_RECORD = 1_000_000  # bytes with its headers; brokers take 1,048,588 with the frame unless told otherwise
 DELIVERY_MOST = 120_000  # milliseconds after which the client gives a record up
@@ -234,7 +233,7 @@ class _Client:
             **settings.client_options(),
             enable_idempotence=True,
             acks="all",
-            linger_ms=LINGER,
+            linger_ms=0,  # what goes together is handed over together
             batch_size=BATCH,
             max_block_ms=int(LOOKUP * 1000),
             delivery_timeout_ms=DELIVERY_MOST,
