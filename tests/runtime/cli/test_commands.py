@@ -254,6 +254,33 @@ def test_the_schema_is_made_and_checked(project: Project) -> None:
     assert found.json["schema"] == made.json["schema"] == found.json["head"]
 
 
+def change(project: Project, statement: str) -> None:
+    """Change the database behind the program's back."""
+    with closing(sqlite3.connect(project.path / ".gatewright" / "gatewright.sqlite")) as connection, connection:
+        connection.execute(statement)
+
+
+def test_a_schema_of_a_newer_version_asks_for_that_version(project: Project) -> None:
+    project("db", "upgrade")
+    change(project, "UPDATE alembic_version SET version_num = '9999'")
+
+    found, sick = project("db", "check"), project("doctor", "--json")
+
+    assert found.code == 4 and "install the newer Gatewright that wrote it" in found.err
+    assert sick.code == 4
+    assert {finding["check"]: finding["state"] for finding in sick.json}["database"] == "bad"
+
+
+def test_a_schema_that_was_changed_by_hand_is_not_said_to_be_mended_by_an_upgrade(project: Project) -> None:
+    project("db", "upgrade")
+    change(project, "DROP TABLE dead_letter")
+
+    found = project("db", "check")
+
+    assert found.code == 1
+    assert "dead_letter" in found.out and "go back to a backup" in found.out and "upgrade`" not in found.out
+
+
 def test_a_healthy_folder_passes_the_doctor(project: Project) -> None:
     result = project("doctor", "--json")
 

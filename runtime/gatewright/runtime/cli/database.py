@@ -49,6 +49,7 @@ def check(desk: Desk) -> int:
     try:
         with engine.connect() as connection:
             found = migration.current(connection)
+            migration.ensure_known(found)
             differences = migration.drift(connection)
     except exc.DatabaseError as error:
         raise database.unavailable(error) from error
@@ -56,8 +57,13 @@ def check(desk: Desk) -> int:
         engine.dispose()
     head = migration.head()
     good = found == head and not differences
-    said = f"schema {found}, as it should be" if good else f"schema {found}, this version works with {head}"
-    lines = [said, *differences, *([] if good else ["run `gatewright db upgrade`"])]
+    if good:
+        lines = [f"schema {found}, as it should be"]
+    elif found == head:
+        lines = [f"schema {found}, but not as it should be", *differences]
+        lines.append("it was changed by hand, which no upgrade mends; undo that, or go back to a backup")
+    else:
+        lines = [f"schema {found}, this version works with {head}", *differences, "run `gatewright db upgrade`"]
     value = {"schema": found, "head": head, "differences": differences, "ok": good}
     desk.show(value, lambda: "\n".join(lines))
     return 0 if good else OUTDATED

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import click
 
-from gatewright.agents.errors import GatewrightError
+from gatewright.agents.errors import GatewrightError, UnavailableError
 
 from .desk import Desk, desk
 from .grammar import Command
@@ -124,6 +124,9 @@ def _schema(config: Config) -> Finding:
     try:
         with engine.connect() as connection:
             found = migration.current(connection)
+        migration.ensure_known(found)
+    except UnavailableError as error:
+        return Finding("database", "bad", str(error), "install the newer version, or name another database")
     except exc.DatabaseError as error:
         return Finding("database", "bad", str(store.unavailable(error)), "restore it from a backup")
     finally:

@@ -38,6 +38,19 @@ def current(connection: Connection) -> str | None:
     return found
 
 
+def ensure_known(revision: str | None) -> None:
+    """Refuse a revision of which this version knows nothing.
+
+    Raises:
+        UnavailableError: a newer version of Gatewright has written the database.
+    """
+    if revision is not None and revision not in revisions():
+        raise UnavailableError(
+            f"the database is at schema {revision!r}, which this version does not know (it knows up to {head()!r}); "
+            "install the newer Gatewright that wrote it"
+        )
+
+
 def upgrade(connection: Connection) -> None:
     """Bring the database to `head()`.
 
@@ -47,11 +60,7 @@ def upgrade(connection: Connection) -> None:
     found = current(connection)
     if found == head():
         return
-    if found is not None and found not in revisions():
-        raise UnavailableError(
-            f"the database is at schema {found!r}, which this version does not know (it knows up to {head()!r}); "
-            "install the newer Gatewright that wrote it"
-        )
+    ensure_known(found)
     from alembic import command
     from alembic.config import Config
 
