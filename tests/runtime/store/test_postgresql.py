@@ -121,6 +121,22 @@ def test_a_database_that_is_not_there_is_named_with_a_remedy(database_url: str) 
         PostgreSQL(database_url.rpartition("/")[0] + "/nowhere").exists()
 
 
+@pytest.mark.parametrize(
+    ("option", "remedy"),
+    [
+        ("sslmod=require", "correct the options of `database`"),
+        ("sslmode=on", "correct the options of `database`"),
+        ("options=-c%20no_such%3D1", "correct the options of `database`"),
+        ("sslmode=require", "correct `sslmode`"),
+    ],
+)
+def test_an_option_of_the_url_that_does_not_fit_is_named_with_a_remedy(
+    database_url: str, option: str, remedy: str
+) -> None:
+    with pytest.raises(UnavailableError, match=remedy):
+        PostgreSQL(f"{database_url}?{option}").exists()
+
+
 def test_a_database_exists_once_it_has_been_prepared(database_url: str) -> None:
     database = PostgreSQL(database_url)
     assert not database.exists()

@@ -7,6 +7,7 @@ A process takes at most `CONNECTIONS` connections: the writer's, those that read
 from __future__ import annotations
 
 import os
+import re
 import socket
 import time
 from collections.abc import Generator
@@ -172,6 +173,10 @@ class PostgreSQL(Database):
             remedy = "grant the user of `database` what it needs"
         elif isinstance(cause, psycopg.errors.DiskFull):
             remedy = "free disk space on the server; a service that runs goes on by itself"
+        elif re.search(r"invalid (connection option|\w+ value:)|unrecognized configuration parameter", reason):
+            remedy = "correct the options of `database`"
+        elif "SSL was required" in reason or "certificate" in reason:
+            remedy = "correct `sslmode` and the certificates that `database` names, or those of the server"
         elif "too many" in reason or "connection slots" in reason:
             remedy = f"raise max_connections: each process takes up to {CONNECTIONS}"
         elif isinstance(cause, psycopg.errors.ReadOnlySqlTransaction):
