@@ -85,6 +85,7 @@ def bind(config: Config, *, unsafe: bool = False) -> socket.socket:
             listener.close()
         remedy = {
             errno.EADDRINUSE: "it is in use; stop what listens there or choose another with --port",
+            errno.EADDRNOTAVAIL: "this machine has no such address; choose one of its own with --host",
             errno.EACCES: "it may not be taken by this user; choose a port above 1023",
         }.get(error.errno or 0, error.strerror or str(error))
         raise UnavailableError(f"cannot listen on port {server.port} of {server.host!r}: {remedy}") from error

@@ -179,7 +179,7 @@ class Topics:
         except TimeoutError as error:
             raise UnavailableError(
                 f"Kafka at {','.join(self._settings.servers)} has not answered by the deadline; see whether its "
-                "brokers run and try again"
+                "brokers run, and take connections as `security_protocol` says"
             ) from error
 
     def _try(self, ask: Callable[[Any], T], deadline: float) -> T:
