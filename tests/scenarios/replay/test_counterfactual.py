@@ -136,6 +136,15 @@ async def test_rules_that_close_what_was_not_chosen_stay_on_record(office: Offic
     assert (branch.left, branch.changes) == (None, [])
 
 
+async def test_a_rule_that_was_waived_closes_nothing_again(office: Office) -> None:
+    office.rules(closed="small")
+    found = await office.hold([7], waived="closing")
+
+    (branch,) = await branches(office.config, found)
+
+    assert (branch.left, branch.changes) == (None, [])
+
+
 async def test_what_a_person_would_refuse_is_refused_and_marked(office: Office) -> None:
     found = await office.hold([5])
     office.rules(limit=5)

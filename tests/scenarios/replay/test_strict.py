@@ -216,3 +216,10 @@ async def test_a_rule_that_closes_another_option_is_named_at_the_decision(office
 
     assert (found.kind, found.what) == ("verdict", "rules close other options of decision 'size'")
     assert (found.recorded, found.replayed) == ({"small": "closing"}, {"large": "closing"})
+
+
+async def test_a_rule_that_was_waived_closes_nothing_again(office: Office) -> None:
+    office.rules(closed="small")
+    episodes = await office.hold([7], waived="closing")
+
+    assert [each.divergence for each in await replayed(office, episodes)] == [None]

@@ -26,8 +26,9 @@ from gatewright.runtime.episodes import Entry, Episode, Run
 from gatewright.runtime.store import schema
 from gatewright.safety import canonical
 from gatewright.safety.ledger import records
-from gatewright.safety.rules.events import AFTER, BEFORE, Event, Hook, Past
+from gatewright.safety.rules.events import AFTER, BEFORE, Event, Hook, Past, aware
 from gatewright.safety.rules.guard import Guard
+from gatewright.safety.rules.waivers import Scope, Waiver
 from gatewright.safety.verdicts import Decision
 
 _LEAF = schema.Leaf.__table__  # type: ignore[attr-defined]  # SQLModel adds it
@@ -308,7 +309,7 @@ class _Reading:
 
 
 def judged(case: Case, guard: Guard) -> Iterator[tuple[Happening, Decision]]:
-    """What a guard says of the events of a case, one after the other."""
+    """What a guard says of the events of a case, one after the other, with the waivers that held when they happened."""
     index = guard.index() if guard.remembers else None
     taken = 0
     for happening in case.happenings:
@@ -321,7 +322,24 @@ def judged(case: Case, guard: Guard) -> Iterator[tuple[Happening, Decision]]:
                 index.add(past)
             taken = len(event.history)
             event = dataclasses.replace(event, index=index)
-        yield happening, guard.evaluate(event)
+        yield happening, guard.evaluate(event, _waivers(happening))
+
+
+def _waivers(happening: Happening) -> list[Waiver]:
+    """Those that kept rules from counting; for this event alone, since what they were for is not in its record."""
+    event, judgement = happening.event, happening.judgement
+    return [
+        Waiver(
+            id=rule.waived,
+            rule_id=rule.id,
+            scope=Scope(tool=event.name),
+            by="the record",
+            reason="it held then",
+            until=aware(event.time) + timedelta(microseconds=1),
+        )
+        for rule in (() if judgement is None else judgement.rules)
+        if rule.waived
+    ]
 
 
 class Before(Sequence[Past]):
