@@ -123,7 +123,9 @@ async def test_what_cannot_be_kept_fails_its_run_and_nothing_else(house: Any, gr
         assert (await service.overview()).runs == {"failed": 1}
 
 
-async def test_a_run_that_kills_its_process_is_given_up_in_the_end(house: Any) -> None:
+async def test_a_run_that_kills_its_process_is_named_and_given_up_in_the_end(
+    house: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     script = (
         "import asyncio, os, pickle, sys; from gatewright.runtime.service import Service\n"
         "async def main():\n"
@@ -144,6 +146,7 @@ async def test_a_run_that_kills_its_process_is_given_up_in_the_end(house: Any) -
         run = await service.wait("r", timeout=30)
         assert run.error is not None
         assert (run.status, run.error.type) == ("failed", "ProcessDied")
+        assert f"{claims.MAX_CRASHES} processes died one after the other while executing run r" in caplog.text
         assert house.done == [["pay", 1]]
 
 

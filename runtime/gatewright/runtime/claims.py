@@ -6,6 +6,7 @@ claim at the same moment take different runs.
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
@@ -25,6 +26,8 @@ _CHILD = _RUN.alias("child")
 MAX_CRASHES = 20  # processes that may die under a run, one after the other, without its getting any further
 SUSPICIOUS = 3  # such deaths, after which a run is put off, so that others get on without it
 LONGEST_QUARANTINE = 30.0  # seconds
+
+_log = logging.getLogger(__name__)
 
 
 class Claimed(NamedTuple):
@@ -192,6 +195,8 @@ def _recover(transaction: Transaction, worker: str, *, now: int) -> int:
         transaction.run(_UNRECORDED, of_run=run_id)
         transaction.run(_UNDELIVERED, of_run=run_id)
         deaths = 1 if progress else crashes + 1
+        if deaths >= SUSPICIOUS:
+            _log.warning("%d processes died one after the other while executing run %s", deaths, run_id)
         if deaths >= MAX_CRASHES:
             message = (
                 f"{deaths} processes died one after the other while executing this run; mend its agent, then resume"
