@@ -43,3 +43,11 @@ def test_the_same_is_said_once_a_minute_and_how_often_it_was_meant(
     LOG.warning("the database %s is away", "a")
 
     assert written.getvalue().endswith("the database a is away (29 times more since it was last written)\n")
+
+
+def test_lines_that_all_differ_are_all_written_and_few_are_kept(written: io.StringIO) -> None:
+    sparing = logs.Sparing()
+    lines = [LOG.makeRecord("a", logging.WARNING, "", 0, f"message {n}", (), None) for n in range(3 * logs.MOST)]
+
+    assert all(sparing.filter(line) for line in lines)
+    assert len(sparing._said) <= logs.MOST

@@ -9,7 +9,7 @@ import time
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 DATES = "%Y-%m-%dT%H:%M:%S%z"
 QUIET = 60.0  # seconds in which the same is said once
-KEPT = 600.0  # seconds for which it is known how often it was said since
+MOST = 1000  # lines of which it is known how often they were said since
 
 
 class Sparing(logging.Filter):
@@ -23,7 +23,8 @@ class Sparing(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         text, now = record.getMessage(), time.monotonic()
         with self._lock:
-            self._said = {line: told for line, told in self._said.items() if now - told[0] < KEPT}
+            if len(self._said) >= MOST:
+                self._said.clear()
             at, more = self._said.get((record.name, text), (now - QUIET, 0))
             passes = now - at >= QUIET
             self._said[record.name, text] = (now, 0) if passes else (at, more + 1)
