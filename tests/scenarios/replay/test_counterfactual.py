@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.scenarios.offices import Office
+from tests.scenarios.offices import CLOSING, Office
 
 from gatewright.agents.claims import TRIAGE, TriageFeatures
 from gatewright.agents.errors import UsageError
@@ -134,6 +134,47 @@ async def test_rules_that_close_what_was_not_chosen_stay_on_record(office: Offic
     (branch,) = await branches(office.config, found)
 
     assert (branch.left, branch.changes) == (None, [])
+
+
+@pytest.mark.parametrize(("closed", "option"), [("small", "large"), ("", "small")])
+async def test_a_decision_that_had_no_option_left_is_made_where_rules_leave_one(
+    office: Office, closed: str, option: str
+) -> None:
+    office.rules(closed="small, large")
+    found = await office.hold([7])
+    (same,) = await branches(office.config, found)
+    office.rules(closed=closed)
+
+    (branch,) = await branches(office.config, found)
+
+    assert (same.left, same.changes) == (None, [])
+    assert branch.left is not None
+    assert branch.left.kind == "verdict"
+    assert [(change.how, change.result["option"]) for change in branch.changes] == [("decided", option)]
+
+
+async def test_a_decision_that_rules_refused_is_made_where_they_do_not(office: Office) -> None:
+    rules, refusing = office.folder / "rules.yaml", CLOSING.replace("then: modify\n  close: [OPTION]", "then: deny")
+    rules.write_text(rules.read_text("utf-8") + refusing, "utf-8")
+    found = await office.hold([7])
+    office.rules()
+
+    (branch,) = await branches(office.config, found)
+
+    assert branch.left is not None
+    assert branch.left.what == "rules say 'allow' of decision.before 'size', and had said 'deny'"
+    assert [(change.how, change.result["option"]) for change in branch.changes] == [("decided", "small")]
+
+
+async def test_a_decision_that_has_no_option_left_leaves_the_record_there(office: Office) -> None:
+    found = await office.hold([7])
+    office.rules(closed="small, large")
+
+    (branch,) = await branches(office.config, found)
+
+    assert branch.left is not None
+    assert branch.left.what == "rules say 'modify' of decision.before 'size', and had said 'allow'"
+    assert [(change.kind, change.how) for change in branch.changes] == [("decision", "refused"), ("run", "failed")]
 
 
 async def test_a_rule_that_was_waived_closes_nothing_again(office: Office) -> None:

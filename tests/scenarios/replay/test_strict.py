@@ -223,3 +223,15 @@ async def test_a_rule_that_was_waived_closes_nothing_again(office: Office) -> No
     episodes = await office.hold([7], waived="closing")
 
     assert [each.divergence for each in await replayed(office, episodes)] == [None]
+
+
+async def test_an_option_that_is_open_now_is_named_where_none_was(office: Office) -> None:
+    office.rules(closed="small, large")
+    episodes = await office.hold([7])
+    assert [each.divergence for each in await replayed(office, episodes)] == [None]
+    office.rules(closed="small")
+
+    found = await first(office, episodes)
+
+    assert (found.kind, found.what) == ("verdict", "rules close other options of decision 'size'")
+    assert (found.recorded, found.replayed) == ({"small": "closing", "large": "closing"}, {"small": "closing"})

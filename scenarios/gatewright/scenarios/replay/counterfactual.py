@@ -416,26 +416,35 @@ class Played(Player):
     def _on_record(self, effect: Effect, entry: Entry, digest: str, key: str) -> Course:
         """Whether the record answers; a decision that comes out otherwise leaves it."""
         assert entry.record.effect is not None
-        said = self._verdicts
-        if entry.record.effect.digest != digest or entry.position in said.effects.keys() - said.closed.keys():
+        said, made_then = self._verdicts, effect.kind == "decision" and entry.record.outcome == "ok"
+        unlike = said.effects.keys() - said.closed.keys() if made_then else said.effects.keys()
+        if entry.record.effect.digest != digest or entry.position in unlike:
             return False
-        if effect.kind != "decision" or entry.record.outcome != "ok":
-            return True
-        args = self._open_to(effect, entry)
-        made = yield Act(args, key, journal.idempotency_key(self._run_id, key))
-        then = entry.values["result"].decoded()
+        if not made_then:
+            return self._closed_otherwise(effect, entry) is None
+        args, then = self._open_to(effect, entry), entry.values["result"].decoded()
+        what = f"decision {effect.name!r} comes out otherwise"
+        try:
+            made = yield Act(args, key, journal.idempotency_key(self._run_id, key))
+        except DeniedError as error:
+            if self._of.branch.left is None:
+                rules = said.effects.get(entry.position) or self._closed_otherwise(effect, entry)
+                self._of.leave(rules or self._divergence("choice", entry, what, then, str(error)), entry.position)
+                self._refused(effect, args, error)
+            raise
         if made["option"] == then["option"]:
             return True
-        what = f"decision {effect.name!r} comes out otherwise"
         self._of.leave(self._divergence("choice", entry, what, then, made), entry.position)
         self._of.note(Change(self._run_id, "decision", effect.name, dict(args), "decided", made))
         return False
 
     def _leave(self, effect: Effect, entry: Entry | None, step: str) -> None:
         asked = {"kind": effect.kind, "name": effect.name, "step": step, "args": dict(effect.args)}
-        if entry is not None and (said := self._verdicts.effects.get(entry.position)) is not None:
-            self._of.leave(said, entry.position)
-            return
+        if entry is not None:
+            said = self._verdicts.effects.get(entry.position) or self._closed_otherwise(effect, entry)
+            if said is not None:
+                self._of.leave(said, entry.position)
+                return
         following = entry or next(self._tape.left(), None)
         then = None if following is None else request_of(following)
         what = f"{effect.kind} {effect.name!r} is asked for, which is not on record here"
@@ -456,7 +465,11 @@ class Played(Player):
                 self._refuse(effect, f"refused by a person: {decision.reason}", ends=False)
             args = effect.args if decision.args is None else decision.args
         if effect.kind == "decision":
-            made = yield Act(args, key, journal.idempotency_key(self._run_id, key))
+            try:
+                made = yield Act(args, key, journal.idempotency_key(self._run_id, key))
+            except DeniedError as error:
+                self._refused(effect, args, error)
+                raise
             self._of.note(Change(self._run_id, "decision", effect.name, dict(args), "decided", made))
             return made
         if effect.kind not in ("tool", "message") or self._of.world is None:
@@ -483,6 +496,10 @@ class Played(Player):
             self._of.told.append((effect.name, args["payload"]))
             return name
         return self._replied(effect, self._of.another(effect.name, args["payload"]))
+
+    def _refused(self, effect: Effect, args: Mapping[str, Any], error: DeniedError) -> None:
+        """Note a decision that nothing was left to choose for."""
+        self._of.note(Change(self._run_id, "decision", effect.name, dict(args), "refused", str(error)), ok=False)
 
     def _refuse(self, effect: Effect, reason: str, *, ends: bool) -> NoReturn:
         self._of.note(Change(self._run_id, effect.kind, effect.name, dict(effect.args), "refused", reason), ok=False)

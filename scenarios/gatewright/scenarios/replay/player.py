@@ -129,8 +129,9 @@ class Player:
             )
         if (said := self._verdicts.effects.get(entry.position)) is not None:
             self._end(said)
+        if (closed := self._closed_otherwise(effect, entry)) is not None:
+            self._end(closed)
         if effect.kind == "decision" and record.outcome == "ok":
-            self._compare_closed(effect, entry)
             made = yield Act(self._open_to(effect, entry), key, journal.idempotency_key(self._run_id, key))
             self._compare_choice(effect, entry, made)
         self._compare_record(effect, entry, step, wanted)
@@ -162,12 +163,13 @@ class Player:
         closed = self._verdicts.closed.get(entry.position)
         return effect.args if closed is None else {**effect.args, "closed": closed}
 
-    def _compare_closed(self, effect: Effect, entry: Entry) -> None:
-        if "args" not in entry.values:
-            return
+    def _closed_otherwise(self, effect: Effect, entry: Entry) -> Divergence | None:
+        """The difference, where rules close other options now than when something chose, or had none to choose."""
+        if effect.kind != "decision" or entry.record.duration_ms is None or "args" not in entry.values:
+            return None
         then, now = entry.values["args"].decoded()["closed"], self._open_to(effect, entry)["closed"]
-        if then != now:
-            self._diverge("verdict", entry, f"rules close other options of {_title(effect)}", then, now)
+        what = f"rules close other options of {_title(effect)}"
+        return None if then == now else self._divergence("verdict", entry, what, then, now)
 
     def _compare_choice(self, effect: Effect, entry: Entry, made: Any) -> None:
         recorded = entry.values.get("result")
