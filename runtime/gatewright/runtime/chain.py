@@ -339,7 +339,8 @@ class RunChain:
         """Judge the result, record it, and give it to the agent (or what rules made of it)."""
         effect = wish.effect
         after: records.Judgement | None = None
-        hook = AFTER.get(effect.kind)
+        picked = effect.kind != "decision" or error is None  # else there is no choice to judge
+        hook = AFTER.get(effect.kind) if picked else None
         encoded: codec.Encoded | None = None
         try:
             if hook is not None and self._judge.wants(hook, effect.name, effect.labels):

@@ -262,6 +262,18 @@ async def test_where_rules_leave_no_option_the_decision_is_refused(house: House)
     )
 
 
+async def test_rules_about_choices_are_not_asked_where_none_was_made(house: House) -> None:
+    large = {"id": "large", "on": {"hook": "decision", "name": "size"}, "when": "result.option == 'large'"}
+    match, passes = ({"result": {"option": option}} for option in ("large", "small"))
+    house.rules(closing("small", "large"), {**large, "then": "deny", "examples": {"match": [match], "pass": [passes]}})
+    async with house.open(TEAM) as service:
+        run = await house.finish(service, {"amount": 50})
+        [decision] = await decisions(house, service)
+    assert run.error is not None
+    assert "every option of decision point 'size' is closed" in run.error.message
+    assert decision["guard"]["after"] is None
+
+
 async def test_a_rule_that_closes_an_unknown_option_stops_the_service_from_starting(house: House) -> None:
     house.rules(closing("smal"))
     with pytest.raises(UsageError, match="closes 'smal', which is no option of .* 'size'; did you mean 'small'"):

@@ -251,9 +251,11 @@ class _Reading:
     ) -> None:
         hook = AFTER.get(kind)
         effect = row.record.effect
+        failed = row.record.outcome == "error"
+        if kind == "decision" and failed:
+            return  # nothing was picked
         if hook is None or effect is None or not self._wants(hook, effect.name, effect.labels, guard.after):
             return
-        failed = row.record.outcome == "error"
         message = value.get("message", "") if failed and isinstance(value, Mapping) else ""
         event = self._event(
             row,
