@@ -113,14 +113,8 @@ class Service(Intake, Desk, Switches, Oversight):
             UnavailableError: the directory cannot be used, or another process has it.
             UsageError: a deployment cannot be loaded.
         """
-        folder = config.data_dir
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise UnavailableError(
-                f"the data directory {str(folder)!r} cannot be made: {error.strerror}; choose another data_dir"
-            ) from error
-        service = cls(config, folder)
+        database.make_folder(config.data_dir)
+        service = cls(config, config.data_dir)
         service._database.hold()
         try:
             await service._open(execute, kind)

@@ -145,6 +145,22 @@ def test_looking_where_nothing_has_run_leaves_nothing_behind(project: Project, a
     assert sorted(project.path.iterdir()) == before
 
 
+@pytest.mark.parametrize("command", [["db", "upgrade"], ["serve", "--port", "0"]])
+def test_a_data_directory_that_cannot_be_made_is_named(project: Project, command: list[str]) -> None:
+    (project.path / "file").write_text("", "utf-8")
+
+    done = project(*command, "--data-dir", "file/data")
+
+    assert done.code == 4
+    assert "file/data' cannot be made: Not a directory; choose another data_dir" in done.err
+
+
+def test_a_data_directory_is_nobody_elses_to_read(project: Project) -> None:
+    project("db", "upgrade", "--data-dir", "mine")
+
+    assert (project.path / "mine").stat().st_mode & 0o777 == 0o700
+
+
 @pytest.mark.parametrize("args", [["db", "check"], ["db", "upgrade"], ["run"], ["doctor"]])
 def test_a_file_that_is_no_database_is_told_with_the_remedy(project: Project, args: list[str]) -> None:
     (project.path / ".gatewright").mkdir()

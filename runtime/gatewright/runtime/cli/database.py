@@ -22,10 +22,11 @@ def db() -> None:
 def upgrade(desk: Desk) -> None:
     """Bring the database to this version's schema, or create it. No service may be running on a SQLite file."""
     from gatewright.runtime.store import migration
+    from gatewright.runtime.store.database import make_folder
 
     database = desk.store()
     if not database.shared:
-        desk.config().data_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(desk.config().data_dir)
     database.hold()
     try:
         database.prepare()

@@ -14,6 +14,20 @@ from gatewright.agents.errors import UnavailableError
 Dialect = Literal["sqlite", "postgresql"]
 
 
+def make_folder(folder: Path) -> None:
+    """Make a data directory, which nobody else of the machine reads, unless it is there.
+
+    Raises:
+        UnavailableError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise UnavailableError(
+            f"the data directory {str(folder)!r} cannot be made: {error.strerror}; choose another data_dir"
+        ) from error
+
+
 class InUseError(UnavailableError):
     """Another process has the database to itself; use that one, or wait until it ends."""
 
