@@ -174,11 +174,16 @@ class Subscription(Workers):
             return
         self._lease_end = asked + self._terms.lease
         attendance = attended.attendance
-        for part, epoch in known.items():
-            holding = self._held.get(part)
-            if holding is not None and holding.epoch == epoch and part not in attendance.held:
-                _log.warning("partition %d of topic %r is another's now", part, self.topic)
-                self._lose(holding)
+        lost = [
+            holding
+            for part, epoch in known.items()
+            if (holding := self._held.get(part)) is not None and holding.epoch == epoch and part not in attendance.held
+        ]
+        if lost:
+            parts = ", ".join(str(holding.partition) for holding in lost)
+            _log.warning("partitions %s of topic %r are another's now", parts, self.topic)
+        for holding in lost:
+            self._lose(holding)
         for claim in attendance.claims:
             self._take_on(claim, *attended.parked[claim.partition])
         self.heads(attended.heads)
