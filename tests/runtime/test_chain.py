@@ -96,6 +96,18 @@ async def test_an_edit_may_not_do_what_a_rule_denies(house: House) -> None:
     assert house.done == []
 
 
+async def test_an_edit_is_changed_as_rules_say(house: House) -> None:
+    house.rules(ASK, CAP)
+
+    async with house.open("gates:paying") as service:
+        run = await house.finish(service, JOB)
+        await house.decide(service, run, "edit", {"amount": 7})
+        (record,) = await house.effects(service, run)
+
+    assert house.done == [["pay", 3]]
+    assert record["args"] == {"amount": 3}
+
+
 async def test_an_answer_stands_for_the_result(house: House) -> None:
     house.rules(ASK)
 

@@ -168,6 +168,7 @@ class Gate:
             if again.decision.verdict in ("deny", "terminate"):
                 reason = f"the arguments that {answer.by} gave are refused: {again.decision.reason}"
                 self.deny(wish, again.judgement, reason, approval=answer)
+            args = args if again.decision.args is None else again.decision.args
         elif canonical.json_value(dict(wish.effect.args)) == args:
             args = wish.effect.args
         return (yield from self._let_pass(wish, Permit(args, stored, answer, request)))

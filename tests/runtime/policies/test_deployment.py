@@ -262,6 +262,20 @@ async def test_where_rules_leave_no_option_the_decision_is_refused(house: House)
     )
 
 
+async def test_whoever_lets_a_decision_pass_opens_no_option_that_rules_close(house: House) -> None:
+    budget = {"id": "few", "of": "calls", "limit": 1, "per": "deployment", "within": "1d", "then": "ask"}
+    house.rules(closing("small"), budgets=[{**budget, "on": {"kinds": ["decision"]}}])
+    put(house, policy())
+    async with house.open(TEAM) as service:
+        await house.finish(service, {"amount": 50})
+        run = await house.finish(service, {"amount": 50})
+        edited = {"features": {"amount": 40}, "options": ["small", "large"], "closed": {}}
+        run = await house.decide(service, run, "edit", edited)
+        decision = (await decisions(house, service))[-1]
+    assert run.output["out"][0] == "large"
+    assert decision["args"] == {**edited, "closed": {"small": "careful"}}
+
+
 async def test_rules_about_choices_are_not_asked_where_none_was_made(house: House) -> None:
     large = {"id": "large", "on": {"hook": "decision", "name": "size"}, "when": "result.option == 'large'"}
     match, passes = ({"result": {"option": option}} for option in ("large", "small"))
