@@ -12,6 +12,8 @@ from tests.scenarios.offices import Office
 
 from gatewright.agents.errors import UsageError
 from gatewright.runtime.episodes import Entry, Episode, Value
+from gatewright.runtime.service import Service
+from gatewright.runtime.views import Verb
 from gatewright.scenarios.replay import release, strict
 from gatewright.scenarios.replay.divergence import Divergence
 from gatewright.scenarios.replay.strict import Replayed
@@ -235,3 +237,28 @@ async def test_an_option_that_is_open_now_is_named_where_none_was(office: Office
 
     assert (found.kind, found.what) == ("verdict", "rules close other options of decision 'size'")
     assert (found.recorded, found.replayed) == ({"small": "closing", "large": "closing"}, {"small": "closing"})
+
+
+BUDGET = "budgets: [{id: few, of: calls, limit: 1, per: deployment, within: 1d, on: {kinds: [decision]}, then: ask}]"
+
+
+@pytest.mark.parametrize(
+    ("verb", "value"),
+    [
+        ("edit", {"features": {"amount": 50}, "options": ["small", "large"], "closed": {}}),
+        ("answer", {"option": "large", "policy": "kim"}),
+    ],
+)
+async def test_what_people_made_of_a_decision_comes_out_again(office: Office, verb: Verb, value: Any) -> None:
+    rules = office.folder / "rules.yaml"
+    rules.write_text(rules.read_text("utf-8").replace("rules:", f"{BUDGET}\nrules:"), "utf-8")
+    await office.hold([5])
+    async with await Service.open(office.config) as service:
+        run = await service.wait((await service.start_run("office", {"amount": 1})).id, timeout=60)
+        (asked,) = await service.approvals(run_id=run.id)
+        await service.decide(asked.id, verb, by="kim", reason="kim says so", value=value)
+        await service.wait(run.id, timeout=60)
+
+    _, decided = office.episodes()
+    assert entry_of(decided, "decision", "size").values["result"].decoded()["option"] == "large"
+    assert [each.divergence for each in await replayed(office, [decided])] == [None]

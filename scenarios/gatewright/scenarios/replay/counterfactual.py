@@ -416,11 +416,11 @@ class Played(Player):
     def _on_record(self, effect: Effect, entry: Entry, digest: str, key: str) -> Course:
         """Whether the record answers; a decision that comes out otherwise leaves it."""
         assert entry.record.effect is not None
-        said, made_then = self._verdicts, effect.kind == "decision" and entry.record.outcome == "ok"
-        unlike = said.effects.keys() - said.closed.keys() if made_then else said.effects.keys()
+        said, chosen = self._verdicts, self._was_chosen(effect, entry)
+        unlike = said.effects.keys() - said.closed.keys() if chosen else said.effects.keys()
         if entry.record.effect.digest != digest or entry.position in unlike:
             return False
-        if not made_then:
+        if not chosen:
             return self._closed_otherwise(effect, entry) is None
         args, then = self._open_to(effect, entry), entry.values["result"].decoded()
         what = f"decision {effect.name!r} comes out otherwise"

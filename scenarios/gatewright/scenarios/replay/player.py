@@ -131,7 +131,7 @@ class Player:
             self._end(said)
         if (closed := self._closed_otherwise(effect, entry)) is not None:
             self._end(closed)
-        if effect.kind == "decision" and record.outcome == "ok":
+        if self._was_chosen(effect, entry):
             made = yield Act(self._open_to(effect, entry), key, journal.idempotency_key(self._run_id, key))
             self._compare_choice(effect, entry, made)
         self._compare_record(effect, entry, step, wanted)
@@ -158,8 +158,17 @@ class Player:
             self._closed = error
         raise error
 
+    def _was_chosen(self, effect: Effect, entry: Entry) -> bool:
+        """Whether a policy made this decision, and no person in its place."""
+        approval = entry.record.approval
+        answered = approval is not None and approval.verdict == "answer"
+        return effect.kind == "decision" and entry.record.outcome == "ok" and not answered
+
     def _open_to(self, effect: Effect, entry: Entry) -> Mapping[str, Any]:
-        """What a policy is given at a decision point: rules may have closed options."""
+        """What a policy is given at a decision point: rules may have closed options, or a person written all of it."""
+        approval = entry.record.approval
+        if approval is not None and approval.verdict == "edit" and "args" in entry.values:
+            return cast("Mapping[str, Any]", entry.values["args"].decoded())
         closed = self._verdicts.closed.get(entry.position)
         return effect.args if closed is None else {**effect.args, "closed": closed}
 
