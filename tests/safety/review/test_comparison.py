@@ -57,6 +57,18 @@ def test_asking_instead_of_denying_is_looser_and_still_stops() -> None:
     assert found.opened == ()
 
 
+def closing(id: str, *options: str) -> dict[str, Any]:
+    return rule(5, "modify", id=id, on={"hook": "decision.before", "name": "triage"}, close=options)
+
+
+def test_examples_without_options_have_those_that_any_rule_closes() -> None:
+    one, both = pack(closing("a", "pay")), pack(closing("a", "pay", "check"), closing("b", "refuse"))
+
+    assert {both.guard.evaluate(sample.event).verdict for sample in both.samples()} == {"modify", "allow"}
+    found = comparison.compare(one, both)
+    assert (found.examples, shown(found)) == (2, [])
+
+
 def test_another_rule_may_stop_what_a_removed_one_did() -> None:
     found = comparison.compare(pack(rule(5)), pack(rule(5, "ask", id="other")))
 

@@ -84,9 +84,9 @@ class Comparison:
 
 def compare(old: Draft, new: Draft) -> Comparison:
     """What becomes different when `new` takes the place of `old`."""
-    own = list(old.samples())
+    own = list(old.samples(beside=new.pack.rules))
     known = [sample.event for sample in own]
-    others = [sample for sample in new.samples() if sample.event not in known]
+    others = [sample for sample in new.samples(beside=old.pack.rules) if sample.event not in known]
     shifts: list[Shift] = []
     for at, sample in enumerate([*own, *others]):
         of: Literal["old", "new"] = "old" if at < len(own) else "new"

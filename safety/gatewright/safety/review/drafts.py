@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -53,14 +53,19 @@ class Draft:
         """The pack alone, as it judges."""
         return Guard([self.pack])
 
-    def samples(self) -> Iterator[Sample]:
-        """The examples of all rules, in the order of the file."""
+    def samples(self, *, beside: Sequence[Rule] = ()) -> Iterator[Sample]:
+        """The examples of all rules, in the order of the file.
+
+        Args:
+            beside: rules of other packs that are asked about them.
+        """
         for number, (rule, text) in enumerate(self.rules):
             for kind, given in (("match", text.examples.match), ("pass", text.examples.passes)):
                 expected: Expected = "match" if kind == "match" else "pass"
                 for at, example in enumerate(given):
                     line = self.source.line(("rules", number, "examples", kind, at))
-                    yield Sample(rule, expected, at + 1, line, examples.event(rule, example, self.pack.tools))
+                    event = examples.event(rule, example, self.pack.tools, beside=(*self.pack.rules, *beside))
+                    yield Sample(rule, expected, at + 1, line, event)
 
 
 def read(path: Path, *, tools: Tools | None = None) -> Draft:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -75,8 +75,11 @@ def _tried(rule: Rule, event: events.Event, labels: frozenset[str], described: M
     )
 
 
-def event(rule: Rule, example: Example, described: Mapping[str, Tool]) -> events.Event:
-    """The event that an example of a rule stands for; a decision has at least the options that the rule closes.
+def event(rule: Rule, example: Example, described: Mapping[str, Tool], *, beside: Sequence[Rule] = ()) -> events.Event:
+    """The event that an example of a rule stands for; a decision has at least the options that are closed.
+
+    Args:
+        beside: other rules that are asked about it.
 
     Raises:
         ValueError: its time is none.
@@ -88,8 +91,10 @@ def event(rule: Rule, example: Example, described: Mapping[str, Tool]) -> events
         name=example.name or _name(rule, described),
         labels=frozenset(example.labels) | (frozenset[str]() if example.name else rule.labels),
     )
-    if rule.closes and "options" not in found.args:
-        return replace(found, args={**found.args, "options": list(rule.closes)})
+    asked = [each for each in (rule, *beside) if each.looks_at(found.hook, found.name, found.labels)]
+    options = sorted({option for each in asked for option in each.closes})
+    if options and "options" not in found.args:
+        return replace(found, args={**found.args, "options": options})
     return found
 
 
