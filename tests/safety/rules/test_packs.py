@@ -185,6 +185,7 @@ def test_an_expression_that_cannot_work_is_refused(text: str, message: str) -> N
             rule(on="{hook: decision.before}", then="deny", close="[pay]"),
             "a `close:` that is not empty",
         ),
+        (rule(on="{hook: decision.before}", then="modify", close="[pay, pay]"), "'pay' is closed twice; remove one"),
         (rule(on="{hook: decision.before}", then="ask"), "nobody can be asked at 'decision.before'"),
         (rule(then="deny", close="[pay]"), "options are closed at 'decision.before', not at 'tool.before'"),
         (rule(on="{hook: tool.after}", then="ask"), "nobody can be asked at 'tool.after'; deny, or ask at"),

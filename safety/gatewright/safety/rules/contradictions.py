@@ -60,6 +60,9 @@ def of_rule(document: PackText, text: RuleText, tools: Tools | None) -> Iterator
         yield ("then",), f"`then: modify` and a `{change}:` that is not empty belong together; write both or neither"
     if text.closes is not None and change == "set":
         yield ("close",), f"options are closed at {events.CLOSES!r}, not at {text.on.hook!r}"
+    for at, option in enumerate(text.closes or ()):
+        if option in (text.closes or ())[:at]:
+            yield ("close", at), f"{option!r} is closed twice; remove one"
     if text.approval is not None and text.then != "ask":
         yield ("approval",), f"only `then: ask` has an approval, this rule says {text.then!r}; remove one"
     if text.approval is not None and text.approval.on_expiry == "approve":
