@@ -116,7 +116,8 @@ SETS: Mapping[Hook, Literal["args", "result"]] = {
     "function.before": "args",
     "function.after": "result",
 }
-"""What a `modify` rule may set at each hook. Decisions, hand-offs and threads are not changed: refuse them."""
+"""What a `modify` rule may set at each hook. Hand-offs and threads are not changed: refuse them; nor are decisions, of
+which options are closed."""
 
 CLOSES: Hook = "decision.before"
 """Where a `modify` rule may close options."""
