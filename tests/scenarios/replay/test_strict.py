@@ -11,9 +11,12 @@ import pytest
 from tests.scenarios.offices import Office
 
 from gatewright.agents.errors import UsageError
+from gatewright.environments.decisions.logs import of_episode
 from gatewright.runtime.episodes import Entry, Episode, Value
 from gatewright.runtime.service import Service
 from gatewright.runtime.views import Verb
+from gatewright.scenarios.episodes.decisions import decisions
+from gatewright.scenarios.episodes.files import Recorded
 from gatewright.scenarios.replay import release, strict
 from gatewright.scenarios.replay.divergence import Divergence
 from gatewright.scenarios.replay.strict import Replayed
@@ -262,3 +265,6 @@ async def test_what_people_made_of_a_decision_comes_out_again(office: Office, ve
     _, decided = office.episodes()
     assert entry_of(decided, "decision", "size").values["result"].decoded()["option"] == "large"
     assert [each.divergence for each in await replayed(office, [decided])] == [None]
+    by_policy = 1 if verb == "edit" else 0
+    assert len(list(of_episode(decided, "size"))) == by_policy
+    assert len(list(decisions(Recorded(episode=decided), "size"))) == by_policy

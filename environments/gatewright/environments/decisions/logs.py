@@ -33,10 +33,15 @@ class Decision:
 
 
 def of_episode(episode: Episode, point: str) -> Iterator[Decision]:
-    """The decisions of a case at a point, in the order of the log; without those that failed or were erased."""
+    """The decisions of a case at a point, in the order of the log.
+
+    Without those that failed, that were erased, or that people made in place of the policy.
+    """
     for entry in episode.entries:
-        part = entry.record.effect
+        part, approval = entry.record.effect, entry.record.approval
         if part is None or (part.kind, part.name, entry.record.outcome) != ("decision", point, "ok"):
+            continue
+        if approval is not None and approval.verdict == "answer":
             continue
         if {"args", "result"} <= entry.values.keys():
             args, result = entry.values["args"].decoded(), entry.values["result"].decoded()
@@ -46,8 +51,10 @@ def of_episode(episode: Episode, point: str) -> Iterator[Decision]:
 def of_records(records: Iterable[RecordView], point: str) -> Iterator[Decision]:
     """The decisions at a point among decision records, as the service or its API gives them; else as `of_episode`."""
     for view in records:
-        part = view.record.get("effect") or {}
+        part, approval = view.record.get("effect") or {}, view.record.get("approval") or {}
         if (part.get("kind"), part.get("name"), view.record.get("outcome")) != ("decision", point, "ok"):
+            continue
+        if approval.get("verdict") == "answer":
             continue
         if {"args", "result"} <= view.opened.keys():
             yield _decision(view.case_id or "", view.index, view.opened["args"], view.opened["result"])

@@ -12,8 +12,8 @@ def decisions(recorded: Recorded, point: str | None = None) -> Iterator[dict[str
     """The decisions that were made, in the order of the log.
 
     Each with `episode`, `run_id`, `position`, `point`, `features`, `options`, `closed` (with reasons), `option`,
-    `propensity`, `policy`, and the episode's `reward`, None where it has none. Refused ones, and those whose values
-    were erased, are left out.
+    `propensity`, `policy`, and the episode's `reward`, None where it has none. Refused ones, those that people
+    made in place of the policy, and those whose values were erased, are left out.
 
     Args:
         point: only those of this decision point.
@@ -23,6 +23,8 @@ def decisions(recorded: Recorded, point: str | None = None) -> Iterator[dict[str
         if effect is None or effect.kind != "decision" or (point is not None and effect.name != point):
             continue
         if entry.record.outcome != "ok" or not {"args", "result"} <= entry.values.keys():
+            continue
+        if entry.record.approval is not None and entry.record.approval.verdict == "answer":
             continue
         args, made = entry.values["args"].decoded(), entry.values["result"].decoded()
         yield {
